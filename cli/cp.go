@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"s4"
+)
+
+func (a *app) cp() *cobra.Command {
+	var recursive bool
+	cmd := &cobra.Command{
+		Use:   "cp SRC DST",
+		Short: "copy a file to a key, or a key to a file; - is stdin or stdout",
+		Long: `Copy between local files and keys. One of SRC and DST starts with s4://, the
+other is a path, or - for standard input or output. A DST that ends in a slash,
+is a directory or is a bucket keeps the name of SRC. Keys are immutable: an
+existing one is not replaced. Local files are, when all is there and verified.
+
+With -r, SRC is a directory, local or of keys, and all below it is copied in
+parallel over all servers.`,
+		Example: `  s4 cp data.csv s4://bucket/in/
+  seq 1000 | s4 cp - s4://bucket/in/000
+  s4 cp s4://bucket/out/000 - | sort
+  s4 cp -r dir s4://bucket/dir
+  s4 cp -r s4://bucket/out/ out/`,
+		Args: cobra.ExactArgs(2),
+		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+			src, dst := args[0], args[1]
+			switch up, down := s4.IsRemote(dst), s4.IsRemote(src); {
+			case up && down:
+				return usagef("both SRC and DST are remote: copy with 's4 map SRC/ DST/ cat', or 's4 cp SRC - | s4 cp - DST'")
+			case up && recursive:
+				return a.putTree(ctx, c, src, dst)
+			case up:
+				return a.put(ctx, c, src, dst)
+			case down && recursive:
+				return a.getTree(ctx, c, src, dst)
+			case down:
+				return a.get(ctx, c, src, dst)
+			}
+			return usagef("neither SRC nor DST starts with s4://")
+		}),
+	}
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "copy everything below SRC")
+	return cmd
+}
+
+func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
+	a.about = dst
+	key := dst
+	if strings.HasSuffix(dst, "/") || !strings.Contains(strings.TrimPrefix(dst, s4.Scheme), "/") {
+		if src == "-" {
+			return usagef("%s names a directory: give stdin a whole key, %s/NAME", dst, strings.TrimSuffix(dst, "/"))
+		}
+		key = strings.TrimSuffix(dst, "/") + "/" + filepath.Base(src)
+	}
+	var err error
+	if src == "-" {
+		err = c.Put(ctx, key, a.stdin, -1)
+	} else {
+		err = c.PutFile(ctx, src, key)
+	}
+	return a.copied(src, key, err)
+}
+
+func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
+	a.about = src
+	if strings.HasSuffix(src, "/") {
+		return usagef("%s is a directory of keys: use -r for all below it", src)
+	}
+	if dst == "-" {
+		_, err := c.Get(ctx, src, a.stdout)
+		return err
+	}
+	if strings.HasSuffix(dst, "/") {
+		if err := os.MkdirAll(dst, 0o777); err != nil {
+			return err
+		}
+	}
+	if fi, err := os.Stat(dst); err == nil && fi.IsDir() {
+		dst = filepath.Join(dst, path.Base(src))
+	}
+	_, err := c.GetFile(ctx, src, dst)
+	return a.copied(src, dst, err)
+}
+
+// copied reports a single copy with --json.
+func (a *app) copied(src, dst string, err error) error {
+	if err != nil || !a.json {
+		return err
+	}
+	return a.line("", copyObject{Src: src, Dst: dst})
+}
+
+// copyObject is one copied file as --json prints it.
+type copyObject struct {
+	Src   string `json:"src"`
+	Dst   string `json:"dst"`
+	Size  *int64 `json:"size,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+func (a *app) putTree(ctx context.Context, c *s4.Client, src, dst string) error {
+	a.about = dst
+	if src == "-" {
+		return usagef("stdin is one key: leave -r off")
+	}
+	switch fi, err := os.Stat(src); {
+	case err != nil:
+		return err
+	case !fi.IsDir():
+		return fmt.Errorf("%s is not a directory (leave -r off to copy a file)", src)
+	}
+	var t tally
+	err := c.PutTree(ctx, src, dst, func(r s4.Transfer) { a.each(&t, r.Path, r.Key, r) })
+	return a.summary(&t, err, "no regular file below "+src)
+}
+
+func (a *app) getTree(ctx context.Context, c *s4.Client, src, dst string) error {
+	a.about = src
+	if dst == "-" {
+		return usagef("stdout takes one key: leave -r off")
+	}
+	if filepath.Clean(dst) == "." {
+		// Into the current directory a directory goes with its name.
+		if _, below, ok := strings.Cut(strings.TrimPrefix(src, s4.Scheme), "/"); ok {
+			if name := strings.TrimSuffix(below, "/"); name != "" {
+				dst = path.Base(name)
+			}
+		}
+	}
+	var t tally
+	err := c.GetTree(ctx, src, dst, func(r s4.Transfer) { a.each(&t, r.Key, r.Path, r) })
+	if errors.Is(err, s4.ErrNotFound) && !strings.HasSuffix(src, "/") {
+		if _, serr := c.Stat(ctx, src); serr == nil {
+			return fmt.Errorf("it is a key, not a directory of keys (leave -r off)")
+		}
+	}
+	return a.summary(&t, err, "")
+}
+
+// tally counts a recursive copy.
+type tally struct{ copied, failed, skipped, bytes int64 }
+
+// each takes note of one transfer. It is called by one goroutine at a time.
+func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
+	switch {
+	case r.Skip:
+		t.skipped++
+		a.note("s4: cp %s: skipped: %v", src, r.Err)
+	case r.Err != nil:
+		t.failed++
+		a.about = r.Key
+		a.report("cp", r.Err)
+	default:
+		t.copied++
+		t.bytes += r.Size
+		if a.json {
+			_ = a.line("", copyObject{Src: src, Dst: dst, Size: &r.Size}) // the copy itself is done
+		}
+	}
+}
+
+// summary prints the last line of a recursive copy and makes its error.
+func (a *app) summary(t *tally, err error, none string) error {
+	if err == nil && t.copied+t.failed == 0 && none != "" {
+		return errors.New(none)
+	}
+	if t.failed > 0 {
+		a.print("cp", "", fmt.Sprintf("%s copied, %d failed", count(t.copied, "file"), t.failed))
+		if err == nil {
+			return errReported
+		}
+		return err
+	}
+	if err == nil {
+		a.note("copied %s, %s", count(t.copied, "file"), bytes(t.bytes))
+	}
+	return err
+}

@@ -1,0 +1,7 @@
+// Package cli is the s4 command: verbs, flags, output and exit codes. It only
+// turns words into calls of package s4 and results into lines; anything a
+// program might want to do without a terminal belongs there.
+//
+//	Main ── cobra ── a file per verb ── s4.Client
+//	  └── report: the one place that words an error for the user
+package cli

@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"s4"
+)
+
+func (a *app) eval() *cobra.Command {
+	return &cobra.Command{
+		Use:   "eval KEY CMD",
+		Short: "run a command over one key, where it lies",
+		Long: `Run CMD with bash on the server that has KEY, with the key as standard input.
+Standard output, standard error and the exit code are the command's own; a
+command that a signal ended gives 128 plus the signal's number.`,
+		Example: `  s4 eval s4://bucket/in/000 'wc -l'
+  s4 eval s4://bucket/in/000 'head -c 100 | xxd'`,
+		Args: cobra.ExactArgs(2),
+		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+			a.about = args[0]
+			status, err := c.Eval(ctx, args[0], args[1], a.stdout, a.stderr)
+			if err != nil {
+				return err
+			}
+			a.exit = status.Code
+			if status.Signal != 0 {
+				a.exit = 128 + status.Signal // as a shell says it
+			}
+			return nil
+		}),
+	}
+}

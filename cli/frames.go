@@ -1,0 +1,236 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/spf13/cobra"
+
+	"s4/wire"
+)
+
+func (a *app) frames() *cobra.Command {
+	return &cobra.Command{
+		Use:   "frames [FILE]",
+		Short: "print a captured protocol stream, one line a frame",
+		Long: `Print what one side of a connection sent, captured to FILE or piped to standard
+input, one line a frame: its offset, type, tag, length and content. A damaged
+stream is printed up to the damage; the exit code is then 1. See PROTOCOL.md.`,
+		Example: `  s4 frames capture.bin
+  printf ... | nc -N host port | s4 frames`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			in := a.stdin
+			if len(args) == 1 && args[0] != "-" {
+				f, err := os.Open(args[0])
+				if err != nil {
+					return failure{err}
+				}
+				defer f.Close()
+				in = f
+			}
+			d := &dump{in: in, out: a.stdout}
+			d.digest.Reset()
+			if err := d.run(); err != nil {
+				return failure{fmt.Errorf("offset %#x: %w", d.off, err)}
+			}
+			return nil
+		},
+	}
+}
+
+// dump prints a stream.
+type dump struct {
+	in     io.Reader
+	out    io.Writer
+	off    int64 // of what is read next
+	digest xxhash.Digest
+	length uint64 // DATA bytes since the last trailer
+	packed bool   // some of them as lz4, which are not looked into
+}
+
+// take reads n bytes. At the end of the stream it returns io.EOF if there
+// were none.
+func (d *dump) take(n int) ([]byte, error) {
+	b := make([]byte, n)
+	m, err := io.ReadFull(d.in, b)
+	if err == io.ErrUnexpectedEOF {
+		err = fmt.Errorf("the stream ends after %d of %d bytes", m, n)
+	}
+	return b[:m], err
+}
+
+func (d *dump) run() error {
+	start, err := d.take(len(wire.Magic))
+	if err == io.EOF {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch string(start) {
+	case wire.Magic:
+		rest, err := d.take(wire.PreambleSize - len(start))
+		if err != nil {
+			return unexpectedEnd(err)
+		}
+		p, err := wire.DecodePreamble(append(start, rest...))
+		if err != nil {
+			return err
+		}
+		if err := d.print("PREAMBLE version=%d channel=%s auth=%d fingerprint=%016x index=%s",
+			p.Version, p.Channel, p.Auth, p.Fingerprint, index(p.Index)); err != nil {
+			return err
+		}
+		d.off += wire.PreambleSize
+		start = nil
+	case wire.RefusalPrefix[:4]:
+		rest, err := io.ReadAll(io.LimitReader(d.in, wire.MaxRefusal))
+		if err != nil {
+			return err
+		}
+		return d.print("REFUSAL %q", append(start, rest...))
+	}
+	for {
+		rest, err := d.take(wire.HeaderSize - len(start))
+		if err == io.EOF && len(start) == 0 {
+			return nil
+		}
+		if err != nil {
+			return unexpectedEnd(err)
+		}
+		h, err := wire.DecodeHeader(append(start, rest...))
+		if err != nil {
+			return err
+		}
+		start = nil
+		if err := d.frame(h); err != nil {
+			return unexpectedEnd(err)
+		}
+		d.off += wire.HeaderSize + int64(h.Len)
+	}
+}
+
+// unexpectedEnd words an end of the stream where none belongs.
+func unexpectedEnd(err error) error {
+	if err == io.EOF {
+		return errors.New("the stream ends inside a frame")
+	}
+	return err
+}
+
+func index(i uint32) string {
+	if i == wire.AnyServer {
+		return "any"
+	}
+	return strconv.FormatUint(uint64(i), 10)
+}
+
+func (d *dump) print(format string, args ...any) error {
+	_, err := fmt.Fprintf(d.out, "%08x "+format+"\n", append([]any{d.off}, args...)...)
+	return err
+}
+
+// frame prints one frame.
+func (d *dump) frame(h wire.Header) error {
+	head := fmt.Sprintf("%-9s tag=%d len=%d", h.Type, h.Tag, h.Len)
+	if h.Flags != 0 {
+		head += fmt.Sprintf(" flags=%#02x", h.Flags)
+	}
+	if h.Type == wire.TypeData || h.Type == wire.TypeStderr {
+		return d.raw(h, head)
+	}
+	body, err := d.take(int(h.Len))
+	if err != nil && h.Len > 0 {
+		return err
+	}
+	m, err := wire.Decode(h.Type, body)
+	if err != nil {
+		return err
+	}
+	text := head + fields(reflect.Indirect(reflect.ValueOf(m)))
+	if t, ok := m.(*wire.Trailer); ok {
+		text += d.verdict(t)
+	}
+	return d.print("%s", text)
+}
+
+// raw prints a DATA or STDERR frame with the start of its bytes.
+func (d *dump) raw(h wire.Header, head string) error {
+	first, err := d.take(int(min(h.Len, 24)))
+	if err != nil && h.Len > 0 {
+		return err
+	}
+	more := ""
+	if int(h.Len) > len(first) {
+		more = "…"
+	}
+	hash := io.Discard
+	if h.Type == wire.TypeData {
+		d.length += uint64(h.Len)
+		d.packed = d.packed || h.Flags&wire.FlagLZ4 != 0
+		_, _ = d.digest.Write(first)
+		hash = &d.digest
+	}
+	if n, err := io.CopyN(hash, d.in, int64(h.Len)-int64(len(first))); err != nil {
+		return fmt.Errorf("the stream ends after %d of %d bytes", int64(len(first))+n, h.Len)
+	}
+	return d.print("%s %q%s", head, first, more)
+}
+
+// verdict compares a trailer with the DATA frames before it.
+func (d *dump) verdict(t *wire.Trailer) string {
+	sum, length, packed := d.digest.Sum64(), d.length, d.packed
+	d.digest.Reset()
+	d.length, d.packed = 0, false
+	switch {
+	case packed:
+		return " (packed, not checked)"
+	case t.Length == length && t.Sum == sum:
+		return " (matches)"
+	}
+	return fmt.Sprintf(" (DOES NOT MATCH: %d bytes, xxh64 %016x)", length, sum)
+}
+
+// fields prints the fields of a message.
+func fields(v reflect.Value) string {
+	var b strings.Builder
+	t := v.Type()
+	for i := range t.NumField() {
+		f, name := v.Field(i), strings.ToLower(t.Field(i).Name)
+		switch x := f.Interface().(type) {
+		case wire.Code, wire.Verb:
+			fmt.Fprintf(&b, " %s=%s", name, x)
+		case wire.Type: // of an empty message
+		case wire.Progress:
+			b.WriteString(fields(f))
+		case wire.Trailer:
+			fmt.Fprintf(&b, " %s=%d/%016x", name, x.Length, x.Sum)
+		case []wire.Entry:
+			fmt.Fprintf(&b, " entries=%d", len(x))
+			for _, e := range x {
+				fmt.Fprintf(&b, " %q:%d", e.Name, e.Size)
+			}
+		case string:
+			fmt.Fprintf(&b, " %s=%q", name, x)
+		case uint64:
+			switch {
+			case name == "sum" || name == "job" || name == "id":
+				fmt.Fprintf(&b, " %s=%016x", name, x)
+			case name == "size" && x == wire.SizeUnknown:
+				b.WriteString(" size=unknown")
+			default:
+				fmt.Fprintf(&b, " %s=%d", name, x)
+			}
+		default:
+			fmt.Fprintf(&b, " %s=%v", name, x)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"s4"
+)
+
+// Exit codes of the s4 command. eval passes on its command's own.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// app is one run of the command.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	conf   string
+	json   bool
+	quiet  bool
+	exit   int    // what eval's command ended with
+	about  string // the key or prefix an error is about, if it does not say
+}
+
+// failure marks an error of a verb that ran, as opposed to one of its usage.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+// errReported is a failure whose words have been printed.
+var errReported = errors.New("reported")
+
+// Main runs the s4 command with the given arguments, without the program's
+// name, and returns its exit code. When ctx ends, what is under way is
+// stopped and cleaned up, and the code is 130.
+func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.command()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return a.exit
+	case ctx.Err() != nil:
+		a.print(cmd.Name(), "", "interrupted")
+		return exitInterrupted
+	case errors.Is(err, errReported):
+		return exitFailed
+	case errors.As(err, new(failure)):
+		a.report(cmd.Name(), err)
+		return exitFailed
+	}
+	hint := "s4 --help"
+	if cmd != root {
+		hint = "s4 " + cmd.Name() + " --help"
+	}
+	a.print(cmd.Name(), "", fmt.Sprintf("%s (see '%s')", oneLine(err.Error()), hint))
+	return exitUsage
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "s4",
+		Short: "store, list and process ephemeral data on a cluster of servers",
+		Long: `s4 keeps immutable keys, s4://bucket/path/name, on a ring of servers and runs
+shell commands where they lie.`,
+		Args:          cobra.ArbitraryArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       s4.Release,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				cmd.SetOut(a.stderr)
+				_ = cmd.Help()
+				return errors.New("no verb given")
+			}
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				return fmt.Errorf("unknown verb %q, did you mean %s?", args[0], near[0])
+			}
+			return fmt.Errorf("unknown verb %q", args[0])
+		},
+	}
+	root.SuggestionsMinimumDistance = 2
+	f := root.PersistentFlags()
+	f.StringVarP(&a.conf, "conf", "c", "", "cluster file (default $S4_CONF_PATH, else ~/.s4.conf)")
+	f.BoolVar(&a.json, "json", false, "print JSON, one object per line")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "print data, listings and errors only")
+	root.AddCommand(a.cp(), a.ls(), a.rm(), a.eval(),
+		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
+		a.config(), a.health(), a.frames())
+	return root
+}
+
+// client opens the cluster. The caller closes it.
+func (a *app) client() (*s4.Client, error) {
+	return s4.Open(a.conf)
+}
+
+// run makes a verb's RunE of f: opens the cluster, closes it, and marks the
+// errors as failures.
+func (a *app) run(f func(ctx context.Context, c *s4.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := a.client()
+		if err != nil {
+			return failure{err}
+		}
+		defer c.Close()
+		err = f(cmd.Context(), c, args)
+		var u usageError
+		if err == nil || errors.As(err, &u) {
+			return err
+		}
+		return failure{err}
+	}
+}
+
+// usageError is an error of the arguments that cobra cannot see.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"s4"
+)
+
+// report prints the line for an error of a verb, and after it the end of a
+// failed command's standard error as it came.
+func (a *app) report(verb string, err error) {
+	var e *s4.Error
+	if !errors.As(err, &e) {
+		a.print(verb, a.about, err.Error())
+		return
+	}
+	key := e.Key
+	if key == "" {
+		key = a.about
+	}
+	if a.json {
+		a.object(errorObject{Verb: verb, Key: key, Code: e.Code.String(), Message: e.Reason(),
+			Server: e.Server, Exit: e.Exit, Signal: e.Signal, Stderr: e.Stderr})
+		return
+	}
+	a.print(verb, key, e.Reason())
+	if tail := lastLines(e.Stderr, 10); tail != "" {
+		fmt.Fprint(a.stderr, tail)
+		if !strings.HasSuffix(tail, "\n") {
+			fmt.Fprintln(a.stderr)
+		}
+	}
+}
+
+// errorObject is an error as --json prints it, on standard error.
+type errorObject struct {
+	Verb    string `json:"verb"`
+	Key     string `json:"key,omitempty"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"error"`
+	Server  string `json:"server,omitempty"`
+	Exit    int    `json:"exit,omitempty"`
+	Signal  int    `json:"signal,omitempty"`
+	Stderr  string `json:"stderr,omitempty"`
+}
+
+func (a *app) object(v any) {
+	enc := json.NewEncoder(a.stderr)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // there is nowhere else to say it
+}
+
+// print prints one line: s4: VERB KEY: what.
+func (a *app) print(verb, key, what string) {
+	if a.json {
+		a.object(errorObject{Verb: verb, Key: key, Message: what})
+		return
+	}
+	line := "s4: "
+	if verb != "s4" {
+		line = "s4: " + verb
+		if key != "" {
+			line += " " + key
+		}
+		line += ": "
+	}
+	fmt.Fprintln(a.stderr, line+oneLine(what))
+}
+
+// note prints a line for people, unless they want none.
+func (a *app) note(format string, args ...any) {
+	if !a.quiet && !a.json {
+		fmt.Fprintf(a.stderr, format+"\n", args...)
+	}
+}
+
+// line prints one listing line, or v with --json. The error is of stdout.
+func (a *app) line(text string, v any) error {
+	if a.json {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(v)
+	}
+	_, err := fmt.Fprintln(a.stdout, text)
+	return err
+}
+
+func oneLine(s string) string {
+	return strings.ReplaceAll(strings.TrimSpace(s), "\n", " ")
+}
+
+// lastLines returns the last n lines of s.
+func lastLines(s string, n int) string {
+	end := len(strings.TrimSuffix(s, "\n"))
+	for i := end - 1; i >= 0; i-- {
+		if s[i] == '\n' {
+			if n--; n == 0 {
+				return s[i+1:]
+			}
+		}
+	}
+	return s
+}
+
+// bytes prints a size for people, in powers of 1000 as disks are sold.
+func bytes(n int64) string {
+	if n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, unit := float64(n), 0
+	for v >= 999.95 && unit < 6 {
+		v /= 1000
+		unit++
+	}
+	return fmt.Sprintf("%.1f %cB", v, " kMGTPE"[unit])
+}

@@ -1,0 +1,282 @@
+// Package server is the s4-server command: flags, logs, and the life of one
+// node or of an embedded cluster. What a server does is in package node.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"s4"
+	"s4/node"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// grace is how long transfers under way may take after a SIGTERM. With what
+// else there is to do the server has exited within 10 s.
+const grace = 6 * time.Second
+
+// flags of the command.
+type flags struct {
+	dir       string
+	conf      string
+	port      int
+	index     int
+	listen    string
+	nodes     int
+	maxIO     int
+	maxCPU    int
+	ioTimeout time.Duration
+	fsync     bool
+	logFormat string
+	logLevel  string
+}
+
+// failure marks an error that is not about usage.
+type failure struct{ error }
+
+// Main runs the s4-server command with the given arguments, without the
+// program's name, until ctx ends, and returns its exit code. Logs go to
+// stderr; stdout gets the line that says how to use an embedded cluster.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "s4-server",
+		Short: "serve the keys and run the jobs of one server of a cluster",
+		Long: `Serve as one server of the cluster in the cluster file. The server finds itself
+in the list by its local addresses, or by --port or --index.
+
+With --nodes N it is a whole cluster of N servers on loopback, in one process,
+and prints the line that makes s4 use it.`,
+		Example: `  s4-server --dir /mnt/s4
+  s4-server --nodes 3 --dir /tmp/s4`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       s4.Release,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return f.run(cmd, stdout, stderr) },
+	}
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	p := cmd.Flags()
+	p.StringVar(&f.dir, "dir", "s4_data", "data directory, made if absent")
+	p.StringVarP(&f.conf, "conf", "c", "", "cluster file (default $S4_CONF_PATH, else ~/.s4.conf)")
+	p.IntVar(&f.port, "port", 0, "this server is the one with this port; with --nodes, the first port")
+	p.IntVar(&f.index, "index", -1, "this server is the one at this place of the list, from 0")
+	p.StringVar(&f.listen, "listen", "", "listen on this host:port instead of the listed one")
+	p.IntVar(&f.nodes, "nodes", 0, "run an embedded cluster of this many servers")
+	p.IntVar(&f.maxIO, "max-io-jobs", 0, "tasks whose output is sent to peers at once (default 4 x CPUs)")
+	p.IntVar(&f.maxCPU, "max-cpu-jobs", 0, "commands at once (default CPUs + 2)")
+	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "how long a peer may be silent in mid transfer")
+	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
+	p.StringVar(&f.logFormat, "log-format", "console", "console or json")
+	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	text := strings.ReplaceAll(err.Error(), "\n", " ")
+	var fail failure
+	if errors.As(err, &fail) {
+		fmt.Fprintf(stderr, "s4-server: %s\n", text)
+		return exitFailed
+	}
+	fmt.Fprintf(stderr, "s4-server: %s (see 's4-server --help')\n", text)
+	return exitUsage
+}
+
+func (f *flags) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
+	ctx := cmd.Context()
+	if f.maxIO < 0 || f.maxCPU < 0 || f.nodes < 0 || f.ioTimeout < 0 {
+		return errors.New("numbers cannot be negative")
+	}
+	if f.port < 0 || f.port > 65535 {
+		return fmt.Errorf("--port %d: ports are 1 to 65535", f.port)
+	}
+	log, flush, err := newLog(stderr, f.logFormat, f.logLevel)
+	if err != nil {
+		return err
+	}
+	defer flush()
+	cfg := node.Config{
+		Dir:        f.dir,
+		MaxCPUJobs: f.maxCPU,
+		MaxIOJobs:  f.maxIO,
+		IOTimeout:  f.ioTimeout,
+		Fsync:      f.fsync,
+		Version:    s4.Release,
+		Log:        log,
+	}
+	if f.nodes > 0 {
+		if f.listen != "" || f.index >= 0 || f.conf != "" {
+			return errors.New("--nodes makes a cluster file and addresses of its own: leave --conf, --index and --listen off")
+		}
+		return f.serveLocal(ctx, cfg, log, stdout)
+	}
+	return f.serveOne(ctx, cfg, log)
+}
+
+// serveLocal runs an embedded cluster until ctx ends.
+func (f *flags) serveLocal(ctx context.Context, cfg node.Config, log *zap.Logger, stdout io.Writer) error {
+	l, err := node.StartLocal(f.dir, f.nodes, f.port, cfg)
+	if err != nil {
+		return failure{err}
+	}
+	fmt.Fprintf(stdout, "export S4_CONF_PATH=%s\n", shellQuote(l.Cluster.Path))
+	log.Info("serving", zap.Int("nodes", f.nodes), zap.String("conf", l.Cluster.Path))
+	<-ctx.Done()
+	log.Info("stopping")
+	late, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := l.Shutdown(late); err != nil {
+		return failure{err}
+	}
+	return nil
+}
+
+// shellQuote quotes s for a shell, if it must be.
+func shellQuote(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@%", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// serveOne runs one server until ctx ends.
+func (f *flags) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger) error {
+	cluster, err := s4.LoadCluster(f.conf)
+	if err != nil {
+		return failure{err}
+	}
+	index, err := findSelf(ctx, cluster, f.index, f.port, net.DefaultResolver.LookupHost)
+	if err != nil {
+		return failure{err}
+	}
+	cfg.Cluster, cfg.Index = cluster, index
+	addr := f.listen
+	if addr == "" {
+		addr = cluster.Servers[index].String()
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return failure{listenError(addr, err)}
+	}
+	n, err := node.New(cfg)
+	if err != nil {
+		ln.Close()
+		return failure{err}
+	}
+	log.Info("serving", zap.Int("server", index), zap.Stringer("listen", ln.Addr()), zap.String("dir", f.dir),
+		zap.String("fingerprint", fmt.Sprintf("%016x", cluster.Fingerprint())))
+	served := make(chan error, 1)
+	go func() { served <- n.Serve(ln) }()
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+	}
+	log.Info("stopping")
+	late, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	n.Shutdown(late)
+	if err != nil {
+		return failure{err}
+	}
+	return nil
+}
+
+// listenError says what can be done about an address that is not to be had.
+func listenError(addr string, err error) error {
+	var oe *net.OpError
+	if errors.As(err, &oe) {
+		err = oe.Err
+	}
+	text := err.Error()
+	_, text, _ = strings.Cut(text, ": ")
+	if text == "" {
+		text = err.Error()
+	}
+	return fmt.Errorf("cannot listen on %s: %s (choose another address in the cluster file, or --listen)", addr, text)
+}
+
+// findSelf returns the place of this server in the list: index if it is not
+// negative; else the one server whose host is an address of this machine and
+// which, if port is not 0, has that port.
+func findSelf(ctx context.Context, cluster *s4.Cluster, index, port int, lookup func(context.Context, string) ([]string, error)) (int, error) {
+	if index >= 0 {
+		if index >= len(cluster.Servers) {
+			return 0, fmt.Errorf("--index %d: %s lists servers 0 to %d", index, cluster.Path, len(cluster.Servers)-1)
+		}
+		if s := cluster.Servers[index]; port != 0 && s.Port != strconv.Itoa(port) {
+			return 0, fmt.Errorf("--index %d is %s, which has not --port %d", index, s, port)
+		}
+		return index, nil
+	}
+	local, err := localAddrs()
+	if err != nil {
+		return 0, err
+	}
+	var found []int
+	for i, s := range cluster.Servers {
+		if port != 0 && s.Port != strconv.Itoa(port) {
+			continue
+		}
+		addrs := []string{s.Address}
+		if net.ParseIP(s.Address) == nil {
+			if addrs, err = lookup(ctx, s.Address); err != nil {
+				continue // some other host's name, which that host may know
+			}
+		}
+		for _, a := range addrs {
+			if ip := net.ParseIP(a); ip != nil && (ip.IsLoopback() || local[ip.String()]) {
+				found = append(found, i)
+				break
+			}
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) == 0 && port != 0:
+		return 0, fmt.Errorf("no server in %s has an address of this machine and port %d (say which it is with --index)", cluster.Path, port)
+	case len(found) == 0:
+		return 0, fmt.Errorf("no server in %s has an address of this machine (say which it is with --index)", cluster.Path)
+	}
+	a, b := cluster.Servers[found[0]], cluster.Servers[found[1]]
+	flag := "--port"
+	if a.Port == b.Port {
+		flag = "--index"
+	}
+	return 0, fmt.Errorf("both %s and %s in %s are this machine (say which it is with %s)", a, b, cluster.Path, flag)
+}
+
+// localAddrs returns the addresses of this machine's interfaces.
+func localAddrs() (map[string]bool, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	local := make(map[string]bool)
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			local[n.IP.String()] = true
+		}
+	}
+	return local, nil
+}

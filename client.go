@@ -1,0 +1,263 @@
+package s4
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"s4/wire"
+	"s4/xfer"
+)
+
+// Options change how a Client works. The zero value is good.
+type Options struct {
+	// IOTimeout is how long a server may be silent in mid transfer;
+	// 0 means 30 s.
+	IOTimeout time.Duration
+	// LZ4 compresses uploads from readers and files on the wire.
+	LZ4 bool
+}
+
+// Client talks to the servers of one cluster. Its methods may be called by
+// many goroutines at once. It keeps connections for reuse; Close closes them.
+//
+// Methods return *Error. Keys and prefixes are written s4://bucket/path.
+type Client struct {
+	cluster *Cluster
+	opts    Options
+
+	mu      sync.Mutex
+	closed  bool
+	data    [][]*xfer.Pipeline // idle, per server; guarded by mu
+	control [][]*xfer.Conn     // idle, per server; guarded by mu
+}
+
+// maxIdle is how many idle connections of a kind are kept per server.
+const maxIdle = 8
+
+// NewClient returns a Client of the cluster. It connects when it must, not
+// before. opts may be nil.
+func NewClient(cluster *Cluster, opts *Options) *Client {
+	c := &Client{
+		cluster: cluster,
+		data:    make([][]*xfer.Pipeline, len(cluster.Servers)),
+		control: make([][]*xfer.Conn, len(cluster.Servers)),
+	}
+	if opts != nil {
+		c.opts = *opts
+	}
+	return c
+}
+
+// Open returns a Client of the cluster whose file is at confPath, or where
+// ConfPath finds it if that is empty.
+func Open(confPath string) (*Client, error) {
+	cluster, err := LoadCluster(confPath)
+	if err != nil {
+		return nil, err
+	}
+	return NewClient(cluster, nil), nil
+}
+
+// Cluster returns the cluster. The caller must not change it.
+func (c *Client) Cluster() *Cluster { return c.cluster }
+
+// Close closes the idle connections. Operations under way go on, and their
+// connections are closed when they end.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	data, control := c.data, c.control
+	c.data = make([][]*xfer.Pipeline, len(data))
+	c.control = make([][]*xfer.Conn, len(control))
+	c.closed = true
+	c.mu.Unlock()
+	for i := range data {
+		for _, p := range data[i] {
+			p.Close()
+		}
+		for _, conn := range control[i] {
+			conn.Close()
+		}
+	}
+	return nil
+}
+
+// pipe returns a data pipeline to a server that nobody else uses.
+func (c *Client) pipe(ctx context.Context, server int) (*xfer.Pipeline, error) {
+	for {
+		c.mu.Lock()
+		idle := c.data[server]
+		if len(idle) == 0 {
+			c.mu.Unlock()
+			break
+		}
+		p := idle[len(idle)-1]
+		c.data[server] = idle[:len(idle)-1]
+		c.mu.Unlock()
+		if p.Idle() {
+			return p, nil
+		}
+		p.Close()
+	}
+	conn, err := Dial(ctx, c.cluster, server, wire.ChannelData, c.opts.IOTimeout, nil)
+	if err != nil {
+		return nil, err
+	}
+	return xfer.NewPipeline(conn), nil
+}
+
+// release gives back a pipeline without requests in flight.
+func (c *Client) release(server int, p *xfer.Pipeline) {
+	c.mu.Lock()
+	if !c.closed && len(c.data[server]) < maxIdle {
+		c.data[server] = append(c.data[server], p)
+		p = nil
+	}
+	c.mu.Unlock()
+	if p != nil {
+		p.Close()
+	}
+}
+
+// request runs one request on a data connection and waits for its end. If ctx
+// ends first, the connection is closed, which ends the request soon; but if it
+// runs in a reader or writer of the caller's that may block for ever, foreign
+// is true and request does not wait for that.
+func (c *Client) request(ctx context.Context, server int, foreign bool, r xfer.Request) error {
+	p, err := c.pipe(ctx, server)
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	r.Done = func(err error) { done <- err }
+	go p.Do(r)
+	select {
+	case err = <-done:
+		c.release(server, p)
+		return err
+	case <-ctx.Done():
+	}
+	if foreign {
+		p.Abandon()
+	} else {
+		p.Close()
+		<-done
+	}
+	return context.Cause(ctx)
+}
+
+// controlConn returns a control connection to a server that nobody else uses.
+func (c *Client) controlConn(ctx context.Context, server int) (*xfer.Conn, error) {
+	for {
+		c.mu.Lock()
+		idle := c.control[server]
+		if len(idle) == 0 {
+			c.mu.Unlock()
+			break
+		}
+		conn := idle[len(idle)-1]
+		c.control[server] = idle[:len(idle)-1]
+		c.mu.Unlock()
+		if !conn.Stale() {
+			return conn, nil
+		}
+		conn.Close()
+	}
+	return Dial(ctx, c.cluster, server, wire.ChannelControl, c.opts.IOTimeout, nil)
+}
+
+// ask sends m to one server on a control connection and lets each read the
+// answers, until it reports that the last has come. An ERROR frame ends the
+// exchange as its *wire.Error.
+func (c *Client) ask(ctx context.Context, server int, flags byte, m wire.Message, each func(wire.Message) (last bool, err error)) error {
+	conn, err := c.controlConn(ctx, server)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	err = exchange(conn, flags, m, each)
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	var we *wire.Error
+	if conn.Broken() || (err != nil && !errors.As(err, &we)) {
+		conn.Close()
+		return err
+	}
+	c.mu.Lock()
+	if !c.closed && len(c.control[server]) < maxIdle {
+		c.control[server] = append(c.control[server], conn)
+		conn = nil
+	}
+	c.mu.Unlock()
+	if conn != nil {
+		conn.Close()
+	}
+	return err
+}
+
+func exchange(conn *xfer.Conn, flags byte, m wire.Message, each func(wire.Message) (bool, error)) error {
+	if err := conn.Write(1, flags, m); err != nil {
+		return err
+	}
+	for {
+		_, reply, err := conn.Read()
+		if err != nil {
+			return err
+		}
+		last, err := each(reply)
+		if last || err != nil {
+			return err
+		}
+	}
+}
+
+// unexpected is the error for an answer of the wrong type.
+func unexpected(m wire.Message) error {
+	return wire.Errorf(wire.CodeBadRequest, "unexpected %s frame", m.Type())
+}
+
+// eachServer calls f for every server at once and waits for all. The first
+// error cancels the others, and is returned with the server's index.
+func (c *Client) eachServer(ctx context.Context, f func(ctx context.Context, server int) error) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		wg    sync.WaitGroup
+		once  sync.Once
+		first int
+		cause error
+	)
+	for i := range c.cluster.Servers {
+		wg.Go(func() {
+			if err := f(ctx, i); err != nil {
+				once.Do(func() {
+					first, cause = i, err
+					cancel()
+				})
+			}
+		})
+	}
+	wg.Wait()
+	if cause == nil {
+		return -1, nil
+	}
+	return first, cause
+}
+
+// isLost reports whether err means that a server cannot be reached, so that
+// every other request to it will fail, too.
+func isLost(err error) bool {
+	var we *wire.Error
+	if errors.As(err, &we) {
+		switch we.Code {
+		case wire.CodeUnavailable, wire.CodeWrongCluster, wire.CodeWrongServer, wire.CodeVersion, wire.CodeShuttingDown:
+			return true
+		}
+		return false
+	}
+	var ne net.Error
+	return errors.As(err, &ne)
+}

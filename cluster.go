@@ -1,0 +1,122 @@
+package s4
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Server is one server of a cluster: a host name or address, without brackets,
+// and a port.
+type Server struct {
+	Address string
+	Port    string
+}
+
+// String returns host:port, an IPv6 address in brackets.
+func (s Server) String() string { return net.JoinHostPort(s.Address, s.Port) }
+
+// Cluster is an ordered list of servers. The order decides where keys live.
+type Cluster struct {
+	Servers []Server
+	Path    string // the file it was read from, or empty
+}
+
+// ConfPath returns which cluster file to use: flag if not empty, else
+// $S4_CONF_PATH, else ~/.s4.conf.
+func ConfPath(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	if p := os.Getenv("S4_CONF_PATH"); p != "" {
+		return p
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = "."
+	}
+	return filepath.Join(home, ".s4.conf")
+}
+
+// LoadCluster reads the cluster file at path, or at ConfPath if path is empty.
+func LoadCluster(path string) (*Cluster, error) {
+	path = ConfPath(path)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		if os.IsNotExist(err) {
+			return nil, fmt.Errorf("cluster file %s does not exist (write one host:port a line, or name another with --conf or $S4_CONF_PATH)", path)
+		}
+		return nil, fmt.Errorf("cluster file: %w", err)
+	}
+	return ParseCluster(bytes.NewReader(b), path)
+}
+
+// ParseCluster reads a cluster file: a host:port a line, blank lines and
+// everything from # on ignored. Errors name the file, as given in name, and
+// the line.
+func ParseCluster(r io.Reader, name string) (*Cluster, error) {
+	c := &Cluster{Path: name}
+	seen := make(map[Server]int)
+	sc := bufio.NewScanner(r)
+	n := 0
+	for sc.Scan() {
+		n++
+		line, _, _ := strings.Cut(sc.Text(), "#")
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		s, err := parseServer(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+		}
+		if first, dup := seen[s]; dup {
+			return nil, fmt.Errorf("%s:%d: %s is already on line %d", name, n, s, first)
+		}
+		seen[s] = n
+		c.Servers = append(c.Servers, s)
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("%s:%d: %w", name, n+1, err)
+	}
+	if len(c.Servers) == 0 {
+		return nil, fmt.Errorf("%s:%d: no servers (write one host:port a line)", name, n+1)
+	}
+	return c, nil
+}
+
+func parseServer(line string) (Server, error) {
+	host, port, err := net.SplitHostPort(line)
+	if err != nil {
+		return Server{}, fmt.Errorf("%q is not host:port (an IPv6 address is written [addr]:port)", line)
+	}
+	if host == "" || strings.ContainsAny(host, " \t/") {
+		return Server{}, fmt.Errorf("%q has no valid host", line)
+	}
+	p, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || p == 0 {
+		return Server{}, fmt.Errorf("%q has a bad port (1 to 65535)", line)
+	}
+	return Server{Address: strings.ToLower(host), Port: strconv.FormatUint(p, 10)}, nil
+}
+
+// Fingerprint identifies the list of servers and its order: the xxh64 of
+// every host:port, each followed by a newline. Client and server compare
+// theirs when they connect.
+func (c *Cluster) Fingerprint() uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	for _, s := range c.Servers {
+		_, _ = d.WriteString(s.String())
+		_, _ = d.WriteString("\n")
+	}
+	return d.Sum64()
+}

@@ -1,0 +1,117 @@
+package s4
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"s4/wire"
+	"s4/xfer"
+)
+
+// dialTimeout is how long a server may take to accept a connection.
+const dialTimeout = 5 * time.Second
+
+// Dial opens a protocol connection to server index of the cluster and
+// exchanges preambles. timeout is the I/O timeout, 0 for the default. The
+// caller owns the connection. Client's methods need no Dial; it is for
+// servers that talk to their peers, and for tools.
+func Dial(ctx context.Context, cluster *Cluster, index int, channel wire.Channel, timeout time.Duration, stats *xfer.Stats) (*xfer.Conn, error) {
+	addr := cluster.Servers[index].String()
+	d := net.Dialer{Timeout: dialTimeout}
+	nc, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, wire.Errorf(wire.CodeUnavailable, "cannot connect: %s", dialReason(err))
+	}
+	conn, err := xfer.NewConn(nc.(*net.TCPConn), timeout, stats)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	err = greet(conn, wire.Preamble{
+		Version:     wire.Version,
+		Channel:     channel,
+		Fingerprint: cluster.Fingerprint(),
+		Index:       uint32(index),
+	})
+	if !stop() {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// dialReason puts the usual failures to connect into few words.
+func dialReason(err error) string {
+	var ne net.Error
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.As(err, &dns):
+		return dns.Err
+	case errors.As(err, &ne) && ne.Timeout():
+		return fmt.Sprintf("no answer within %v", dialTimeout)
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "no route to host"
+	}
+	return err.Error()
+}
+
+// greet sends the client's preamble and checks the server's.
+func greet(conn *xfer.Conn, mine wire.Preamble) error {
+	if err := conn.WriteRaw(mine.Append(nil)); err != nil {
+		return err
+	}
+	buf := make([]byte, wire.PreambleSize, wire.MaxRefusal)
+	if err := conn.ReadRaw(buf[:len(wire.Magic)]); err != nil {
+		return err
+	}
+	if string(buf[:4]) != wire.Magic {
+		return refusal(conn, buf[:4])
+	}
+	if err := conn.ReadRaw(buf[4:]); err != nil {
+		return err
+	}
+	theirs, err := wire.DecodePreamble(buf)
+	if err != nil {
+		return err
+	}
+	if theirs.Fingerprint != mine.Fingerprint {
+		return wire.Errorf(wire.CodeWrongCluster, "cluster file has fingerprint %016x here and %016x there", mine.Fingerprint, theirs.Fingerprint)
+	}
+	if mine.Index != wire.AnyServer && theirs.Index != mine.Index {
+		return wire.Errorf(wire.CodeWrongServer, "server %d answers where server %d is listed", theirs.Index, mine.Index)
+	}
+	return nil
+}
+
+// refusal reads the rest of the line that a server sent in place of its
+// preamble.
+func refusal(conn *xfer.Conn, start []byte) error {
+	line := start
+	var b [1]byte
+	for len(line) < wire.MaxRefusal {
+		if err := conn.ReadRaw(b[:]); err != nil {
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				break
+			}
+			return err
+		}
+		if b[0] == '\n' {
+			break
+		}
+		line = append(line, b[0])
+	}
+	return wire.ParseRefusal(string(line))
+}

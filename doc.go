@@ -1,0 +1,19 @@
+// Package s4 is the Go client of an s4 cluster: immutable keys on a ring of
+// servers, listed and removed by prefix, and shell commands run where the
+// keys lie.
+//
+//	client, err := s4.Open("")            // the cluster file of the environment
+//	err = client.Put(ctx, "s4://b/k", r, -1)
+//	_, err = client.Get(ctx, "s4://b/k", w)
+//	_, err = client.Map(ctx, "s4://b/in/", "s4://b/out/", "sort | uniq -c", nil)
+//
+// One function decides where a key lives (Cluster.Place), and the client dials
+// the owner directly: there is no coordinator.
+//
+//	Client.Put/Get ── place ── data connection ── server that owns the key
+//	Client.List    ── control connection ── every server, merged in order
+//	Client.Map…    ── control connection ── every server; prepare, then commit
+//
+// The package also holds what servers and clients share: key names, placement
+// and the cluster file. It knows nothing of files on servers or of processes.
+package s4

@@ -1,0 +1,125 @@
+package s4
+
+import (
+	"context"
+	"io"
+
+	"github.com/cespare/xxhash/v2"
+
+	"s4/wire"
+	"s4/xfer"
+)
+
+// ExitStatus is how a command ended.
+type ExitStatus struct {
+	Code   int // exit code, -1 if a signal ended it
+	Signal int // that signal, or 0
+}
+
+// Eval runs cmd with bash on the key's server, with the key as its standard
+// input, and copies its standard output and error to stdout and stderr as
+// they come. A command that fails is not an error: see the ExitStatus. If ctx
+// ends, so does the command.
+func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Writer) (ExitStatus, error) {
+	name, err := parseKey(key)
+	if err != nil {
+		return ExitStatus{}, usage("eval", key, err)
+	}
+	if err := checkCommand(cmd); err != nil {
+		return ExitStatus{}, usage("eval", key, err)
+	}
+	server := c.cluster.Place(name)
+	var status ExitStatus
+	err = c.request(ctx, server, true, xfer.Request{
+		Send: func(conn *xfer.Conn, tag uint16, _ func() bool) error {
+			return conn.Write(tag, 0, &wire.Eval{Key: name, Command: cmd})
+		},
+		Recv: func(conn *xfer.Conn, _ uint16) error {
+			stop := conn.KeepAlive() // stdout may block for hours
+			defer stop()
+			exit, err := recvEval(conn, stdout, stderr)
+			if err == nil {
+				status = ExitStatus{Code: int(exit.Code), Signal: int(exit.Signal)}
+			}
+			return err
+		},
+	})
+	return status, c.wrap(ctx, "eval", key, server, err)
+}
+
+func checkCommand(cmd string) error {
+	if cmd == "" {
+		return wire.Errorf(wire.CodeBadRequest, "the command is empty")
+	}
+	if len(cmd) > wire.MaxCommand {
+		return wire.Errorf(wire.CodeTooLarge, "the command has %d bytes, at most %d (put it in a file that the servers can read)", len(cmd), wire.MaxCommand)
+	}
+	for i := range len(cmd) {
+		if cmd[i] == 0 {
+			return wire.Errorf(wire.CodeBadRequest, "the command contains a zero byte")
+		}
+	}
+	return nil
+}
+
+// recvEval reads the answer to EVAL: two streams, mixed as the command wrote.
+func recvEval(conn *xfer.Conn, stdout, stderr io.Writer) (*wire.Exit, error) {
+	var out, errs stream
+	out.init(stdout)
+	errs.init(stderr)
+	for {
+		h, err := conn.ReadHeader()
+		if err != nil {
+			return nil, err
+		}
+		switch h.Type {
+		case wire.TypeData, wire.TypeStderr:
+			s := &out
+			if h.Type == wire.TypeStderr {
+				s = &errs
+			}
+			if err := conn.ReadBytes(h, s); err != nil {
+				conn.Close() // the command must not go on for nobody
+				return nil, err
+			}
+		default:
+			m, err := conn.ReadMessage(h)
+			if err != nil {
+				return nil, err
+			}
+			switch m := m.(type) {
+			case *wire.Exit:
+				if !out.matches(m.Stdout) || !errs.matches(m.Stderr) {
+					return nil, wire.Errorf(wire.CodeChecksum, "the command's output was damaged on the way")
+				}
+				return m, nil
+			case *wire.Error:
+				return nil, m
+			}
+			conn.Close()
+			return nil, unexpected(m)
+		}
+	}
+}
+
+// stream counts and hashes what it passes on.
+type stream struct {
+	w      io.Writer
+	n      uint64
+	digest xxhash.Digest
+}
+
+func (s *stream) init(w io.Writer) {
+	s.w = w
+	s.digest.Reset()
+}
+
+func (s *stream) Write(p []byte) (int, error) {
+	s.n += uint64(len(p))
+	_, _ = s.digest.Write(p)
+	return s.w.Write(p)
+}
+
+func (s *stream) matches(t wire.Trailer) bool {
+	return s.n == t.Length && s.digest.Sum64() == t.Sum
+}

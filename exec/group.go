@@ -1,0 +1,107 @@
+package exec
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// goneWait bounds how long Run waits for a killed group to be gone. Only a
+// process that the kernel cannot interrupt, as on a dead NFS mount, takes it all.
+const goneWait = 2 * time.Second
+
+// killGroup sends SIGKILL to bash and to the process group it leads. It must
+// be called before bash is reaped.
+//
+// Why before: kill(-pgid) means whoever has that group number at that moment.
+// Once bash is reaped and its last child gone, the kernel may give the number
+// to a stranger. A zombie keeps its process id, and no group of another can
+// have that number meanwhile: so Run waits with WNOWAIT, kills, then reaps.
+//
+// Once is enough: the kernel sends a group's signal and adds a forked child
+// to the group under one lock, so a child is either there to be signaled, or
+// its fork is interrupted (copy_process in kernel/fork.c).
+//
+// Bash is also named by itself, for a script can exec a program that moves
+// to another group, and Run waits for it wherever it is.
+func killGroup(pid int) {
+	// The one error possible is that there is nobody left, or nobody that we
+	// may signal (setuid programs); neither can be helped.
+	_ = syscall.Kill(-pid, syscall.SIGKILL)
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// awaitGroupGone returns when no process of a killed group runs any more, or
+// after goneWait. SIGKILL acts when its target is next scheduled, or leaves a
+// system call: until then it might still write to the file that is the
+// command's output. Bash itself must be reaped.
+//
+// Most commands leave nobody behind, and then this is one system call. Asking
+// by number after the reaping is safe, since signal 0 harms nobody: had the
+// number gone to a stranger by now, this would wait in vain, no more.
+func awaitGroupGone(pgid int) {
+	const longest = 20 * time.Millisecond
+	deadline := time.Now().Add(goneWait)
+	for pause := time.Millisecond; syscall.Kill(-pgid, 0) != syscall.ESRCH; pause = min(2*pause, longest) {
+		// Orphans that ended stay in the group as zombies until init reaps them,
+		// which in a container may be never.
+		if !groupRuns(pgid) || time.Now().After(deadline) {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// groupRuns says whether any process of the group pgid is not a zombie.
+func groupRuns(pgid int) bool {
+	pids, err := processes()
+	if err != nil {
+		return false
+	}
+	for _, pid := range pids {
+		state, group, ok := processState(pid)
+		if ok && group == pgid && state != 'Z' && state != 'X' {
+			return true
+		}
+	}
+	return false
+}
+
+// processState reads the state letter and the process group from
+// /proc/pid/stat; ok is false when there is no such process.
+func processState(pid int) (state byte, pgid int, ok bool) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, 0, false
+	}
+	// proc_pid_stat(5): pid (comm) state ppid pgrp ... and comm may hold
+	// blanks and parentheses.
+	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(f) < 3 {
+		return 0, 0, false
+	}
+	pgid, err = strconv.Atoi(string(f[2]))
+	return f[0][0], pgid, err == nil
+}
+
+// processes lists the process ids in /proc.
+func processes() ([]int, error) {
+	d, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}

@@ -1,0 +1,149 @@
+package s4
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"s4/wire"
+)
+
+// Scheme starts every key and prefix as people write them.
+const Scheme = "s4://"
+
+// maxSegment is the longest bucket or path segment in bytes: what Linux file
+// systems allow a name (NAME_MAX).
+const maxSegment = 255
+
+// CheckKey reports whether name, a key without its scheme, is allowed:
+// a bucket and at least one segment, each valid UTF-8 of 1 to 255 bytes
+// without control characters or white space and not . or .., 1024 bytes in
+// all, the bucket not starting with an underscore. The error says which rule
+// it breaks and is ErrBadKey.
+func CheckKey(name string) error {
+	if err := checkLength(name); err != nil {
+		return err
+	}
+	bucket, rest, ok := strings.Cut(name, "/")
+	if err := checkBucket(bucket); err != nil {
+		return err
+	}
+	if !ok || rest == "" {
+		return badKey(name, "names a bucket, not a key in it")
+	}
+	for seg := range strings.SplitSeq(rest, "/") {
+		if err := checkSegment(name, seg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckPrefix is CheckKey for a prefix: the bucket must be whole, what follows
+// may be empty or end anywhere.
+func CheckPrefix(name string) error {
+	if err := checkLength(name); err != nil {
+		return err
+	}
+	bucket, rest, _ := strings.Cut(name, "/")
+	if err := checkBucket(bucket); err != nil {
+		return err
+	}
+	for {
+		seg, tail, more := strings.Cut(rest, "/")
+		if !more {
+			// The last segment may be empty or a part of . and ..
+			if seg == "" || seg == "." || seg == ".." {
+				return nil
+			}
+			return checkSegment(name, seg)
+		}
+		if err := checkSegment(name, seg); err != nil {
+			return err
+		}
+		rest = tail
+	}
+}
+
+func checkLength(name string) error {
+	if len(name) > wire.MaxKey {
+		return badKey(name[:64]+"…", "is longer than 1024 bytes")
+	}
+	return nil
+}
+
+func checkBucket(bucket string) error {
+	if bucket == "" {
+		return badKey("", "has no bucket")
+	}
+	if bucket[0] == '_' {
+		return badKey(bucket, "bucket starts with _, which is reserved")
+	}
+	return checkSegment(bucket, bucket)
+}
+
+func checkSegment(name, seg string) error {
+	switch {
+	case seg == "":
+		return badKey(name, "has an empty segment")
+	case seg == "." || seg == "..":
+		return badKey(name, "has a segment "+seg)
+	case len(seg) > maxSegment:
+		return badKey(name, "has a segment longer than 255 bytes")
+	case !utf8.ValidString(seg):
+		return badKey(name, "is not valid UTF-8")
+	}
+	for _, r := range seg {
+		if unicode.IsSpace(r) {
+			return badKey(name, "contains white space")
+		}
+		if unicode.IsControl(r) {
+			return badKey(name, "contains a control character")
+		}
+	}
+	return nil
+}
+
+func badKey(name, reason string) error {
+	return &wire.Error{Code: wire.CodeBadKey, Key: strings.ToValidUTF8(name, "?"), Text: reason}
+}
+
+// IsRemote reports whether s is written as a key or prefix.
+func IsRemote(s string) bool { return strings.HasPrefix(s, Scheme) }
+
+// trimScheme returns what follows s4://, or ErrBadKey.
+func trimScheme(s string) (string, error) {
+	name, ok := strings.CutPrefix(s, Scheme)
+	if !ok {
+		return "", badKey(s, "does not start with s4://")
+	}
+	return name, nil
+}
+
+// parseKey returns the checked name in s4://name.
+func parseKey(s string) (string, error) {
+	name, err := trimScheme(s)
+	if err != nil {
+		return "", err
+	}
+	return name, CheckKey(name)
+}
+
+// parsePrefix returns the checked prefix in s4://prefix. A bucket alone means
+// all of that bucket and none whose name it begins.
+func parsePrefix(s string) (string, error) {
+	name, err := trimScheme(s)
+	if err != nil {
+		return "", err
+	}
+	if err := CheckPrefix(name); err != nil {
+		return "", err
+	}
+	if !strings.Contains(name, "/") {
+		name += "/"
+	}
+	return name, nil
+}
+
+// Basename returns what follows the last slash of a key.
+func Basename(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }

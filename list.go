@@ -1,0 +1,195 @@
+package s4
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"s4/wire"
+)
+
+// Entry is one name in a listing.
+type Entry struct {
+	Name     string // the key, directory or bucket, without s4://; a directory ends in a slash
+	Dir      bool   // a directory of keys; Size and Modified are zero
+	Size     int64
+	Modified time.Time
+}
+
+// List yields the keys whose names begin with prefix, sorted by name over all
+// servers. Unless recursive, keys below a directory are summed up as that
+// directory. s4://bucket means the bucket's content. Memory does not grow
+// with the number of keys. After an error, which comes with a zero Entry, the
+// sequence ends.
+func (c *Client) List(ctx context.Context, prefix string, recursive bool) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		name, err := parsePrefix(prefix)
+		if err != nil {
+			yield(Entry{}, usage("ls", prefix, err))
+			return
+		}
+		var flags byte
+		if recursive {
+			flags = wire.FlagRecursive
+		}
+		c.merge(ctx, prefix, flags, name, yield)
+	}
+}
+
+// Buckets yields the buckets, sorted, with the time they were first used.
+func (c *Client) Buckets(ctx context.Context) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		c.merge(ctx, "", 0, "", yield)
+	}
+}
+
+// lister is one server's part of a listing, batch by batch.
+type lister struct {
+	server  int
+	batches chan []wire.Entry
+	batch   []wire.Entry
+	err     error // set before batches is closed
+}
+
+// head returns the next entry, or nil at the end.
+func (l *lister) head() *wire.Entry {
+	for len(l.batch) == 0 {
+		b, ok := <-l.batches
+		if !ok {
+			return nil
+		}
+		l.batch = b
+	}
+	return &l.batch[0]
+}
+
+// merge lists on every server and yields the sorted union. Every server sorts
+// its own; what several have (directories, buckets) is yielded once.
+func (c *Client) merge(ctx context.Context, prefix string, flags byte, name string, yield func(Entry, error) bool) {
+	inner, cancel := context.WithCancel(ctx)
+	listers := make([]*lister, len(c.cluster.Servers))
+	for i := range listers {
+		listers[i] = c.listOne(inner, i, flags, name)
+	}
+	defer func() {
+		cancel()
+		for _, l := range listers {
+			for range l.batches { // wait for the goroutine to end
+			}
+		}
+	}()
+	for {
+		var min *wire.Entry
+		for _, l := range listers {
+			e := l.head()
+			if e == nil {
+				if l.err != nil {
+					yield(Entry{}, c.wrap(ctx, "ls", prefix, l.server, l.err))
+					return
+				}
+				continue
+			}
+			if min == nil || e.Name < min.Name {
+				min = e
+			}
+		}
+		if min == nil {
+			return
+		}
+		out := *min
+		for _, l := range listers {
+			if e := l.head(); e != nil && e.Name == out.Name {
+				out.Mtime = earliest(out, *e)
+				l.batch = l.batch[1:]
+			}
+		}
+		if !yield(toEntry(out), nil) {
+			return
+		}
+	}
+}
+
+// earliest returns the older of two times of one bucket; other kinds are on
+// one server, or have no time.
+func earliest(a, b wire.Entry) int64 {
+	if a.Kind == wire.EntryBucket && b.Mtime < a.Mtime {
+		return b.Mtime
+	}
+	return a.Mtime
+}
+
+func toEntry(e wire.Entry) Entry {
+	out := Entry{Name: e.Name, Dir: e.Kind == wire.EntryDir, Size: int64(e.Size)}
+	if !out.Dir {
+		out.Modified = time.Unix(0, e.Mtime)
+	}
+	return out
+}
+
+// listOne starts listing on one server. The goroutine ends when the listing
+// has been read or ctx has ended.
+func (c *Client) listOne(ctx context.Context, server int, flags byte, name string) *lister {
+	l := &lister{server: server, batches: make(chan []wire.Entry, 2)}
+	go func() {
+		defer close(l.batches)
+		l.err = c.ask(ctx, server, flags, &wire.List{Prefix: name}, func(m wire.Message) (bool, error) {
+			switch m := m.(type) {
+			case *wire.Entries:
+				select {
+				case l.batches <- m.List:
+					return false, nil
+				case <-ctx.Done():
+					return true, context.Cause(ctx)
+				}
+			case *wire.End:
+				return true, nil
+			}
+			return true, unexpected(m)
+		})
+	}()
+	return l
+}
+
+// Remove removes the key, or with recursive every key whose name begins with
+// prefix, and returns how many. Removing nothing is ErrNotFound. When it
+// returns, no read or list finds them.
+func (c *Client) Remove(ctx context.Context, prefix string, recursive bool) (int64, error) {
+	if !recursive {
+		name, err := parseKey(prefix)
+		if err != nil {
+			return 0, usage("rm", prefix, err)
+		}
+		server := c.cluster.Place(name)
+		n, err := c.removeOn(ctx, server, 0, name)
+		return n, c.wrap(ctx, "rm", prefix, server, err)
+	}
+	name, err := parsePrefix(prefix)
+	if err != nil {
+		return 0, usage("rm", prefix, err)
+	}
+	counts := make([]int64, len(c.cluster.Servers))
+	server, err := c.eachServer(ctx, func(ctx context.Context, i int) (err error) {
+		counts[i], err = c.removeOn(ctx, i, wire.FlagRecursive, name)
+		return err
+	})
+	var total int64
+	for _, n := range counts {
+		total += n
+	}
+	if err == nil && total == 0 {
+		return 0, &Error{Op: "rm", Key: prefix, Code: wire.CodeNotFound, Text: "no key matches"}
+	}
+	return total, c.wrap(ctx, "rm", prefix, server, err)
+}
+
+func (c *Client) removeOn(ctx context.Context, server int, flags byte, name string) (n int64, err error) {
+	err = c.ask(ctx, server, flags, &wire.Remove{Prefix: name}, func(m wire.Message) (bool, error) {
+		r, ok := m.(*wire.Removed)
+		if !ok {
+			return true, unexpected(m)
+		}
+		n = int64(r.Count)
+		return true, nil
+	})
+	return n, err
+}

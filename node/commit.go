@@ -1,0 +1,161 @@
+package node
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"s4/wire"
+	"s4/xfer"
+)
+
+// object is a stored key, open for reading.
+type object struct {
+	*os.File
+	size  int64
+	mtime int64
+	sum   uint64
+}
+
+func (o *object) head() *wire.Object {
+	return &wire.Object{Size: uint64(o.size), Mtime: o.mtime, Sum: o.sum}
+}
+
+// get opens a key. The caller closes it.
+func (s *store) get(name string) (*object, error) {
+	f, st, err := openRegular(s.keys, name)
+	if err != nil {
+		return nil, storeError(err, name)
+	}
+	sum, err := getSum(f)
+	if err != nil {
+		f.Close()
+		return nil, storeError(err, name)
+	}
+	return &object{File: f, size: st.Size, mtime: st.Mtim.Nano(), sum: sum}, nil
+}
+
+// openRegular opens a regular file of t for reading. A directory is ENOENT:
+// it is no key.
+func openRegular(t tree, name string) (*os.File, *unix.Stat_t, error) {
+	fd, err := t.open(name, unix.O_RDONLY|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	if !isRegular(&st) {
+		f.Close()
+		return nil, nil, unix.ENOENT
+	}
+	return f, &st, nil
+}
+
+// create returns an unnamed file for a key's bytes. The caller closes it.
+func (s *store) create() (*xfer.Temp, error) {
+	return xfer.CreateTemp(s.tmp.fd(), 0o600)
+}
+
+// absent reports why the key cannot be written, as far as can be seen before
+// it is: a courtesy to a client that would send it in vain. commit decides.
+func (s *store) absent(name string) error {
+	return storeError(absent(s.keys, name), name)
+}
+
+// absent returns nil if name can be made in t, or EEXIST, EISDIR, ENOTDIR.
+func absent(t tree, name string) error {
+	var st unix.Stat_t
+	switch err := t.stat(name, &st); {
+	case errors.Is(err, unix.ENOENT):
+		return nil
+	case err != nil:
+		return err
+	case isDir(&st):
+		return unix.EISDIR
+	}
+	return unix.EEXIST
+}
+
+// put publishes a file as a key: the bytes in tmp, whose xxh64 is sum. It is
+// the end of every upload.
+func (s *store) put(tmp *xfer.Temp, name string, sum uint64) error {
+	s.marks.RLock()
+	defer s.marks.RUnlock()
+	for _, p := range s.pending {
+		if err := absent(p.tree, name); err != nil {
+			return storeError(err, name) // a job is about to publish it
+		}
+	}
+	size, err := s.commit(tmp, s.keys, name, sum)
+	if err != nil {
+		return storeError(err, name)
+	}
+	s.count.Add(1)
+	s.bytes.Add(size)
+	return nil
+}
+
+// commit gives a whole and verified file its name in a tree: the data
+// directory, or a job's staged output. The order matters. The checksum is
+// with the file before anyone can open it; the mode comes after it, because
+// setting an attribute takes write permission; with fsync, bytes and
+// attribute are on disk before the name is, so that power loss leaves a whole
+// key or none; and the link comes last, fails if the name is taken, and is
+// one step: two writers cannot both win, and no reader sees a part.
+func (s *store) commit(tmp *xfer.Temp, t tree, name string, sum uint64) (size int64, err error) {
+	fd := int(tmp.Fd())
+	if err := setSum(tmp.File, sum); err != nil {
+		return 0, err
+	}
+	if err := unix.Fchmod(fd, 0o444); err != nil {
+		return 0, os.NewSyscallError("fchmod", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, os.NewSyscallError("fstat", err)
+	}
+	if s.fsync {
+		if err := unix.Fsync(fd); err != nil {
+			return 0, os.NewSyscallError("fsync", err)
+		}
+	}
+	err = t.publish(name, tmp.Publish)
+	if errors.Is(err, unix.EEXIST) {
+		if why := absent(t, name); why != nil {
+			err = why // a directory in its place is another error
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	if s.fsync {
+		return st.Size, s.syncDirs(t, name)
+	}
+	return st.Size, nil
+}
+
+// syncDirs makes a new name durable: its directory and those above, any of
+// which may be new.
+func (s *store) syncDirs(t tree, name string) error {
+	for dir := name; dir != ""; {
+		dir, _ = splitName(dir)
+		fd, err := t.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+		if errors.Is(err, unix.ENOENT) {
+			continue // removed meanwhile, and the key with it
+		}
+		if err != nil {
+			return err
+		}
+		err = unix.Fsync(fd)
+		unix.Close(fd)
+		if err != nil {
+			return os.NewSyscallError("fsync", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"s4"
+	"s4/wire"
+)
+
+// control handles one request of a control connection. An error means that
+// the connection is over.
+func (s *session) control(h wire.Header) error {
+	m, err := s.conn.ReadMessage(h)
+	if err != nil {
+		if s.conn.Broken() {
+			return err
+		}
+		return s.reply(h.Tag, err)
+	}
+	switch m := m.(type) {
+	case *wire.List:
+		return s.list(h, m)
+	case *wire.Remove:
+		return s.remove(h, m)
+	case *wire.Stat:
+		return s.stat(h.Tag, m)
+	case *wire.Job:
+		return s.job(h.Tag, m)
+	case wire.Empty:
+		switch m.T {
+		case wire.TypeHealth:
+			return s.health(h.Tag)
+		case wire.TypeDiscard:
+			return s.reply(h.Tag, nil) // of a job that was refused: nothing to do
+		}
+	}
+	return s.reply(h.Tag, wire.Errorf(wire.CodeBadRequest, "a %s frame is no request of the control channel", h.Type))
+}
+
+// watched returns a context that ends with the node and the peer, and pings
+// the peer until stop.
+func (s *session) watched() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(s.node.ctx)
+	quiet := s.conn.KeepAlive()
+	still := s.conn.WaitGone(func() {
+		cancel(wire.Errorf(wire.CodeCanceled, "the client is gone"))
+	})
+	return ctx, func() {
+		still()
+		quiet()
+		cancel(nil)
+	}
+}
+
+func (s *session) list(h wire.Header, m *wire.List) error {
+	start := time.Now()
+	if m.Prefix != "" {
+		if err := s4.CheckPrefix(m.Prefix); err != nil {
+			return s.reply(h.Tag, err)
+		}
+	}
+	defer s.conn.KeepAlive()()
+	var (
+		batch wire.Entries
+		size  int
+		count uint64
+		werr  error
+	)
+	flush := func() error {
+		werr = s.conn.Write(h.Tag, 0, &batch)
+		count += uint64(len(batch.List))
+		batch.List, size = batch.List[:0], 0
+		return werr
+	}
+	err := s.node.store.list(s.node.ctx, m.Prefix, h.Flags&wire.FlagRecursive != 0, func(e *wire.Entry) error {
+		if size += e.EntrySize(); size > wire.MaxEntries {
+			if err := flush(); err != nil {
+				return err
+			}
+			size = e.EntrySize()
+		}
+		batch.List = append(batch.List, *e)
+		return nil
+	})
+	if werr != nil {
+		return werr
+	}
+	if err == nil && len(batch.List) > 0 {
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	s.done("list", m.Prefix, 0, start, err)
+	if err != nil {
+		return s.reply(h.Tag, err)
+	}
+	return s.conn.Write(h.Tag, 0, &wire.End{Count: count})
+}
+
+func (s *session) remove(h wire.Header, m *wire.Remove) error {
+	start := time.Now()
+	var (
+		n   int64
+		err error
+	)
+	if h.Flags&wire.FlagRecursive != 0 {
+		if err = s4.CheckPrefix(m.Prefix); err == nil {
+			ctx, stop := s.watched()
+			n, err = s.node.store.removeAll(ctx, m.Prefix)
+			stop()
+		}
+	} else if err = s.node.own(m.Prefix); err == nil {
+		n, err = 1, s.node.store.remove(m.Prefix)
+	}
+	s.done("remove", m.Prefix, 0, start, err)
+	if err != nil {
+		return s.reply(h.Tag, err)
+	}
+	return s.conn.Write(h.Tag, 0, &wire.Removed{Count: uint64(n)})
+}
+
+func (s *session) stat(tag uint16, m *wire.Stat) error {
+	err := s.node.own(m.Key)
+	if err == nil {
+		var o *object
+		if o, err = s.node.store.get(m.Key); err == nil {
+			o.Close()
+			return s.conn.Write(tag, 0, o.head())
+		}
+	}
+	return s.reply(tag, err)
+}
+
+func (s *session) health(tag uint16) error {
+	n := s.node
+	if err := n.store.writable(); err != nil {
+		return s.reply(tag, storeError(err, ""))
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(n.store.keys.fd(), &fs); err != nil {
+		return s.reply(tag, storeError(err, ""))
+	}
+	return s.conn.Write(tag, 0, &wire.HealthInfo{
+		Release: n.cfg.Version,
+		Index:   uint32(n.cfg.Index),
+		Servers: uint32(len(n.cfg.Cluster.Servers)),
+		Uptime:  uint64(time.Since(n.started)),
+		Keys:    uint64(n.store.count.Load()),
+		Bytes:   uint64(n.store.bytes.Load()),
+		Free:    fs.Bavail * uint64(fs.Bsize),
+		Total:   fs.Blocks * uint64(fs.Bsize),
+	})
+}

@@ -1,0 +1,172 @@
+package node
+
+import (
+	"fmt"
+	"time"
+
+	"s4/wire"
+	"s4/xfer"
+)
+
+// data handles one request of a data connection. An error means that the
+// stream position is lost and the connection over.
+func (s *session) data(h wire.Header) error {
+	m, err := s.conn.ReadMessage(h)
+	if err != nil {
+		if s.conn.Broken() {
+			return err
+		}
+		// The body was read but made no sense. What follows a broken PUT
+		// cannot be told from requests.
+		_ = s.reply(h.Tag, err)
+		s.linger()
+		return err
+	}
+	switch m := m.(type) {
+	case *wire.Put:
+		return s.put(h.Tag, m)
+	case *wire.Push:
+		return s.push(h.Tag, m)
+	case *wire.Get:
+		return s.get(h, m)
+	case *wire.Eval:
+		return s.eval(h.Tag, m)
+	}
+	err = wire.Errorf(wire.CodeBadRequest, "a %s frame is no request of the data channel", h.Type)
+	_ = s.reply(h.Tag, err)
+	s.linger()
+	return err
+}
+
+// put stores a key.
+func (s *session) put(tag uint16, m *wire.Put) error {
+	st := s.node.store
+	check := func() error {
+		if s.node.ctx.Err() != nil {
+			return errShutdown
+		}
+		if err := s.node.own(m.Key); err != nil {
+			return err
+		}
+		return st.absent(m.Key)
+	}
+	return s.receive("put", tag, m.Key, m.Size, check, func(tmp *xfer.Temp, sum uint64) error {
+		return st.put(tmp, m.Key, sum)
+	})
+}
+
+// push stages the output of a peer's task.
+func (s *session) push(tag uint16, m *wire.Push) error {
+	j, err := s.node.enterJob(m.Job)
+	if err == nil {
+		defer j.leave()
+	}
+	check := func() error {
+		if err != nil {
+			return err
+		}
+		if err := s.node.own(m.Key); err != nil {
+			return err
+		}
+		return j.accepts(m.Key)
+	}
+	return s.receive("push", tag, m.Key, m.Size, check, func(tmp *xfer.Temp, sum uint64) error {
+		return j.stage.add(tmp, m.Key, sum)
+	})
+}
+
+// receive takes a stream into an unnamed file, verifies it, and lets publish
+// give it its name: the way in of every object. The one answer may come
+// early, when it is clear that the rest is sent in vain.
+func (s *session) receive(verb string, tag uint16, key string, size uint64, check func() error, publish func(*xfer.Temp, uint64) error) error {
+	start := time.Now()
+	var tmp *xfer.Temp
+	err := check()
+	if err == nil {
+		tmp, err = s.node.store.create()
+	}
+	if err == nil {
+		defer tmp.Close()
+		if size != wire.SizeUnknown {
+			err = s.preallocate(tmp, size)
+		}
+	}
+	if err != nil {
+		err = storeError(err, key)
+		if werr := s.reply(tag, err); werr != nil {
+			return werr
+		}
+		n, _, _ := s.conn.Recv(discard{}, nil)
+		s.done(verb, key, n, start, err)
+		return s.lost()
+	}
+	var early error // of the write that told the sender at once
+	n, sum, err := s.conn.Recv(tmp.File, func(werr error) {
+		early = s.reply(tag, storeError(werr, key))
+	})
+	if s.conn.Broken() {
+		s.done(verb, key, n, start, err)
+		return err
+	}
+	if _, failed := err.(*xfer.SinkError); failed {
+		s.done(verb, key, n, start, storeError(err, key))
+		return early
+	}
+	if err == nil && size != wire.SizeUnknown && uint64(n) != size {
+		err = wire.Errorf(wire.CodeBadRequest, "%d bytes came, %d were announced", n, size)
+	}
+	if err == nil {
+		if s.node.cfg.Fsync {
+			defer s.conn.KeepAlive()() // a disk may take its time
+		}
+		err = publish(tmp, sum)
+	}
+	if err != nil {
+		err = storeError(err, key)
+	}
+	s.done(verb, key, n, start, err)
+	return s.reply(tag, err)
+}
+
+// preallocate reserves space, unless the size is a lie that no disk holds.
+func (s *session) preallocate(tmp *xfer.Temp, size uint64) error {
+	if size > 1<<62 {
+		return wire.Errorf(wire.CodeTooLarge, "%d bytes", size)
+	}
+	return tmp.Preallocate(int64(size))
+}
+
+// lost returns an error if the connection cannot go on.
+func (s *session) lost() error {
+	if s.conn.Broken() {
+		return fmt.Errorf("lost in a stream that was being dropped")
+	}
+	return nil
+}
+
+// discard is a writer that forgets.
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// get sends a key, from disk to socket in the kernel.
+func (s *session) get(h wire.Header, m *wire.Get) error {
+	start := time.Now()
+	err := s.node.own(m.Key)
+	var o *object
+	if err == nil {
+		o, err = s.node.store.get(m.Key)
+	}
+	if err != nil {
+		s.done("get", m.Key, 0, start, err)
+		return s.reply(h.Tag, err)
+	}
+	defer o.Close()
+	if h.Flags&wire.FlagLZ4 != 0 {
+		_, _, err = s.conn.SendStream(h.Tag, o.head(), wire.FlagStream, xfer.Source{R: o.File, Size: o.size, LZ4: true, Sum: &o.sum}, nil)
+	} else {
+		err = s.conn.SendFile(h.Tag, o.head(), wire.FlagStream, o.File, o.size, o.sum, nil)
+	}
+	s.done("get", m.Key, o.size, start, err)
+	return err
+}

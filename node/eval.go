@@ -1,0 +1,165 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
+
+	"s4/exec"
+	"s4/wire"
+	"s4/xfer"
+)
+
+// eval runs a command over a key and streams what it writes. It takes a task
+// slot as a job's task does.
+func (s *session) eval(tag uint16, m *wire.Eval) error {
+	start := time.Now()
+	err := s.node.own(m.Key)
+	var o *object
+	if err == nil {
+		o, err = s.node.store.get(m.Key)
+	}
+	if err != nil {
+		s.done("eval", m.Key, 0, start, err)
+		return s.reply(tag, err)
+	}
+	defer o.Close()
+	ctx, stop := s.watched()
+	exit, err := s.runEval(ctx, tag, o, m)
+	stop()
+	if s.conn.Broken() {
+		s.done("eval", m.Key, o.size, start, wire.Errorf(wire.CodeCanceled, "the client is gone"))
+		return io.ErrUnexpectedEOF
+	}
+	s.done("eval", m.Key, o.size, start, err)
+	if err != nil {
+		return s.reply(tag, err)
+	}
+	return s.conn.Write(tag, 0, exit)
+}
+
+func (s *session) runEval(ctx context.Context, tag uint16, o *object, m *wire.Eval) (*wire.Exit, error) {
+	n := s.node
+	j := &job{node: n} // to the scheduler, a job of one task
+	if err := n.sched.acquire(ctx, j); err != nil {
+		return nil, err
+	}
+	defer n.sched.release(j)
+	// The sweep at start and stop looks below jobs/.
+	dir := filepath.Join(n.store.path, sysDir, jobsDir, fmt.Sprintf("eval-%d", n.evals.Add(1)))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, storeError(plain(err), m.Key)
+	}
+	defer os.RemoveAll(dir)
+	out, err := s.newPump(tag, wire.TypeData)
+	if err != nil {
+		return nil, err
+	}
+	errs, err := s.newPump(tag, wire.TypeStderr)
+	if err != nil {
+		out.close()
+		return nil, err
+	}
+	res, err := exec.Run(ctx, exec.Cmd{
+		Script: m.Command,
+		Dir:    dir,
+		Env: append(n.env[:len(n.env):len(n.env)],
+			"filename="+filepath.Base(m.Key), "S4_KEY=s4://"+m.Key, "S4_FILE="+n.store.file(m.Key), "TMPDIR="+dir),
+		Stdin:  o.File,
+		Stdout: out.w,
+		Stderr: errs.w,
+	})
+	out.close()
+	errs.close()
+	if err != nil {
+		return nil, err
+	}
+	return &wire.Exit{Code: int32(res.ExitCode), Signal: byte(res.Signal), Stdout: out.trailer(), Stderr: errs.trailer()}, nil
+}
+
+// pump copies one output stream of a command to the connection.
+type pump struct {
+	r, w   *os.File
+	wg     sync.WaitGroup
+	n      uint64
+	digest xxhash.Digest
+}
+
+func (s *session) newPump(tag uint16, t wire.Type) (*pump, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p := &pump{r: r, w: w}
+	p.digest.Reset()
+	p.wg.Go(func() {
+		send := func(b []byte) error {
+			p.n += uint64(len(b))
+			_, _ = p.digest.Write(b)
+			return s.conn.WriteData(tag, t, b)
+		}
+		err := xfer.Copy(r, send)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = p.rest(send)
+		}
+		if err != nil {
+			// Nobody listens: let the command end by SIGPIPE or the
+			// connection's end, whichever it sees first.
+			r.Close()
+		}
+	})
+	return p, nil
+}
+
+// close ends the stream after the command and all of its group have ended:
+// what they wrote is in the pipe. A process that has left the group may hold
+// the pipe open for ever, so there is no wait for its end.
+func (p *pump) close() {
+	p.w.Close()
+	_ = p.r.SetReadDeadline(time.Now()) // fails if r is closed already
+	p.wg.Wait()
+	p.r.Close()
+}
+
+// rest sends what is in the pipe now.
+func (p *pump) rest(send func([]byte) error) error {
+	raw, err := p.r.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if err := p.r.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	buf := make([]byte, 64<<10)
+	left := len(buf) // until the size of the pipe is known
+	for left > 0 {
+		n := 0
+		err := raw.Read(func(fd uintptr) bool {
+			if size, err := unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0); err == nil && left == len(buf) {
+				left = max(left, size)
+			}
+			n, _ = unix.Read(int(fd), buf) // it does not block
+			return true
+		})
+		if err != nil || n <= 0 {
+			return err
+		}
+		if err := send(buf[:n]); err != nil {
+			return err
+		}
+		left -= n
+	}
+	return nil
+}
+
+func (p *pump) trailer() wire.Trailer {
+	return wire.Trailer{Length: p.n, Sum: p.digest.Sum64()}
+}

@@ -1,0 +1,230 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"s4"
+	"s4/exec"
+	"s4/wire"
+	"s4/xfer"
+)
+
+// Config says what a Node is. Cluster, Index and Dir must be set.
+type Config struct {
+	Cluster    *s4.Cluster
+	Index      int           // of this server in Cluster
+	Dir        string        // data directory, made if absent
+	MaxCPUJobs int           // tasks at once, 0 for CPUs + 2
+	MaxIOJobs  int           // tasks that push output to peers at once, 0 for 4 x CPUs
+	IOTimeout  time.Duration // 0 for 30 s
+	Fsync      bool          // an acknowledged write survives power loss
+	Version    string        // of the program, for HEALTH
+	Log        *zap.Logger   // nil for none
+}
+
+// Node is one server. New opens its data directory, Serve accepts
+// connections, Shutdown ends everything and closes the directory.
+type Node struct {
+	cfg     Config
+	log     *zap.Logger
+	store   *store
+	sched   *scheduler
+	ioSlots chan struct{}
+	peers   *peers
+	stats   xfer.Stats
+	started time.Time
+	env     []string // of every task, but for what is the task's own
+
+	ctx    context.Context // ends all jobs and evals when canceled
+	cancel context.CancelCauseFunc
+
+	mu        sync.Mutex
+	stopping  bool
+	listeners []net.Listener
+	conns     map[*session]struct{}
+	jobs      map[uint64]*job
+	wg        sync.WaitGroup // sessions and accept loops
+	evals     atomic.Uint64  // to name their directories
+}
+
+// errShutdown is why work ends when the server stops.
+var errShutdown = wire.Errorf(wire.CodeShuttingDown, "the server is stopping")
+
+// New opens the data directory and returns a Node that is ready to Serve.
+// Errors say what is wrong with the directory.
+func New(cfg Config) (*Node, error) {
+	if cfg.Index < 0 || cfg.Index >= len(cfg.Cluster.Servers) {
+		return nil, fmt.Errorf("index %d: the cluster file lists servers 0 to %d", cfg.Index, len(cfg.Cluster.Servers)-1)
+	}
+	if cfg.MaxCPUJobs <= 0 {
+		cfg.MaxCPUJobs = runtime.NumCPU() + 2
+	}
+	if cfg.MaxIOJobs <= 0 {
+		cfg.MaxIOJobs = 4 * runtime.NumCPU()
+	}
+	if cfg.IOTimeout <= 0 {
+		cfg.IOTimeout = xfer.DefaultTimeout
+	}
+	if cfg.Log == nil {
+		cfg.Log = zap.NewNop()
+	}
+	st, err := openStore(cfg.Dir, cfg.Fsync)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg:     cfg,
+		log:     cfg.Log.With(zap.Int("server", cfg.Index)),
+		store:   st,
+		sched:   newScheduler(cfg.MaxCPUJobs),
+		ioSlots: make(chan struct{}, cfg.MaxIOJobs),
+		started: time.Now(),
+		conns:   make(map[*session]struct{}),
+		jobs:    make(map[uint64]*job),
+	}
+	n.ctx, n.cancel = context.WithCancelCause(context.Background())
+	n.peers = newPeers(n)
+	n.env = taskEnv(cfg)
+	return n, nil
+}
+
+// Stats returns the counters of all connections of this node, also those to
+// peers.
+func (n *Node) Stats() *xfer.Stats { return &n.stats }
+
+// Serve accepts connections on l until Shutdown, which closes l. It returns
+// nil then, or why it cannot accept.
+func (n *Node) Serve(l net.Listener) error {
+	n.mu.Lock()
+	if n.stopping {
+		n.mu.Unlock()
+		l.Close()
+		return nil
+	}
+	n.listeners = append(n.listeners, l)
+	n.wg.Add(1)
+	n.mu.Unlock()
+	defer n.wg.Done()
+	var delay time.Duration
+	for {
+		c, err := l.Accept()
+		if err == nil {
+			delay = 0
+			n.accept(c.(*net.TCPConn))
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		// Out of descriptors, most likely: wait a little, as net/http does.
+		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+		n.log.Error("accept", zap.Error(err), zap.Duration("retry", delay))
+		select {
+		case <-time.After(delay):
+		case <-n.ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (n *Node) accept(tcp *net.TCPConn) {
+	conn, err := xfer.NewConn(tcp, n.cfg.IOTimeout, &n.stats)
+	if err != nil {
+		return
+	}
+	s := &session{node: n, conn: conn, peer: tcp.RemoteAddr().String()}
+	n.mu.Lock()
+	if n.stopping {
+		n.mu.Unlock()
+		conn.Close()
+		return
+	}
+	n.conns[s] = struct{}{}
+	n.wg.Add(1)
+	n.mu.Unlock()
+	go func() {
+		defer n.wg.Done()
+		s.serve()
+		n.mu.Lock()
+		delete(n.conns, s)
+		n.mu.Unlock()
+	}()
+}
+
+// Shutdown stops accepting, ends jobs and evals, lets transfers under way
+// finish until ctx ends and then closes them, and closes the data directory.
+// When it returns there is no goroutine and no process left.
+func (n *Node) Shutdown(ctx context.Context) {
+	n.mu.Lock()
+	n.stopping = true
+	for _, l := range n.listeners {
+		l.Close()
+	}
+	n.mu.Unlock()
+	n.cancel(errShutdown)
+	done := make(chan struct{})
+	go func() {
+		n.wg.Wait()
+		close(done)
+	}()
+	n.closeConns(func(s *session) bool { return !s.busy.Load() })
+	select {
+	case <-done:
+	case <-ctx.Done():
+		n.closeConns(func(*session) bool { return true })
+		<-done
+	}
+	n.peers.close()
+	if killed, err := exec.KillBelow(filepath.Join(n.store.path, sysDir, jobsDir)); killed > 0 || err != nil {
+		n.log.Warn("killed what tasks left behind", zap.Int("processes", killed), zap.Error(err))
+	}
+	n.store.close()
+}
+
+func (n *Node) closeConns(which func(*session) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for s := range n.conns {
+		if which(s) {
+			s.conn.Close()
+		}
+	}
+}
+
+// taskEnv is the server's environment with what every task gets.
+func taskEnv(cfg Config) []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		if len(kv) > 9 && kv[:9] == "BASH_ENV=" {
+			continue // it would run before every command
+		}
+		env = append(env, kv)
+	}
+	path := os.Getenv("PATH")
+	if self, err := os.Executable(); err == nil {
+		path = filepath.Dir(self) + string(os.PathListSeparator) + path
+	}
+	conf := cfg.Cluster.Path
+	if abs, err := filepath.Abs(conf); err == nil && conf != "" {
+		conf = abs
+	}
+	// Of two settings of one name, os/exec keeps the last.
+	return append(env,
+		"LC_ALL=C",
+		"PATH="+path,
+		"S4_CONF_PATH="+conf,
+		fmt.Sprintf("S4_SERVER=%d", cfg.Index),
+		fmt.Sprintf("S4_SERVERS=%d", len(cfg.Cluster.Servers)),
+	)
+}

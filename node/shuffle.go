@@ -1,0 +1,172 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"s4"
+	"s4/wire"
+	"s4/xfer"
+)
+
+// peerConns is how many connections a server keeps to each peer: large files
+// go in parallel, and a small one does not always wait behind a large one.
+const peerConns = 2
+
+// peers holds the long-lived data connections to the other servers, which all
+// jobs share.
+type peers struct {
+	node *Node
+	mu   sync.Mutex
+	next int                           // guarded by mu
+	open map[int]*[peerConns]*peerConn // guarded by mu
+}
+
+type peerConn struct {
+	mu sync.Mutex // held while connecting
+	p  *xfer.Pipeline
+}
+
+func newPeers(n *Node) *peers {
+	return &peers{node: n, open: make(map[int]*[peerConns]*peerConn)}
+}
+
+// get returns a pipeline to a peer, connected if it was not.
+func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
+	ps.mu.Lock()
+	conns := ps.open[server]
+	if conns == nil {
+		conns = new([peerConns]*peerConn)
+		for i := range conns {
+			conns[i] = new(peerConn)
+		}
+		ps.open[server] = conns
+	}
+	ps.next++
+	c := conns[ps.next%peerConns]
+	ps.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.p != nil && !c.p.Broken() {
+		return c.p, nil
+	}
+	if c.p != nil {
+		c.p.Close()
+		c.p = nil
+	}
+	n := ps.node
+	conn, err := s4.Dial(ctx, n.cfg.Cluster, server, wire.ChannelData, n.cfg.IOTimeout, &n.stats)
+	if err != nil {
+		return nil, err
+	}
+	c.p = xfer.NewPipeline(conn)
+	return c.p, nil
+}
+
+// close closes all connections. Nobody uses them any more.
+func (ps *peers) close() {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, conns := range ps.open {
+		for _, c := range conns {
+			if c.p != nil {
+				c.p.Close()
+			}
+		}
+	}
+}
+
+// batch is the pushes of one task.
+type batch struct {
+	job *job
+	wg  sync.WaitGroup
+	mu  sync.Mutex
+	err error // the first; guarded by mu
+}
+
+func newBatch(j *job) *batch { return &batch{job: j} }
+
+func (b *batch) failed() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+func (b *batch) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+// wait waits for the answers to all pushes.
+func (b *batch) wait() error {
+	b.wg.Wait()
+	err := b.failed()
+	var we *wire.Error
+	if errors.As(err, &we) && (we.Code == wire.CodeCanceled || we.Code == wire.CodeNoJob) {
+		// The job has failed at the peer, whose client knows why and will
+		// tell us to give up. Its reason is better than ours.
+		select {
+		case <-b.job.ctx.Done():
+		case <-time.After(b.job.node.cfg.IOTimeout):
+		}
+	}
+	return err
+}
+
+// push sends one output to its server, from disk to socket in the kernel. It
+// closes f and returns as soon as the file is sent.
+func (b *batch) push(server int, f *os.File, name string, size int64, sum uint64) {
+	j := b.job
+	p, err := j.node.peers.get(j.ctx, server)
+	if err != nil {
+		f.Close()
+		b.fail(j.peerError(server, name, err))
+		return
+	}
+	b.wg.Add(1)
+	head := &wire.Push{Size: uint64(size), Job: j.msg.ID, Key: name}
+	p.Do(xfer.Request{
+		Send: func(c *xfer.Conn, tag uint16, refused func() bool) error {
+			defer f.Close()
+			return c.SendFile(tag, head, 0, f, size, sum, func() bool { return refused() || j.ctx.Err() != nil })
+		},
+		Recv: func(c *xfer.Conn, _ uint16) error {
+			_, m, err := c.Read()
+			if err == nil && m.Type() != wire.TypeOK {
+				err = wire.Errorf(wire.CodeBadRequest, "unexpected %s frame", m.Type())
+			}
+			return err
+		},
+		Done: func(err error) {
+			defer b.wg.Done()
+			f.Close()
+			if err != nil {
+				b.fail(j.peerError(server, name, err))
+				return
+			}
+			j.pushed.Add(uint64(size))
+		},
+	})
+}
+
+// peerError names the peer that could not be pushed to.
+func (j *job) peerError(server int, name string, err error) error {
+	at := j.node.cfg.Cluster.Servers[server]
+	var we *wire.Error
+	if errors.As(err, &we) {
+		e := *we
+		e.Text = fmt.Sprintf("push to %s: %s", at, we.Text)
+		if e.Key == "" {
+			e.Key = name
+		}
+		return &e
+	}
+	return &wire.Error{Code: wire.CodeUnavailable, Key: name, Text: fmt.Sprintf("push to %s: %v", at, err)}
+}

@@ -1,0 +1,250 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"s4/exec"
+	"s4/wire"
+	"s4/xfer"
+)
+
+// stage is the directory of one job: its staged output, which nobody sees,
+// and its tasks' working directories.
+//
+//	_s4/jobs/<id>/stage/bucket/path/name   output, named as the keys it will be
+//	_s4/jobs/<id>/work/<n>/                where task n runs
+//	_s4/jobs/<id>/tmp/                     the tasks' TMPDIR
+//	_s4/jobs/<id>/commit                   exists from the decision to publish on
+type stage struct {
+	store *store
+	path  string
+	tree  tree // stage/
+	keys  atomic.Int64
+	bytes atomic.Int64
+}
+
+const commitMark = "commit"
+
+func (s *store) newStage(id uint64) (*stage, error) {
+	p := &stage{store: s, path: filepath.Join(s.path, sysDir, jobsDir, fmt.Sprintf("%016x", id))}
+	if err := os.Mkdir(p.path, 0o755); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return nil, wire.Errorf(wire.CodeExists, "job %016x is running here already", id)
+		}
+		return nil, storeError(plain(err), "")
+	}
+	for _, d := range []string{"stage", "work", "tmp"} {
+		if err := os.Mkdir(filepath.Join(p.path, d), 0o755); err != nil {
+			return nil, errors.Join(storeError(plain(err), ""), os.RemoveAll(p.path))
+		}
+	}
+	var err error
+	if p.tree, err = openTree(filepath.Join(p.path, "stage")); err != nil {
+		return nil, errors.Join(storeError(plain(err), ""), os.RemoveAll(p.path))
+	}
+	return p, nil
+}
+
+// add stages a file as a key to be.
+func (p *stage) add(tmp *xfer.Temp, name string, sum uint64) error {
+	size, err := p.store.commit(tmp, p.tree, name, sum)
+	if err != nil {
+		return storeError(err, name)
+	}
+	p.keys.Add(1)
+	p.bytes.Add(size)
+	return nil
+}
+
+// prepare makes sure that publish cannot fail for a key that exists: it marks
+// the job, so that from then on a put of a key that is staged here is refused,
+// and then looks for keys that came before. Of two jobs that have staged the
+// same key, the one that is marked first wins.
+func (p *stage) prepare() error {
+	s := p.store
+	s.marks.Lock()
+	before := slices.Clone(s.pending)
+	s.pending = append(s.pending, p)
+	s.marks.Unlock()
+	for _, t := range append([]tree{s.keys}, treesOf(before)...) {
+		if err := p.clash(t, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func treesOf(stages []*stage) []tree {
+	var ts []tree
+	for _, p := range stages {
+		ts = append(ts, p.tree)
+	}
+	return ts
+}
+
+// unmark undoes the mark of prepare, if there is one.
+func (p *stage) unmark() {
+	p.store.marks.Lock()
+	p.store.pending = slices.DeleteFunc(p.store.pending, func(q *stage) bool { return q == p })
+	p.store.marks.Unlock()
+}
+
+// clash returns the error for the first staged name below dir that cannot be
+// published because of what is in t. Directories that t lacks need no look.
+func (p *stage) clash(t tree, dir string) error {
+	fd, err := p.tree.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return storeError(err, dir)
+	}
+	names, err := readDir(fd, "")
+	unix.Close(fd)
+	if err != nil {
+		return storeError(err, dir)
+	}
+	for _, d := range names {
+		name := d.name
+		if dir != "" {
+			name = dir + "/" + d.name
+		}
+		err := absent(t, name)
+		switch {
+		case err == nil:
+		case d.dir && errors.Is(err, unix.EISDIR):
+			if err := p.clash(t, name); err != nil {
+				return err
+			}
+		case d.dir:
+			return storeError(unix.ENOTDIR, name) // a key where a directory must be
+		case errors.Is(err, unix.EISDIR) && emptyBelow(t, name):
+		default:
+			return storeError(err, name)
+		}
+	}
+	return nil
+}
+
+// emptyBelow reports whether the directory holds no key, so that it will be
+// removed by whoever publishes in its place.
+func emptyBelow(t tree, name string) bool {
+	fd, err := t.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return !holds(fd)
+}
+
+// publish makes the staged output visible. The commit mark comes first: a
+// server that is killed from then on finishes when it starts again.
+func (p *stage) publish() error {
+	if err := p.mark(); err != nil {
+		return err
+	}
+	if err := p.move(""); err != nil {
+		return err
+	}
+	if p.store.fsync {
+		return os.NewSyscallError("syncfs", unix.Syncfs(p.store.keys.fd()))
+	}
+	return nil
+}
+
+func (p *stage) mark() error {
+	f, err := os.Create(filepath.Join(p.path, commitMark))
+	if err != nil {
+		return storeError(plain(err), "")
+	}
+	if p.store.fsync {
+		// One sync for the mark and all that is staged.
+		if err := unix.Syncfs(int(f.Fd())); err != nil {
+			f.Close()
+			return os.NewSyscallError("syncfs", err)
+		}
+	}
+	return f.Close()
+}
+
+// move renames what is staged in dir into the data directory. A directory
+// that is not there yet goes whole, in one step.
+func (p *stage) move(dir string) error {
+	fd, err := p.tree.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return storeError(err, dir)
+	}
+	defer unix.Close(fd)
+	names, err := readDir(fd, "")
+	if err != nil {
+		return storeError(err, dir)
+	}
+	for _, d := range names {
+		name := d.name
+		if dir != "" {
+			name = dir + "/" + d.name
+		}
+		err := p.store.keys.publish(name, func(to int, base string) error {
+			return unix.Renameat2(fd, d.name, to, base, unix.RENAME_NOREPLACE)
+		})
+		if d.dir && errors.Is(err, unix.EEXIST) {
+			err = p.move(name)
+		}
+		if err != nil {
+			return storeError(err, name)
+		}
+	}
+	return nil
+}
+
+// remove removes the job's directory with all that is in it.
+func (p *stage) remove() error {
+	p.unmark()
+	p.tree.close()
+	return os.RemoveAll(p.path)
+}
+
+// sweep deals with what a killed server has left: its tasks' processes, its
+// uploads, and its jobs, which are finished if they had begun to publish and
+// removed if not.
+func (s *store) sweep() error {
+	jobs := filepath.Join(s.path, sysDir, jobsDir)
+	if _, err := exec.KillBelow(jobs); err != nil {
+		return err
+	}
+	list, err := os.ReadDir(jobs)
+	if err != nil {
+		return plain(err)
+	}
+	for _, d := range list {
+		p := &stage{store: s, path: filepath.Join(jobs, d.Name())}
+		if _, err := os.Stat(filepath.Join(p.path, commitMark)); err == nil {
+			if p.tree, err = openTree(filepath.Join(p.path, "stage")); err != nil {
+				return plain(err)
+			}
+			err = p.move("")
+			p.tree.close()
+			if err != nil {
+				return fmt.Errorf("finish job %s: %w", d.Name(), err)
+			}
+		}
+		if err := os.RemoveAll(p.path); err != nil {
+			return plain(err)
+		}
+	}
+	tmp := filepath.Join(s.path, sysDir, tmpDir)
+	list, err = os.ReadDir(tmp)
+	if err != nil {
+		return plain(err)
+	}
+	for _, d := range list {
+		if err := os.RemoveAll(filepath.Join(tmp, d.Name())); err != nil {
+			return plain(err)
+		}
+	}
+	return nil
+}

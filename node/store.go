@@ -1,0 +1,233 @@
+package node
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"s4/wire"
+	"s4/xfer"
+)
+
+// Names in the data directory. Buckets do not start with an underscore.
+const (
+	sysDir  = "_s4"
+	jobsDir = "jobs" // in sysDir: a directory per running job
+	tmpDir  = "tmp"  // in sysDir: uploads, where O_TMPFILE needs names
+)
+
+// sumAttr is the extended attribute that holds a key's xxh64 as 16
+// hexadecimal digits, as xxhsum prints it.
+const sumAttr = "user.s4.xxh64"
+
+// store keeps keys as files in one data directory, of which it is the only
+// user while it holds the lock.
+type store struct {
+	path  string // absolute
+	keys  tree   // the data directory
+	sys   tree   // its _s4
+	tmp   tree   // its _s4/tmp
+	lock  *os.File
+	fsync bool
+
+	count atomic.Int64 // keys
+	bytes atomic.Int64 // in keys
+
+	// marks holds the jobs between prepare and the end of commit, in the
+	// order they were prepared. A key they are about to publish may not be
+	// written by anyone else. See prepare.
+	marks   sync.RWMutex
+	pending []*stage
+}
+
+// openStore opens dir, which is made if absent, locks it, checks that its
+// file system can do what is needed, finishes or removes what a killed server
+// has left, and counts the keys. With fsync, commits survive power loss.
+func openStore(dir string, fsync bool) (*store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	sys := filepath.Join(dir, sysDir)
+	for _, d := range []string{filepath.Join(sys, jobsDir), filepath.Join(sys, tmpDir)} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("data directory %s: %w", dir, plain(err))
+		}
+	}
+	s := &store{path: dir, fsync: fsync}
+	if err := s.open(sys); err != nil {
+		s.close()
+		return nil, fmt.Errorf("data directory %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// plain strips the path from an error whose context names it already.
+func plain(err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return fmt.Errorf("%s: %w", filepath.Base(pe.Path), pe.Err)
+	}
+	return err
+}
+
+func (s *store) open(sys string) (err error) {
+	if s.keys, err = openTree(s.path); err != nil {
+		return plain(err)
+	}
+	if s.sys, err = openTree(sys); err != nil {
+		return plain(err)
+	}
+	if s.tmp, err = openTree(filepath.Join(sys, tmpDir)); err != nil {
+		return plain(err)
+	}
+	if err := s.takeLock(filepath.Join(sys, "lock")); err != nil {
+		return err
+	}
+	if err := s.probe(); err != nil {
+		return err
+	}
+	if err := s.sweep(); err != nil {
+		return err
+	}
+	return s.recount()
+}
+
+// takeLock makes sure that no other server uses the directory. The kernel
+// drops the lock when the process ends, however it ends (flock(2)).
+func (s *store) takeLock(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return plain(err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			pid := make([]byte, 16)
+			n, _ := f.ReadAt(pid, 0)
+			return fmt.Errorf("another s4-server uses it, process %s (stop that one, or choose another --dir)", pid[:n])
+		}
+		return fmt.Errorf("flock: %w", err)
+	}
+	s.lock = f
+	if err := f.Truncate(0); err != nil {
+		return plain(err)
+	}
+	_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
+	return plain(err)
+}
+
+// probe writes and publishes a file as commit does, so that what the file
+// system lacks is said at the start and not with the first key.
+func (s *store) probe() error {
+	t, err := xfer.CreateTemp(s.tmp.fd(), 0o600)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if err := setSum(t.File, 0); err != nil {
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			return errors.New("its file system has no user extended attributes, which hold the checksums (use ext4, xfs, btrfs, or tmpfs of Linux 6.6 or later)")
+		}
+		return err
+	}
+	if fd, err := s.keys.open("", dirFlags); err != nil {
+		return fmt.Errorf("openat2, which needs Linux 5.6 or later: %w", err)
+	} else {
+		unix.Close(fd)
+	}
+	if err := t.Publish(s.tmp.fd(), "probe"); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("cannot link a file into it: %w", err)
+	}
+	return unix.Unlinkat(s.tmp.fd(), "probe", 0)
+}
+
+func (s *store) close() {
+	for _, f := range []*os.File{s.keys.root, s.sys.root, s.tmp.root, s.lock} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// writable reports why nothing can be written, or nil.
+func (s *store) writable() error {
+	t, err := xfer.CreateTemp(s.tmp.fd(), 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = t.Write([]byte("s4"))
+	return errors.Join(err, t.Close())
+}
+
+// file returns where a key's bytes are.
+func (s *store) file(name string) string { return filepath.Join(s.path, name) }
+
+func setSum(f *os.File, sum uint64) error {
+	var text [16]byte
+	hexSum(&text, sum)
+	return os.NewSyscallError("fsetxattr", unix.Fsetxattr(int(f.Fd()), sumAttr, text[:], 0))
+}
+
+func hexSum(text *[16]byte, sum uint64) {
+	var raw [8]byte
+	for i := range raw {
+		raw[i] = byte(sum >> (56 - 8*i))
+	}
+	hex.Encode(text[:], raw[:])
+}
+
+func getSum(f *os.File) (uint64, error) {
+	var text [17]byte
+	n, err := unix.Fgetxattr(int(f.Fd()), sumAttr, text[:])
+	if err != nil || n != 16 {
+		return 0, wire.Errorf(wire.CodeChecksum, "the file has no stored checksum: something other than s4 wrote it")
+	}
+	sum, err := strconv.ParseUint(string(text[:16]), 16, 64)
+	if err != nil {
+		return 0, wire.Errorf(wire.CodeChecksum, "the stored checksum is damaged")
+	}
+	return sum, nil
+}
+
+// storeError puts an error of a system call on a key into the protocol's
+// terms.
+func storeError(err error, key string) error {
+	if err == nil {
+		return nil
+	}
+	var we *wire.Error
+	if errors.As(err, &we) {
+		if we.Key != "" || key == "" {
+			return we
+		}
+		named := *we // it may be shared
+		named.Key = key
+		return &named
+	}
+	e := &wire.Error{Code: wire.CodeStorage, Key: key, Text: err.Error()}
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		e.Code, e.Text = wire.CodeNotFound, "no such key"
+	case errors.Is(err, unix.EEXIST):
+		e.Code, e.Text = wire.CodeExists, "the key exists"
+	case errors.Is(err, unix.ENOTDIR):
+		e.Code, e.Text = wire.CodeConflict, "a part of the key's path is a key"
+	case errors.Is(err, unix.EISDIR):
+		e.Code, e.Text = wire.CodeConflict, "there are keys below it: it is a directory"
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV):
+		e.Code, e.Text = wire.CodeConflict, "there is a symbolic link in its place in the data directory"
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		e.Code, e.Text = wire.CodeNoSpace, "the disk is full"
+	case errors.Is(err, unix.ENAMETOOLONG):
+		e.Code, e.Text = wire.CodeBadKey, "the name is too long for the server's file system"
+	}
+	return e
+}

@@ -1,0 +1,128 @@
+package node
+
+import (
+	"errors"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// tree is a directory below which names are resolved without ever leaving it:
+// not by .., not by an absolute path, not by a symbolic link on the way
+// (openat2(2), RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS). Names are slash
+// separated and relative; the empty name is the tree's root.
+type tree struct{ root *os.File }
+
+const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
+
+func openTree(dir string) (tree, error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	return tree{f}, err
+}
+
+func (t tree) fd() int { return int(t.root.Fd()) }
+
+// open opens name, with O_CLOEXEC, and returns the descriptor.
+func (t tree) open(name string, flags int) (int, error) {
+	if name == "" {
+		name = "."
+	}
+	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: resolve}
+	for {
+		fd, err := unix.Openat2(t.fd(), name, &how)
+		// EAGAIN: a rename elsewhere made the kernel unsure that .. stays
+		// below; names here have none, but it may say so all the same.
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+			return fd, err
+		}
+	}
+}
+
+// dirFlags open a directory for use as the base of *at calls.
+const dirFlags = unix.O_PATH | unix.O_DIRECTORY
+
+// openDir opens the directory name; with create it is made if absent, and so
+// are its parents.
+func (t tree) openDir(name string, create bool) (int, error) {
+	for try := 0; ; try++ {
+		fd, err := t.open(name, dirFlags)
+		if !create || !errors.Is(err, unix.ENOENT) || name == "" || try > maxRaces {
+			return fd, err
+		}
+		parent, base := splitName(name)
+		up, err := t.openDir(parent, true)
+		if err != nil {
+			return -1, err
+		}
+		err = unix.Mkdirat(up, base, 0o755)
+		unix.Close(up)
+		// ENOENT: a remove has pruned the parent meanwhile; begin again.
+		if err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOENT) {
+			return -1, err
+		}
+	}
+}
+
+// maxRaces is how often an operation begins again because another one made
+// or removed a directory under it.
+const maxRaces = 1000
+
+// splitName splits off the last segment.
+func splitName(name string) (dir, base string) {
+	dir, base = path.Split(name)
+	return strings.TrimSuffix(dir, "/"), base
+}
+
+// publish gives a new file its name in the tree, making directories; link
+// does it in the directory that is passed. It begins again when a remove
+// prunes the directory under it.
+func (t tree) publish(name string, link func(dir int, base string) error) error {
+	parent, base := splitName(name)
+	for try := 0; ; try++ {
+		dir, err := t.openDir(parent, true)
+		if err != nil {
+			return err
+		}
+		err = link(dir, base)
+		if errors.Is(err, unix.EEXIST) && unix.Unlinkat(dir, base, unix.AT_REMOVEDIR) == nil {
+			err = unix.ENOENT // it was an empty directory, left by a killed server
+		}
+		unix.Close(dir)
+		if !errors.Is(err, unix.ENOENT) || try > maxRaces {
+			return err
+		}
+	}
+}
+
+// stat returns what name is, not following a link in its last segment.
+func (t tree) stat(name string, st *unix.Stat_t) error {
+	fd, err := t.open(name, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Fstat(fd, st)
+}
+
+// prune removes name and its parents as far as they are empty directories.
+func (t tree) prune(name string) {
+	for name != "" {
+		parent, base := splitName(name)
+		dir, err := t.openDir(parent, false)
+		if err == nil {
+			err = unix.Unlinkat(dir, base, unix.AT_REMOVEDIR)
+			unix.Close(dir)
+		}
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return
+		}
+		name = parent
+	}
+}
+
+func (t tree) close() error { return t.root.Close() }
+
+func isDir(st *unix.Stat_t) bool     { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
+func isRegular(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFREG }

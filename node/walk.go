@@ -1,0 +1,171 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"s4/wire"
+)
+
+// list calls each for what a LIST of prefix finds, in order: see wire.List.
+func (s *store) list(ctx context.Context, prefix string, recursive bool, each func(*wire.Entry) error) error {
+	if prefix == "" {
+		return s.listBuckets(ctx, each)
+	}
+	dir, part := splitPrefix(prefix)
+	fd, err := s.keys.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return storeError(err, prefix)
+	}
+	defer unix.Close(fd)
+	return storeError(walk(ctx, fd, dir+"/", part, recursive, each), prefix)
+}
+
+// splitPrefix splits a prefix into the directory that all matches are in and
+// what their names there begin with.
+func splitPrefix(prefix string) (dir, part string) {
+	i := strings.LastIndexByte(prefix, '/')
+	if i < 0 {
+		return prefix, ""
+	}
+	return prefix[:i], prefix[i+1:]
+}
+
+// walk lists the directory open as fd, whose name with its slash is base. It
+// holds the names of one directory at a time and level in memory, and a
+// descriptor per level.
+func walk(ctx context.Context, fd int, base, part string, recursive bool, each func(*wire.Entry) error) error {
+	names, err := readDir(fd, part)
+	if err != nil {
+		return err
+	}
+	var e wire.Entry
+	for _, d := range names {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if !d.dir {
+			var st unix.Stat_t
+			err := unix.Fstatat(fd, d.name, &st, unix.AT_SYMLINK_NOFOLLOW)
+			if errors.Is(err, unix.ENOENT) {
+				continue // removed meanwhile
+			}
+			if err != nil {
+				return err
+			}
+			e = wire.Entry{Kind: wire.EntryKey, Size: uint64(st.Size), Mtime: st.Mtim.Nano(), Name: base + d.name}
+			if err := each(&e); err != nil {
+				return err
+			}
+			continue
+		}
+		sub, err := openSub(fd, d.name)
+		if errors.Is(err, unix.ENOENT) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if recursive {
+			err = walk(ctx, sub, base+d.name+"/", "", true, each)
+		} else if holds(sub) {
+			e = wire.Entry{Kind: wire.EntryDir, Name: base + d.name + "/"}
+			err = each(&e)
+		}
+		unix.Close(sub)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holds reports whether there is a key below the directory. Usually the first
+// name it reads is one.
+func holds(fd int) bool {
+	names, err := readDir(fd, "")
+	if err != nil {
+		return false
+	}
+	for _, d := range names {
+		if !d.dir {
+			return true
+		}
+	}
+	for _, d := range names {
+		sub, err := openSub(fd, d.name)
+		if err != nil {
+			continue
+		}
+		found := holds(sub)
+		unix.Close(sub)
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *store) listBuckets(ctx context.Context, each func(*wire.Entry) error) error {
+	fd, err := s.keys.open("", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return storeError(err, "")
+	}
+	defer unix.Close(fd)
+	names, err := readDir(fd, "")
+	if err != nil {
+		return storeError(err, "")
+	}
+	for _, d := range names {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if !d.dir || d.name[0] == '_' {
+			continue
+		}
+		sub, err := openSub(fd, d.name)
+		if err != nil {
+			continue
+		}
+		found, born := holds(sub), birth(sub)
+		unix.Close(sub)
+		if !found {
+			continue
+		}
+		if err := each(&wire.Entry{Kind: wire.EntryBucket, Mtime: born, Name: d.name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// birth returns when the directory open as fd was made, in nanoseconds since
+// 1970, or when it last changed where the file system keeps no birth times.
+func birth(fd int) int64 {
+	var st unix.Statx_t
+	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BTIME|unix.STATX_MTIME, &st) != nil {
+		return 0
+	}
+	t := st.Mtime
+	if st.Mask&unix.STATX_BTIME != 0 {
+		t = st.Btime
+	}
+	return t.Sec*1e9 + int64(t.Nsec)
+}
+
+// recount counts keys and bytes, for HEALTH, once at the start.
+func (s *store) recount() error {
+	return s.listBuckets(context.Background(), func(b *wire.Entry) error {
+		return s.list(context.Background(), b.Name+"/", true, func(e *wire.Entry) error {
+			s.count.Add(1)
+			s.bytes.Add(int64(e.Size))
+			return nil
+		})
+	})
+}

@@ -1,0 +1,187 @@
+package s4
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"s4/wire"
+	"s4/xfer"
+)
+
+// Object is what a key is.
+type Object struct {
+	Size     int64
+	Modified time.Time // when it was written
+	XXH64    uint64    // of its bytes
+}
+
+func toObject(m *wire.Object) Object {
+	return Object{Size: int64(m.Size), Modified: time.Unix(0, m.Mtime), XXH64: m.Sum}
+}
+
+// Put writes a new key from r: size bytes, or all there are if size is -1.
+// When it returns nil the key is whole on its server and every later read and
+// list sees it. Otherwise there is no such key, unless the error is
+// ErrUnavailable or ErrTimeout, which leave open whether the server still got
+// it all. It fails with ErrExists if the key exists.
+//
+// If ctx ends while r blocks, Put returns and r is read no further once that
+// read ends.
+func (c *Client) Put(ctx context.Context, key string, r io.Reader, size int64) error {
+	name, err := parseKey(key)
+	if err != nil {
+		return usage("put", key, err)
+	}
+	server := c.cluster.Place(name)
+	return c.wrap(ctx, "put", key, server, c.request(ctx, server, true, c.putRequest(name, r, size)))
+}
+
+// putRequest makes the request that uploads r as a key; Done is left to set.
+func (c *Client) putRequest(name string, r io.Reader, size int64) xfer.Request {
+	head := &wire.Put{Size: wire.SizeUnknown, Key: name}
+	if size >= 0 {
+		head.Size = uint64(size)
+	}
+	var flags byte
+	if c.opts.LZ4 {
+		flags = wire.FlagLZ4
+	}
+	return xfer.Request{
+		Send: func(conn *xfer.Conn, tag uint16, refused func() bool) error {
+			_, _, err := conn.SendStream(tag, head, flags, xfer.Source{R: r, Size: size, LZ4: c.opts.LZ4}, refused)
+			return err
+		},
+		Recv: recvOK,
+	}
+}
+
+// recvOK reads an OK or the *wire.Error in its place.
+func recvOK(conn *xfer.Conn, _ uint16) error {
+	_, m, err := conn.Read()
+	if err == nil && m.Type() != wire.TypeOK {
+		conn.Close()
+		return unexpected(m)
+	}
+	return err
+}
+
+// PutFile writes a new key from the local file at path; see Put.
+func (c *Client) PutFile(ctx context.Context, path, key string) error {
+	if _, err := parseKey(key); err != nil {
+		return usage("put", key, err)
+	}
+	f, size, err := openSource(path)
+	if err != nil {
+		return &Error{Op: "put", Key: key, Code: wire.CodeStorage, Text: err.Error(), Err: err}
+	}
+	defer f.Close()
+	return c.Put(ctx, key, f, size)
+}
+
+// openSource opens a local file for upload. The size of what is no regular
+// file is -1.
+func openSource(path string) (*os.File, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	if fi.IsDir() {
+		f.Close()
+		return nil, 0, &os.PathError{Op: "open", Path: path, Err: errIsDir}
+	}
+	if !fi.Mode().IsRegular() {
+		return f, -1, nil
+	}
+	return f, fi.Size(), nil
+}
+
+// Get writes a key's bytes to w and checks them against the checksum stored
+// with the key. If it fails, w may have got some bytes, and must not be
+// trusted: with ErrChecksum, wrong ones. GetFile leaves no such doubt.
+func (c *Client) Get(ctx context.Context, key string, w io.Writer) (Object, error) {
+	name, err := parseKey(key)
+	if err != nil {
+		return Object{}, usage("get", key, err)
+	}
+	server := c.cluster.Place(name)
+	var o Object
+	err = c.request(ctx, server, true, getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
+		o = toObject(m)
+		stop := conn.KeepAlive() // w may block for hours
+		defer stop()
+		_, _, err := conn.Recv(w, nil)
+		return err
+	}))
+	return o, c.wrap(ctx, "get", key, server, err)
+}
+
+// getRequest makes the request for a key; recv reads the stream that follows
+// the OBJECT. Done is left to set.
+func getRequest(name string, recv func(*xfer.Conn, *wire.Object) error) xfer.Request {
+	return xfer.Request{
+		Send: func(conn *xfer.Conn, tag uint16, _ func() bool) error {
+			return conn.Write(tag, 0, &wire.Get{Key: name})
+		},
+		Recv: func(conn *xfer.Conn, _ uint16) error {
+			_, m, err := conn.Read()
+			if err != nil {
+				return err
+			}
+			o, ok := m.(*wire.Object)
+			if !ok {
+				conn.Close()
+				return unexpected(m)
+			}
+			return recv(conn, o)
+		},
+	}
+}
+
+// GetFile copies a key to the local file at path, replacing what is there.
+// The file appears when it is whole and verified, or not at all.
+func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) {
+	name, err := parseKey(key)
+	if err != nil {
+		return Object{}, usage("get", key, err)
+	}
+	dst, err := openTarget(path)
+	if err != nil {
+		return Object{}, &Error{Op: "get", Key: key, Code: wire.CodeStorage, Text: err.Error(), Err: err}
+	}
+	defer dst.close()
+	server := c.cluster.Place(name)
+	var o Object
+	err = c.request(ctx, server, dst.dev != nil, getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
+		o = toObject(m)
+		stop := conn.KeepAlive()
+		defer stop()
+		return dst.receive(conn, o.Size)
+	}))
+	return o, c.wrap(ctx, "get", key, server, err)
+}
+
+// Stat tells what a key is, or ErrNotFound.
+func (c *Client) Stat(ctx context.Context, key string) (Object, error) {
+	name, err := parseKey(key)
+	if err != nil {
+		return Object{}, usage("stat", key, err)
+	}
+	server := c.cluster.Place(name)
+	var o Object
+	err = c.ask(ctx, server, 0, &wire.Stat{Key: name}, func(m wire.Message) (bool, error) {
+		head, ok := m.(*wire.Object)
+		if !ok {
+			return true, unexpected(m)
+		}
+		o = toObject(head)
+		return true, nil
+	})
+	return o, c.wrap(ctx, "stat", key, server, err)
+}

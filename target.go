@@ -1,0 +1,95 @@
+package s4
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"s4/xfer"
+)
+
+var errIsDir = errors.New("is a directory (use -r for all below it)")
+
+// target is a local file to be written by a download.
+type target struct {
+	dir  *os.File // the directory it will appear in; nil for a device
+	name string
+	dev  *os.File // what is no regular file is written as it is
+}
+
+// openTarget prepares to write path. Symbolic links are followed, as cp does.
+// Devices and pipes are opened and written directly: they cannot be replaced.
+func openTarget(path string) (*target, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	fi, err := os.Stat(path)
+	switch {
+	case err == nil && fi.IsDir():
+		return nil, &os.PathError{Op: "write", Path: path, Err: syscall.EISDIR}
+	case err == nil && !fi.Mode().IsRegular():
+		dev, err := os.OpenFile(path, os.O_WRONLY, 0)
+		return &target{dev: dev}, err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	return &target{dir: dir, name: filepath.Base(path)}, nil
+}
+
+// receive takes one object from conn and publishes it when it is verified.
+// Local failures are *xfer.SinkError, after the stream has been read to its
+// end.
+func (t *target) receive(conn *xfer.Conn, size int64) error {
+	if t.dev != nil {
+		_, _, err := conn.Recv(t.dev, nil)
+		return err
+	}
+	return receiveFile(conn, int(t.dir.Fd()), t.name, size)
+}
+
+// receiveFile takes one object from conn into a new or replaced file of the
+// directory open as dir.
+func receiveFile(conn *xfer.Conn, dir int, name string, size int64) error {
+	tmp, err := xfer.CreateTemp(dir, 0o666)
+	if err != nil {
+		return drain(conn, err)
+	}
+	defer tmp.Close()
+	if err := tmp.Preallocate(size); err != nil {
+		return drain(conn, err)
+	}
+	if _, _, err := conn.Recv(tmp.File, nil); err != nil {
+		return err
+	}
+	if err := tmp.Replace(dir, name); err != nil {
+		return &xfer.SinkError{Err: &os.PathError{Op: "write", Path: name, Err: err}}
+	}
+	return nil
+}
+
+// drain reads a stream that cannot be stored, so that the connection stays in
+// step, and returns why as a *xfer.SinkError.
+func drain(conn *xfer.Conn, why error) error {
+	_, _, err := conn.Recv(failingWriter{why}, nil)
+	if err == nil {
+		err = &xfer.SinkError{Err: why}
+	}
+	return err
+}
+
+// failingWriter fails every write.
+type failingWriter struct{ err error }
+
+func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
+
+func (t *target) close() {
+	if t.dev != nil {
+		t.dev.Close()
+	}
+	if t.dir != nil {
+		t.dir.Close()
+	}
+}

@@ -1,0 +1,143 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// HeaderSize is the length of a frame header in bytes.
+const HeaderSize = 8
+
+// FlagLZ4 on a DATA frame says that its body is the plain length (4 bytes,
+// big-endian) and one lz4 block; on PUT, PUSH and GET it says that DATA frames
+// may be such.
+const FlagLZ4 = 1
+
+// FlagStream on an OBJECT frame says that the object's DATA frames follow it.
+const FlagStream = 2
+
+// FlagRecursive on LIST and REMOVE asks for everything below the prefix.
+const FlagRecursive = 1
+
+// Type is the kind of a frame. The numbers are append-only.
+type Type byte
+
+// Frame types of both channels.
+const (
+	TypeError Type = 0x01 // in place of any reply or stream
+	TypeOK    Type = 0x02 // done, nothing to add
+	TypePing  Type = 0x03 // "I am alive"; never answered, skipped wherever it stands
+)
+
+// Frame types of the data channel.
+const (
+	TypePut     Type = 0x10 // client: here comes a key
+	TypeGet     Type = 0x11 // client: send me a key
+	TypePush    Type = 0x12 // peer: here comes a task's output, to be staged
+	TypeEval    Type = 0x13 // client: run a command over a key
+	TypeObject  Type = 0x14 // server: what a key is; DATA follows on the data channel
+	TypeData    Type = 0x15 // object bytes, or a command's standard output
+	TypeTrailer Type = 0x16 // end of a stream: length and checksum
+	TypeAbort   Type = 0x17 // sender gives the stream up
+	TypeStderr  Type = 0x18 // a command's standard error
+	TypeExit    Type = 0x19 // end of an eval: exit code and checksums
+)
+
+// Frame types of the control channel.
+const (
+	TypeList       Type = 0x20
+	TypeEntries    Type = 0x21
+	TypeEnd        Type = 0x22
+	TypeRemove     Type = 0x23
+	TypeRemoved    Type = 0x24
+	TypeStat       Type = 0x25
+	TypeHealth     Type = 0x26
+	TypeHealthInfo Type = 0x27
+	TypeJob        Type = 0x30
+	TypeReady      Type = 0x31
+	TypeStart      Type = 0x32
+	TypeProgress   Type = 0x33
+	TypeDone       Type = 0x34
+	TypePrepare    Type = 0x35
+	TypePrepared   Type = 0x36
+	TypeCommit     Type = 0x37
+	TypeCommitted  Type = 0x38
+	TypeDiscard    Type = 0x39
+)
+
+var typeNames = [...]string{
+	TypeError: "ERROR", TypeOK: "OK", TypePing: "PING",
+	TypePut: "PUT", TypeGet: "GET", TypePush: "PUSH", TypeEval: "EVAL",
+	TypeObject: "OBJECT", TypeData: "DATA", TypeTrailer: "TRAILER",
+	TypeAbort: "ABORT", TypeStderr: "STDERR", TypeExit: "EXIT",
+	TypeList: "LIST", TypeEntries: "ENTRIES", TypeEnd: "END",
+	TypeRemove: "REMOVE", TypeRemoved: "REMOVED", TypeStat: "STAT",
+	TypeHealth: "HEALTH", TypeHealthInfo: "HEALTHINFO",
+	TypeJob: "JOB", TypeReady: "READY", TypeStart: "START",
+	TypeProgress: "PROGRESS", TypeDone: "DONE", TypePrepare: "PREPARE",
+	TypePrepared: "PREPARED", TypeCommit: "COMMIT", TypeCommitted: "COMMITTED",
+	TypeDiscard: "DISCARD",
+}
+
+// String returns the type's name as PROTOCOL.md writes it.
+func (t Type) String() string {
+	if int(t) < len(typeNames) && typeNames[t] != "" {
+		return typeNames[t]
+	}
+	return fmt.Sprintf("TYPE-%#02x", byte(t))
+}
+
+// known reports whether t is a type of this version.
+func (t Type) known() bool { return int(t) < len(typeNames) && typeNames[t] != "" }
+
+// limit returns the longest body in bytes a frame of type t may have.
+func (t Type) limit() uint32 {
+	if t == TypeData || t == TypeStderr {
+		return MaxData
+	}
+	return MaxMessage
+}
+
+// Header is the fixed part of a frame.
+type Header struct {
+	Len   uint32 // body length in bytes
+	Type  Type
+	Flags byte
+	Tag   uint16 // chosen by the asker, repeated in every frame of the answer
+}
+
+// Append appends the header's HeaderSize bytes to b.
+func (h Header) Append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, h.Len)
+	b = append(b, byte(h.Type), h.Flags)
+	return binary.BigEndian.AppendUint16(b, h.Tag)
+}
+
+// DecodeHeader decodes the first HeaderSize bytes of b, which must have that
+// many. The error, an *Error, says that the type is unknown
+// (CodeBadRequest) or the body longer than its type allows (CodeTooLarge).
+func DecodeHeader(b []byte) (Header, error) {
+	_ = b[HeaderSize-1]
+	h := Header{
+		Len:   binary.BigEndian.Uint32(b),
+		Type:  Type(b[4]),
+		Flags: b[5],
+		Tag:   binary.BigEndian.Uint16(b[6:]),
+	}
+	if !h.Type.known() {
+		return h, Errorf(CodeBadRequest, "unknown frame type %#02x", b[4])
+	}
+	if h.Len > h.Type.limit() {
+		return h, Errorf(CodeTooLarge, "%s frame of %d bytes, at most %d", h.Type, h.Len, h.Type.limit())
+	}
+	return h, nil
+}
+
+// AppendFrame appends a whole frame, header and body, holding m to b.
+func AppendFrame(b []byte, tag uint16, flags byte, m Message) []byte {
+	start := len(b)
+	b = Header{Type: m.Type(), Flags: flags, Tag: tag}.Append(b)
+	b = m.append(b)
+	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-HeaderSize))
+	return b
+}

@@ -1,0 +1,123 @@
+package wire
+
+// Message is the body of a frame that does not hold raw bytes (DATA, STDERR):
+// a value that encodes itself. The set is
+// closed; Decode makes them.
+type Message interface {
+	Type() Type
+	append(b []byte) []byte
+	decode(d *decoder)
+}
+
+// New returns an empty message of type t, or nil if frames of that type hold
+// raw bytes (DATA, STDERR) or t is unknown.
+func New(t Type) Message {
+	switch t {
+	case TypeError:
+		return new(Error)
+	case TypeOK, TypePing, TypeAbort, TypeHealth, TypeStart, TypePrepare, TypePrepared, TypeCommit, TypeDiscard:
+		return Empty{T: t}
+	case TypePut:
+		return new(Put)
+	case TypeGet:
+		return new(Get)
+	case TypePush:
+		return new(Push)
+	case TypeEval:
+		return new(Eval)
+	case TypeObject:
+		return new(Object)
+	case TypeTrailer:
+		return new(Trailer)
+	case TypeExit:
+		return new(Exit)
+	case TypeList:
+		return new(List)
+	case TypeEntries:
+		return new(Entries)
+	case TypeEnd:
+		return new(End)
+	case TypeRemove:
+		return new(Remove)
+	case TypeRemoved:
+		return new(Removed)
+	case TypeStat:
+		return new(Stat)
+	case TypeHealthInfo:
+		return new(HealthInfo)
+	case TypeJob:
+		return new(Job)
+	case TypeReady:
+		return new(Ready)
+	case TypeProgress:
+		return new(Progress)
+	case TypeDone:
+		return new(Done)
+	case TypeCommitted:
+		return new(Committed)
+	}
+	return nil
+}
+
+// Decode decodes the body of a frame of type t. The message does not refer to
+// body afterwards. Errors are *Error of kind CodeBadRequest or CodeTooLarge.
+func Decode(t Type, body []byte) (Message, error) {
+	m := New(t)
+	if m == nil {
+		return nil, Errorf(CodeBadRequest, "%s frames hold no message", t)
+	}
+	d := &decoder{b: body}
+	m.decode(d)
+	if err := d.end(); err != nil {
+		return nil, Errorf(err.(*Error).Code, "%s: %s", t, err.(*Error).Text)
+	}
+	return m, nil
+}
+
+// Empty is a message without fields; its type says it all.
+type Empty struct{ T Type }
+
+// Type implements Message.
+func (m Empty) Type() Type           { return m.T }
+func (Empty) append(b []byte) []byte { return b }
+func (Empty) decode(*decoder)        {}
+
+// Error is the message that takes the place of a reply or ends a stream. It
+// is a Go error, too.
+type Error struct {
+	Code   Code
+	Key    string // the key it is about, or empty
+	Text   string // what happened, for people
+	Exit   int32  // of a failed command: its exit code, -1 if a signal ended it
+	Signal byte   // of a failed command: the signal that ended it, or 0
+	Stderr string // of a failed command: the end of its standard error, any bytes
+}
+
+// Type implements Message.
+func (*Error) Type() Type { return TypeError }
+
+func (e *Error) append(b []byte) []byte {
+	b = append(b, byte(e.Code>>8), byte(e.Code))
+	b = appendU32(b, uint32(e.Exit))
+	b = append(b, e.Signal)
+	b = appendString(b, cut(e.Key, MaxKey))
+	b = appendString(b, cut(e.Text, MaxErrorText))
+	return appendString(b, cut(e.Stderr, MaxErrorText))
+}
+
+func (e *Error) decode(d *decoder) {
+	e.Code = Code(d.u16("code"))
+	e.Exit = int32(d.u32("exit code"))
+	e.Signal = d.u8("signal")
+	e.Key = d.str(MaxKey, "key")
+	e.Text = d.str(MaxErrorText, "text")
+	e.Stderr = d.str(MaxErrorText, "stderr")
+}
+
+// cut returns the first max bytes of s.
+func cut(s string, max int) string {
+	if len(s) > max {
+		return s[:max]
+	}
+	return s
+}

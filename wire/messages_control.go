@@ -1,0 +1,142 @@
+package wire
+
+// List asks for the keys with a prefix, or, with an empty prefix, for the
+// buckets. Without FlagRecursive, keys below a directory are summed up as
+// that directory. The answer is ENTRIES frames, sorted, then END; or ERROR.
+type List struct{ Prefix string }
+
+// Type implements Message.
+func (*List) Type() Type { return TypeList }
+
+func (m *List) append(b []byte) []byte { return appendString(b, m.Prefix) }
+func (m *List) decode(d *decoder)      { m.Prefix = d.str(MaxKey, "prefix") }
+
+// EntryKind says what a listed name is.
+type EntryKind byte
+
+// The kinds of entries.
+const (
+	EntryKey    EntryKind = 1
+	EntryDir    EntryKind = 2 // a directory of keys; the name ends in a slash
+	EntryBucket EntryKind = 3
+)
+
+// Entry is one listed name.
+type Entry struct {
+	Kind  EntryKind
+	Size  uint64 // of a key; else 0
+	Mtime int64  // of a key or bucket, nanoseconds since 1970 UTC; else 0
+	Name  string // the whole key, directory or bucket, without s4://
+}
+
+// EntrySize returns how many bytes e takes in an ENTRIES body.
+func (e *Entry) EntrySize() int { return 1 + 8 + 8 + 4 + len(e.Name) }
+
+// MaxEntries is how many bytes of entries a server gathers in one frame.
+const MaxEntries = 64 << 10
+
+// Entries is a run of a listing.
+type Entries struct{ List []Entry }
+
+// Type implements Message.
+func (*Entries) Type() Type { return TypeEntries }
+
+func (m *Entries) append(b []byte) []byte {
+	b = appendU32(b, uint32(len(m.List)))
+	for i := range m.List {
+		e := &m.List[i]
+		b = append(b, byte(e.Kind))
+		b = appendU64(appendU64(b, e.Size), uint64(e.Mtime))
+		b = appendString(b, e.Name)
+	}
+	return b
+}
+
+func (m *Entries) decode(d *decoder) {
+	n := d.u32("count")
+	// Every entry takes 21 bytes or more, so the body bounds the count.
+	if d.err == nil && uint64(n) > uint64(len(d.b)/21) {
+		d.err = Errorf(CodeBadRequest, "%d entries in %d bytes", n, len(d.b))
+	}
+	if d.err != nil {
+		return
+	}
+	m.List = make([]Entry, n)
+	for i := range m.List {
+		e := &m.List[i]
+		e.Kind = EntryKind(d.u8("kind"))
+		e.Size = d.u64("size")
+		e.Mtime = int64(d.u64("mtime"))
+		e.Name = d.str(MaxKey+1, "name")
+	}
+}
+
+// End ends a listing.
+type End struct{ Count uint64 } // entries sent
+
+// Type implements Message.
+func (*End) Type() Type { return TypeEnd }
+
+func (m *End) append(b []byte) []byte { return appendU64(b, m.Count) }
+func (m *End) decode(d *decoder)      { m.Count = d.u64("count") }
+
+// Remove removes a key or, with FlagRecursive, every key with a prefix. The
+// answer is REMOVED or ERROR.
+type Remove struct{ Prefix string }
+
+// Type implements Message.
+func (*Remove) Type() Type { return TypeRemove }
+
+func (m *Remove) append(b []byte) []byte { return appendString(b, m.Prefix) }
+func (m *Remove) decode(d *decoder)      { m.Prefix = d.str(MaxKey, "prefix") }
+
+// Removed tells how many keys a REMOVE removed; 0 if none matched.
+type Removed struct{ Count uint64 }
+
+// Type implements Message.
+func (*Removed) Type() Type { return TypeRemoved }
+
+func (m *Removed) append(b []byte) []byte { return appendU64(b, m.Count) }
+func (m *Removed) decode(d *decoder)      { m.Count = d.u64("count") }
+
+// Stat asks what a key is. The answer is OBJECT or ERROR.
+type Stat struct{ Key string }
+
+// Type implements Message.
+func (*Stat) Type() Type { return TypeStat }
+
+func (m *Stat) append(b []byte) []byte { return appendString(b, m.Key) }
+func (m *Stat) decode(d *decoder)      { m.Key = d.str(MaxKey, "key") }
+
+// HealthInfo answers HEALTH.
+type HealthInfo struct {
+	Release string // version of the server program
+	Index   uint32 // of this server in the cluster
+	Servers uint32 // in the cluster
+	Uptime  uint64 // nanoseconds
+	Keys    uint64
+	Bytes   uint64 // in keys
+	Free    uint64 // bytes free on the data file system
+	Total   uint64 // size of the data file system in bytes
+}
+
+// Type implements Message.
+func (*HealthInfo) Type() Type { return TypeHealthInfo }
+
+func (m *HealthInfo) append(b []byte) []byte {
+	b = appendString(b, m.Release)
+	b = appendU32(appendU32(b, m.Index), m.Servers)
+	b = appendU64(appendU64(appendU64(b, m.Uptime), m.Keys), m.Bytes)
+	return appendU64(appendU64(b, m.Free), m.Total)
+}
+
+func (m *HealthInfo) decode(d *decoder) {
+	m.Release = d.str(MaxKey, "release")
+	m.Index = d.u32("index")
+	m.Servers = d.u32("servers")
+	m.Uptime = d.u64("uptime")
+	m.Keys = d.u64("keys")
+	m.Bytes = d.u64("bytes")
+	m.Free = d.u64("free")
+	m.Total = d.u64("total")
+}

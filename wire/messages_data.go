@@ -1,0 +1,129 @@
+package wire
+
+// SizeUnknown in Put.Size says that the sender does not know how much comes.
+const SizeUnknown = 1<<64 - 1
+
+// Put opens an upload: DATA frames follow, then TRAILER or ABORT. The answer
+// is OK or ERROR; an ERROR may come before the stream has ended, which the
+// sender then cuts short with ABORT.
+type Put struct {
+	Size uint64 // bytes that follow, or SizeUnknown
+	Key  string
+}
+
+// Type implements Message.
+func (*Put) Type() Type { return TypePut }
+
+func (m *Put) append(b []byte) []byte { return appendString(appendU64(b, m.Size), m.Key) }
+
+func (m *Put) decode(d *decoder) {
+	m.Size = d.u64("size")
+	m.Key = d.str(MaxKey, "key")
+}
+
+// Push is a Put from one server to another: the output of a task of a job,
+// staged until the job commits.
+type Push struct {
+	Size uint64
+	Job  uint64
+	Key  string
+}
+
+// Type implements Message.
+func (*Push) Type() Type { return TypePush }
+
+func (m *Push) append(b []byte) []byte {
+	return appendString(appendU64(appendU64(b, m.Size), m.Job), m.Key)
+}
+
+func (m *Push) decode(d *decoder) {
+	m.Size = d.u64("size")
+	m.Job = d.u64("job")
+	m.Key = d.str(MaxKey, "key")
+}
+
+// Get asks for a key. The answer is OBJECT, DATA frames and TRAILER, or ERROR.
+type Get struct{ Key string }
+
+// Type implements Message.
+func (*Get) Type() Type { return TypeGet }
+
+func (m *Get) append(b []byte) []byte { return appendString(b, m.Key) }
+func (m *Get) decode(d *decoder)      { m.Key = d.str(MaxKey, "key") }
+
+// Object tells what a key is: the answer to STAT, and the head of the answer
+// to GET.
+type Object struct {
+	Size  uint64
+	Mtime int64  // when it was written, nanoseconds since 1970 UTC
+	Sum   uint64 // xxh64 of its bytes, as stored when it was written
+}
+
+// Type implements Message.
+func (*Object) Type() Type { return TypeObject }
+
+func (m *Object) append(b []byte) []byte {
+	return appendU64(appendU64(appendU64(b, m.Size), uint64(m.Mtime)), m.Sum)
+}
+
+func (m *Object) decode(d *decoder) {
+	m.Size = d.u64("size")
+	m.Mtime = int64(d.u64("mtime"))
+	m.Sum = d.u64("checksum")
+}
+
+// Trailer ends a stream of DATA frames.
+type Trailer struct {
+	Length uint64 // plain bytes in the stream
+	Sum    uint64 // xxh64 of the plain bytes, seed 0
+}
+
+// Type implements Message.
+func (*Trailer) Type() Type { return TypeTrailer }
+
+func (m *Trailer) append(b []byte) []byte { return appendU64(appendU64(b, m.Length), m.Sum) }
+
+func (m *Trailer) decode(d *decoder) {
+	m.Length = d.u64("length")
+	m.Sum = d.u64("checksum")
+}
+
+// Eval runs a command with a key as its standard input. The answer is DATA
+// and STDERR frames as the command writes, then EXIT; or ERROR.
+type Eval struct {
+	Key     string
+	Command string
+}
+
+// Type implements Message.
+func (*Eval) Type() Type { return TypeEval }
+
+func (m *Eval) append(b []byte) []byte { return appendString(appendString(b, m.Key), m.Command) }
+
+func (m *Eval) decode(d *decoder) {
+	m.Key = d.str(MaxKey, "key")
+	m.Command = d.str(MaxCommand, "command")
+}
+
+// Exit ends the answer to EVAL.
+type Exit struct {
+	Code   int32 // exit code, -1 if a signal ended the command
+	Signal byte  // that signal, or 0
+	Stdout Trailer
+	Stderr Trailer
+}
+
+// Type implements Message.
+func (*Exit) Type() Type { return TypeExit }
+
+func (m *Exit) append(b []byte) []byte {
+	b = append(appendU32(b, uint32(m.Code)), m.Signal)
+	return m.Stderr.append(m.Stdout.append(b))
+}
+
+func (m *Exit) decode(d *decoder) {
+	m.Code = int32(d.u32("exit code"))
+	m.Signal = d.u8("signal")
+	m.Stdout.decode(d)
+	m.Stderr.decode(d)
+}

@@ -1,0 +1,471 @@
+package xfer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"s4/wire"
+)
+
+// DefaultTimeout is how long a peer may be silent in mid transfer.
+const DefaultTimeout = 30 * time.Second
+
+// Stats counts the bytes that connections moved. One Stats may serve many.
+type Stats struct {
+	Sendfile atomic.Int64 // object bytes the kernel moved from file to socket
+	Copied   atomic.Int64 // object bytes sent through a buffer of this process
+	Received atomic.Int64 // plain object bytes received
+}
+
+// Conn is a framed connection. One goroutine may read and any number write:
+// frames are written whole, under a lock. After an error that leaves the
+// stream position unknown the Conn is broken and only good for Close.
+type Conn struct {
+	tcp     *net.TCPConn
+	raw     syscall.RawConn
+	timeout time.Duration
+	stats   *Stats
+
+	rx     atomic.Int64 // bytes read, to tell a silent peer from a busy one
+	broken atomic.Bool
+
+	// The reading goroutine's.
+	readArmed time.Time // when the read deadline was last set
+	hdr       [wire.HeaderSize]byte
+	hdrLen    int // bytes of the next header that came with the last body
+	body      []byte
+
+	wmu        sync.Mutex // guards what follows, and the order of frames
+	writeArmed time.Time
+	lastRx     int64 // inbound() at that time
+	wbuf       []byte
+	op         sendOp
+	sendFn     func(fd uintptr) bool // made once, so that a send allocates nothing
+	fileFn     func(fd uintptr) bool
+}
+
+// sendOp holds the arguments and results of one send or sendfile.
+type sendOp struct {
+	p     []byte
+	flags int
+	file  int
+	max   int
+	n     int
+	err   error
+}
+
+// NewConn makes a Conn of tcp, which it owns from then on. timeout is how long
+// the peer may be silent in mid transfer, 0 for DefaultTimeout. stats may be
+// nil.
+func NewConn(tcp *net.TCPConn, timeout time.Duration, stats *Stats) (*Conn, error) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		tcp.Close()
+		return nil, err
+	}
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	if stats == nil {
+		stats = new(Stats)
+	}
+	c := &Conn{tcp: tcp, raw: raw, timeout: timeout, stats: stats}
+	c.sendFn = func(fd uintptr) bool {
+		c.op.n, c.op.err = unix.SendmsgN(int(fd), c.op.p, nil, nil, c.op.flags)
+		return c.op.err != unix.EAGAIN
+	}
+	c.fileFn = func(fd uintptr) bool {
+		c.op.n, c.op.err = unix.Sendfile(int(fd), c.op.file, nil, c.op.max)
+		return c.op.err != unix.EAGAIN
+	}
+	return c, nil
+}
+
+// Timeout returns how long the peer may be silent in mid transfer.
+func (c *Conn) Timeout() time.Duration { return c.timeout }
+
+// RemoteAddr returns the peer's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.tcp.RemoteAddr() }
+
+// Close closes the connection. It may be called at any time from any
+// goroutine; reads and writes under way fail with net.ErrClosed.
+func (c *Conn) Close() error {
+	c.broken.Store(true)
+	return c.tcp.Close()
+}
+
+// CloseWrite tells the peer that nothing more comes, after what was written.
+func (c *Conn) CloseWrite() error { return c.tcp.CloseWrite() }
+
+// Broken reports whether the stream position is lost, so that no other
+// request can use the connection.
+func (c *Conn) Broken() bool { return c.broken.Load() }
+
+// fail marks c broken and puts the timeout's error into words.
+func (c *Conn) fail(err error) error {
+	c.broken.Store(true)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return wire.Errorf(wire.CodeTimeout, "%s was silent for %v", c.tcp.RemoteAddr(), c.timeout)
+	}
+	return err
+}
+
+// Stale reports whether an idle connection has been closed by the peer. It
+// must not be called while another goroutine reads.
+func (c *Conn) Stale() bool {
+	if c.Broken() {
+		return true
+	}
+	stale := false
+	err := c.raw.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		stale = (err == nil && n == 0) || (err != nil && err != unix.EAGAIN)
+	})
+	return stale || err != nil
+}
+
+// read reads once, with the I/O timeout. The deadline is set at most four
+// times per timeout, not for every read: a timer per read is dear.
+func (c *Conn) read(p []byte) (int, error) {
+	if now := time.Now(); now.Sub(c.readArmed) > c.timeout/4 {
+		c.readArmed = now
+		if err := c.tcp.SetReadDeadline(now.Add(c.timeout)); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.tcp.Read(p)
+	c.rx.Add(int64(n))
+	return n, err
+}
+
+func (c *Conn) readFull(p []byte) error {
+	for len(p) > 0 {
+		n, err := c.read(p)
+		if err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return c.fail(err)
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// ReadRaw fills p: for the preamble, before there are frames.
+func (c *Conn) ReadRaw(p []byte) error { return c.readFull(p) }
+
+// ReadHeader reads the header of the next frame, skipping PINGs. At the end
+// of the stream between two frames it returns io.EOF. The caller must read
+// the body with ReadMessage, Recv or ReadBytes.
+func (c *Conn) ReadHeader() (wire.Header, error) { return c.readHeader(false) }
+
+// AwaitHeader is ReadHeader for an end that waits for a request: the peer may
+// take as long as it likes, and is sent a PING every timeout so that a dead
+// one is noticed.
+func (c *Conn) AwaitHeader() (wire.Header, error) { return c.readHeader(true) }
+
+func (c *Conn) readHeader(idle bool) (wire.Header, error) {
+	for {
+		for c.hdrLen < wire.HeaderSize {
+			n, err := c.read(c.hdr[c.hdrLen:])
+			if err != nil {
+				if idle && c.hdrLen == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+					c.readArmed = time.Time{}
+					if err := c.Write(0, 0, wire.Empty{T: wire.TypePing}); err != nil {
+						return wire.Header{}, err
+					}
+					continue
+				}
+				if err == io.EOF && c.hdrLen > 0 {
+					err = io.ErrUnexpectedEOF
+				}
+				return wire.Header{}, c.fail(err)
+			}
+			c.hdrLen += n
+		}
+		c.hdrLen = 0
+		h, err := wire.DecodeHeader(c.hdr[:])
+		if err != nil {
+			return h, c.fail(err)
+		}
+		if h.Type != wire.TypePing {
+			return h, nil
+		}
+		if err := c.discard(int64(h.Len)); err != nil {
+			return h, err
+		}
+	}
+}
+
+// readBody fills p with a body. If another frame is sure to follow, up to a
+// header's worth of it is read along, which saves a system call a frame; p
+// must then have room for it after its length.
+func (c *Conn) readBody(p []byte, follows bool) error {
+	if !follows {
+		return c.readFull(p)
+	}
+	n, ahead := 0, p[:len(p)+wire.HeaderSize]
+	for n < len(p) {
+		m, err := c.read(ahead[n:])
+		if err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return c.fail(err)
+		}
+		n += m
+	}
+	c.hdrLen = copy(c.hdr[:], ahead[len(p):n])
+	return nil
+}
+
+// ReadMessage reads and decodes the body that belongs to h. An error of kind
+// bad-request or too-large leaves the connection usable if the header itself
+// was good.
+func (c *Conn) ReadMessage(h wire.Header) (wire.Message, error) {
+	if h.Type == wire.TypeData || h.Type == wire.TypeStderr {
+		return nil, c.fail(wire.Errorf(wire.CodeBadRequest, "a %s frame stands where none belongs", h.Type))
+	}
+	if need := int(h.Len) + wire.HeaderSize; cap(c.body) < need {
+		c.body = make([]byte, need, max(need, 512))
+	}
+	body := c.body[:h.Len]
+	if err := c.readBody(body, h.Type == wire.TypePut || h.Type == wire.TypePush || h.Type == wire.TypeObject && h.Flags&wire.FlagStream != 0); err != nil {
+		return nil, err
+	}
+	m, err := wire.Decode(h.Type, body)
+	if cap(c.body) > 8<<10 {
+		c.body = nil // one large message must not hold its memory for hours
+	}
+	return m, err
+}
+
+// Read reads the next frame and its message: ReadHeader and ReadMessage. An
+// ERROR frame is returned as the *wire.Error it holds.
+func (c *Conn) Read() (wire.Header, wire.Message, error) {
+	h, err := c.ReadHeader()
+	if err != nil {
+		return h, nil, err
+	}
+	m, err := c.ReadMessage(h)
+	if err != nil {
+		return h, nil, err
+	}
+	if e, ok := m.(*wire.Error); ok {
+		return h, nil, e
+	}
+	return h, m, nil
+}
+
+// discard reads n bytes and forgets them.
+func (c *Conn) discard(n int64) error {
+	if n == 0 {
+		return nil
+	}
+	buf := getBuffer()
+	defer putBuffer(buf)
+	for n > 0 {
+		p := buf.space(int(min(n, ChunkSize)))
+		if err := c.readFull(p); err != nil {
+			return err
+		}
+		n -= int64(len(p))
+	}
+	return nil
+}
+
+// Write writes one frame holding m.
+func (c *Conn) Write(tag uint16, flags byte, m wire.Message) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	c.wbuf = wire.AppendFrame(c.wbuf[:0], tag, flags, m)
+	err := c.send(c.wbuf, false)
+	if cap(c.wbuf) > 8<<10 {
+		c.wbuf = nil
+	}
+	return err
+}
+
+// WriteRaw writes p as it is: for the preamble, before there are frames.
+func (c *Conn) WriteRaw(p []byte) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	return c.send(p, false)
+}
+
+// send writes all of p; c.wmu is held. With more, the kernel may wait for
+// what follows before it sends a short segment (send(2), MSG_MORE).
+func (c *Conn) send(p []byte, more bool) error {
+	c.op.flags = unix.MSG_NOSIGNAL
+	if more {
+		c.op.flags |= unix.MSG_MORE
+	}
+	for len(p) > 0 {
+		c.op.p = p
+		err := c.do(c.sendFn)
+		c.op.p = nil
+		if err != nil {
+			return err
+		}
+		p = p[c.op.n:]
+	}
+	return nil
+}
+
+// do runs one send or sendfile until it moved something, with the I/O
+// timeout; c.wmu is held. A peer that accepts nothing is given up only when
+// it has sent nothing either: one that is slow to consume pings.
+func (c *Conn) do(fn func(uintptr) bool) error {
+	for {
+		now := time.Now()
+		if now.Sub(c.writeArmed) > c.timeout/4 {
+			c.writeArmed, c.lastRx = now, c.inbound()
+			if err := c.tcp.SetWriteDeadline(now.Add(c.timeout)); err != nil {
+				return c.fail(err)
+			}
+		}
+		err := c.raw.Write(fn)
+		if err == nil {
+			err = c.op.err
+		}
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			c.writeArmed = time.Time{}
+			if c.inbound() != c.lastRx {
+				continue
+			}
+			return c.fail(err)
+		default:
+			return c.fail(fmt.Errorf("send: %w", err))
+		}
+	}
+}
+
+// inbound returns how many bytes the peer has sent, read or not (tcp(7),
+// SIOCINQ).
+func (c *Conn) inbound() int64 {
+	n := c.rx.Load()
+	_ = c.raw.Control(func(fd uintptr) {
+		if q, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ); err == nil {
+			n += int64(q)
+		}
+	})
+	return n
+}
+
+// KeepAlive sends a PING every third of the timeout until stop is called, so
+// that the peer does not take a long wait for a death. A ping never stands
+// inside another frame. stop waits for one that is under way.
+func (c *Conn) KeepAlive() (stop func()) {
+	var (
+		mu      sync.Mutex
+		stopped bool
+		timer   *time.Timer
+	)
+	mu.Lock()
+	timer = time.AfterFunc(c.timeout/3, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if stopped || c.Broken() {
+			return
+		}
+		if c.wmu.TryLock() {
+			c.wbuf = wire.AppendFrame(c.wbuf[:0], 0, 0, wire.Empty{T: wire.TypePing})
+			_ = c.send(c.wbuf, false) // a broken connection shows at the next frame
+			c.wmu.Unlock()
+		}
+		timer.Reset(c.timeout / 3)
+	})
+	mu.Unlock()
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		stopped = true
+		mu.Unlock()
+	}
+}
+
+// Drain reads and forgets what still comes, until the peer closes or for d at
+// most: the last use of a connection before Close.
+func (c *Conn) Drain(d time.Duration) {
+	c.broken.Store(true)
+	if c.tcp.SetReadDeadline(time.Now().Add(d)) != nil {
+		return
+	}
+	buf := getBuffer()
+	defer putBuffer(buf)
+	for {
+		if _, err := c.tcp.Read(buf.space(ChunkSize)); err != nil {
+			return
+		}
+	}
+}
+
+// WaitGone watches for the peer closing the connection until stop is called;
+// it is for a handler that works long without reading. gone is called then,
+// unless stop came first. A peer that has only said that it sends no more (a
+// half-closed connection, as nc -N makes) is sent PINGs: if nobody is there,
+// its kernel answers with a reset.
+func (c *Conn) WaitGone(gone func()) (stop func()) {
+	done := make(chan struct{})
+	quit := make(chan struct{})
+	go func() {
+		defer close(done)
+		half := false
+		tick := time.NewTicker(goneInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+			}
+			ev := c.events()
+			if ev&(unix.POLLERR|unix.POLLHUP) != 0 || c.Broken() {
+				gone()
+				return
+			}
+			if half = half || ev&unix.POLLRDHUP != 0; half && c.wmu.TryLock() {
+				c.wbuf = wire.AppendFrame(c.wbuf[:0], 0, 0, wire.Empty{T: wire.TypePing})
+				_ = c.send(c.wbuf, false)
+				c.wmu.Unlock()
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-done
+	}
+}
+
+// goneInterval is how often WaitGone looks.
+const goneInterval = 200 * time.Millisecond
+
+// events returns what poll(2) says of the connection's end.
+func (c *Conn) events() (ev int16) {
+	err := c.raw.Control(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		if _, err := unix.Poll(p, 0); err == nil {
+			ev = p[0].Revents
+		}
+	})
+	if err != nil {
+		return unix.POLLHUP
+	}
+	return ev
+}

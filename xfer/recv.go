@@ -1,0 +1,173 @@
+package xfer
+
+import (
+	"io"
+
+	"github.com/cespare/xxhash/v2"
+
+	"s4/wire"
+)
+
+// SinkError is an error of the writer that Recv wrote to: a full disk, say.
+// The rest of the stream was read and dropped, and the connection is usable.
+type SinkError struct{ Err error }
+
+func (e *SinkError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the writer's error.
+func (e *SinkError) Unwrap() error { return e.Err }
+
+// Recv receives a stream of DATA frames up to its trailer, writes the plain
+// bytes to w and checks length and xxh64 against the trailer: when it returns
+// no error, w got exactly the bytes the trailer vouches for. onSinkError, if
+// not nil, is called once, at once, when w fails, to tell the sender early;
+// Recv goes on to drop the rest, so that the connection stays in step.
+//
+// Errors: *wire.Error of kind checksum, or canceled if the sender gave up, or
+// whatever the peer sent in place of the rest; *SinkError; anything else has
+// broken the connection.
+func (c *Conn) Recv(w io.Writer, onSinkError func(error)) (int64, uint64, error) {
+	buf := getBuffer()
+	defer putBuffer(buf)
+	var plain *buffer // for lz4 frames, if any come
+	defer func() {
+		if plain != nil {
+			putBuffer(plain)
+		}
+	}()
+	var (
+		digest  xxhash.Digest
+		total   int64
+		sinkErr error
+		badData error
+	)
+	digest.Reset()
+	take := func(p []byte) {
+		_, _ = digest.Write(p)
+		total += int64(len(p))
+		if sinkErr != nil {
+			return
+		}
+		if _, err := w.Write(p); err != nil {
+			sinkErr = &SinkError{err}
+			if onSinkError != nil {
+				onSinkError(err)
+			}
+		}
+	}
+	for {
+		h, err := c.ReadHeader()
+		if err != nil {
+			if err == io.EOF {
+				err = c.fail(io.ErrUnexpectedEOF)
+			}
+			return total, 0, err
+		}
+		switch h.Type {
+		case wire.TypeData:
+			if h.Flags&wire.FlagLZ4 == 0 {
+				if err := c.recvPlain(int(h.Len), buf, take); err != nil {
+					return total, 0, err
+				}
+				break
+			}
+			if h.Len > wire.MaxPacked {
+				return total, 0, c.fail(wire.Errorf(wire.CodeTooLarge, "lz4 frame of %d bytes, at most %d", h.Len, wire.MaxPacked))
+			}
+			body := buf.space(int(h.Len))
+			if err := c.readBody(body, true); err != nil {
+				return total, 0, err
+			}
+			if plain == nil {
+				plain = getBuffer()
+			}
+			p, err := unpack(body, plain.space(wire.MaxPacked))
+			if err != nil {
+				badData = err
+			} else {
+				take(p)
+			}
+		case wire.TypeTrailer:
+			m, err := c.ReadMessage(h)
+			if err != nil {
+				return total, 0, c.fail(err)
+			}
+			c.stats.Received.Add(total)
+			t := m.(*wire.Trailer)
+			switch sum := digest.Sum64(); {
+			case sinkErr != nil:
+				return total, 0, sinkErr
+			case badData != nil:
+				return total, 0, badData
+			case t.Length != uint64(total):
+				return total, 0, wire.Errorf(wire.CodeChecksum, "got %d bytes, the sender counted %d", total, t.Length)
+			case t.Sum != sum:
+				return total, 0, wire.Errorf(wire.CodeChecksum, "the bytes that came have xxh64 %016x, expected %016x", sum, t.Sum)
+			default:
+				return total, sum, nil
+			}
+		case wire.TypeAbort:
+			if _, err := c.ReadMessage(h); err != nil {
+				return total, 0, c.fail(err)
+			}
+			if sinkErr != nil {
+				return total, 0, sinkErr
+			}
+			return total, 0, wire.Errorf(wire.CodeCanceled, "the sender gave up after %d bytes", total)
+		case wire.TypeError:
+			m, err := c.ReadMessage(h)
+			if err != nil {
+				return total, 0, c.fail(err)
+			}
+			return total, 0, m.(*wire.Error)
+		default:
+			return total, 0, c.fail(wire.Errorf(wire.CodeBadRequest, "a %s frame stands inside a stream", h.Type))
+		}
+	}
+}
+
+// recvPlain reads a DATA body of n bytes, piece by piece as it arrives.
+func (c *Conn) recvPlain(n int, buf *buffer, take func([]byte)) error {
+	for n > 0 {
+		p := buf.space(min(n, ChunkSize))
+		if len(p) == n {
+			// The end of the body: take the next header along.
+			p = p[:n+wire.HeaderSize]
+		}
+		m, err := c.read(p)
+		if m > 0 {
+			got := min(m, n)
+			take(p[:got])
+			c.hdrLen = copy(c.hdr[:], p[got:m])
+			n -= got
+		}
+		if err != nil && n > 0 {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return c.fail(err)
+		}
+	}
+	return nil
+}
+
+// ReadBytes reads the body of a DATA or STDERR frame and writes it to w. An
+// error of w is a *SinkError, after which the connection counts as
+// broken: whoever wrote to w wants no more.
+func (c *Conn) ReadBytes(h wire.Header, w io.Writer) error {
+	if h.Flags&wire.FlagLZ4 != 0 {
+		return c.fail(wire.Errorf(wire.CodeBadRequest, "a packed %s frame stands where none belongs", h.Type))
+	}
+	buf := getBuffer()
+	defer putBuffer(buf)
+	var sinkErr error
+	err := c.recvPlain(int(h.Len), buf, func(p []byte) {
+		if sinkErr == nil {
+			_, sinkErr = w.Write(p)
+		}
+	})
+	if err == nil && sinkErr != nil {
+		err = c.fail(&SinkError{sinkErr})
+	}
+	return err
+}

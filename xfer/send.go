@@ -1,0 +1,214 @@
+package xfer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/cespare/xxhash/v2"
+
+	"s4/wire"
+)
+
+// ErrRefused is what a sender returns when refused reported true: the peer
+// has answered in mid stream, and its answer says why.
+var ErrRefused = errors.New("refused by the peer")
+
+// SendFile sends head, the first size bytes of f by sendfile(2), and a trailer
+// with sum, the checksum of those bytes as it was stored with them: no byte
+// passes through this process, and a byte that has changed on disk is found
+// out by the receiver. refused, if not nil, is asked between frames.
+//
+// A file shorter than size breaks the connection, as a frame cannot be cut.
+// f stays the caller's; its offset is read and moved.
+func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.File, size int64, sum uint64, refused func() bool) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	c.wbuf = wire.AppendFrame(c.wbuf[:0], tag, headFlags, head)
+	for left := size; left > 0; {
+		if left != size {
+			// Let a PING or a reply of another goroutine in between.
+			c.wmu.Unlock()
+			stop := refused != nil && refused()
+			c.wmu.Lock()
+			c.wbuf = c.wbuf[:0]
+			if stop {
+				return c.abort(tag)
+			}
+		}
+		n := min(left, wire.MaxData)
+		c.wbuf = wire.Header{Len: uint32(n), Type: wire.TypeData, Tag: tag}.Append(c.wbuf)
+		if err := c.send(c.wbuf, true); err != nil {
+			return err
+		}
+		c.wbuf = c.wbuf[:0]
+		if err := c.sendfile(f, n); err != nil {
+			return err
+		}
+		left -= n
+	}
+	c.wbuf = wire.AppendFrame(c.wbuf, tag, 0, &wire.Trailer{Length: uint64(size), Sum: sum})
+	return c.send(c.wbuf, false)
+}
+
+// sendfileMax is the most one sendfile(2) moves, so that the I/O timeout can
+// tell progress on a slow link from none.
+const sendfileMax = 4 << 20
+
+// sendfile moves n bytes from f's offset to the socket; c.wmu is held.
+func (c *Conn) sendfile(f *os.File, n int64) error {
+	// f.Fd, not SyscallConn: a regular file is never in the poller, and the
+	// caller keeps f open.
+	c.op.file = int(f.Fd())
+	for n > 0 {
+		c.op.max = int(min(n, sendfileMax))
+		if err := c.do(c.fileFn); err != nil {
+			return err
+		}
+		if c.op.n == 0 {
+			return c.fail(fmt.Errorf("%s is %d bytes shorter than it should be", f.Name(), n))
+		}
+		c.stats.Sendfile.Add(int64(c.op.n))
+		n -= int64(c.op.n)
+	}
+	return nil
+}
+
+// abort gives the stream up; c.wmu is held.
+func (c *Conn) abort(tag uint16) error {
+	c.wbuf = wire.AppendFrame(c.wbuf[:0], tag, 0, wire.Empty{T: wire.TypeAbort})
+	if err := c.send(c.wbuf, false); err != nil {
+		return err
+	}
+	return ErrRefused
+}
+
+// Source is what SendStream sends.
+type Source struct {
+	R    io.Reader
+	Size int64 // how many bytes R must yield, or -1 for all there are
+	LZ4  bool  // compress what can be compressed
+	// Sum, if not nil, is what the trailer says instead of the xxh64 of the
+	// bytes read: the checksum stored with them.
+	Sum *uint64
+}
+
+// SourceError is an error of the reader that SendStream read from. The stream
+// was given up with ABORT and the connection is usable.
+type SourceError struct{ Err error }
+
+func (e *SourceError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reader's error.
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// SendStream sends head, everything src yields, hashed as it passes, and the
+// trailer. While src blocks, the peer is pinged. It returns how many bytes it
+// sent and their xxh64. An error is a *SourceError, ErrRefused, or breaks the
+// connection.
+//
+// A chunk goes out in one write with the frame header before it, the first
+// one with head, the last one with the trailer: a small object is one system
+// call. Reading and writing 256 KiB at a time moves more bytes a second over
+// loopback than sendfile does, and the bytes hashed are the bytes sent even
+// if the file changes meanwhile.
+func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Source, refused func() bool) (int64, uint64, error) {
+	stop := c.KeepAlive()
+	defer stop()
+	buf := getBuffer()
+	defer putBuffer(buf)
+	var packer *packer
+	if src.LZ4 {
+		packer = getPacker()
+		defer putPacker(packer)
+	}
+	var digest xxhash.Digest
+	digest.Reset()
+	var total int64
+	first := true
+	for {
+		want := int64(ChunkSize)
+		if src.Size >= 0 {
+			want = min(want, src.Size-total)
+		}
+		n, err := io.ReadFull(src.R, buf.space(int(want)))
+		last := want < ChunkSize || n < ChunkSize
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			err = nil
+			if src.Size >= 0 && total+int64(n) != src.Size {
+				err = fmt.Errorf("ended after %d of %d bytes: it changed while it was read", total+int64(n), src.Size)
+			}
+		}
+		if err == nil && refused != nil && !first && refused() {
+			err = ErrRefused
+		}
+		if err != nil {
+			c.wmu.Lock()
+			defer c.wmu.Unlock()
+			if first {
+				c.wbuf = wire.AppendFrame(c.wbuf[:0], tag, headFlags, head)
+				if werr := c.send(c.wbuf, true); werr != nil {
+					return total, 0, werr
+				}
+			}
+			if aerr := c.abort(tag); !errors.Is(aerr, ErrRefused) || errors.Is(err, ErrRefused) {
+				return total, 0, aerr
+			}
+			return total, 0, &SourceError{err}
+		}
+		plain := buf.space(n)
+		_, _ = digest.Write(plain)
+		total += int64(n)
+
+		// Build [head] header chunk [trailer] around the chunk where it lies.
+		body, flags := plain, byte(0)
+		from := buf
+		if packer != nil {
+			if b, ok := packer.pack(plain); ok {
+				from, body, flags = &packer.out, b, wire.FlagLZ4
+			}
+		}
+		var scratch [frontRoom]byte
+		front := scratch[:0]
+		if first {
+			front = wire.AppendFrame(front, tag, headFlags, head)
+		}
+		if n > 0 {
+			front = wire.Header{Len: uint32(len(body)), Type: wire.TypeData, Flags: flags, Tag: tag}.Append(front)
+		}
+		start := frontRoom - len(front)
+		copy(from.b[start:], front)
+		out := from.b[start : frontRoom+len(body)]
+		if last {
+			sum := digest.Sum64()
+			if src.Sum != nil {
+				sum = *src.Sum
+			}
+			out = wire.AppendFrame(out, tag, 0, &wire.Trailer{Length: uint64(total), Sum: sum})
+		}
+		c.wmu.Lock()
+		err = c.send(out, false)
+		c.wmu.Unlock()
+		if err != nil {
+			return total, 0, err
+		}
+		c.stats.Copied.Add(int64(n))
+		if last {
+			return total, digest.Sum64(), nil
+		}
+		first = false
+	}
+}
+
+// WriteData writes p, of at most wire.MaxData bytes, as one DATA or STDERR
+// frame.
+func (c *Conn) WriteData(tag uint16, t wire.Type, p []byte) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	c.wbuf = wire.Header{Len: uint32(len(p)), Type: t, Tag: tag}.Append(c.wbuf[:0])
+	if err := c.send(c.wbuf, true); err != nil {
+		return err
+	}
+	return c.send(p, false)
+}

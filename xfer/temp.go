@@ -1,0 +1,124 @@
+package xfer
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Temp is a file that has no name until it is whole. If the process dies,
+// the kernel frees it (open(2), O_TMPFILE); where the file system has no
+// O_TMPFILE it is a file with a temporary name, which a killed process leaves
+// behind.
+type Temp struct {
+	*os.File
+	dir  int    // descriptor of the directory of name
+	name string // empty for an unnamed file
+}
+
+// TempPrefix begins the names of temporary files where they need one.
+const TempPrefix = ".s4-tmp-"
+
+// CreateTemp makes a Temp on the file system of the directory open as dir, with
+// the permissions perm less the umask.
+// dir must stay open until Close.
+func CreateTemp(dir int, perm uint32) (*Temp, error) {
+	fd, err := unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, perm)
+	if err == nil {
+		return &Temp{File: os.NewFile(uintptr(fd), "unnamed file")}, nil
+	}
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EINVAL) {
+		return nil, os.NewSyscallError("open O_TMPFILE", err)
+	}
+	return createNamed(dir, perm)
+}
+
+func createNamed(dir int, perm uint32) (*Temp, error) {
+	name := TempPrefix + rand.Text()
+	fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC, perm)
+	if err != nil {
+		return nil, os.NewSyscallError("create", err)
+	}
+	return &Temp{File: os.NewFile(uintptr(fd), name), dir: dir, name: name}, nil
+}
+
+// Preallocate reserves size bytes on disk, so that a full disk is an error
+// now, and the file is laid out in one piece. File systems that cannot are
+// left alone.
+func (t *Temp) Preallocate(size int64) error {
+	if size <= 0 {
+		return nil
+	}
+	for {
+		err := unix.Fallocate(int(t.Fd()), 0, 0, size)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+			return nil
+		default:
+			return os.NewSyscallError("fallocate", err)
+		}
+	}
+}
+
+// Publish gives the file the name in the directory open as dir, in one atomic
+// step that fails with EEXIST if the name is taken. It does not close t.
+func (t *Temp) Publish(dir int, name string) error {
+	if t.name != "" {
+		err := unix.Renameat2(t.dir, t.name, dir, name, unix.RENAME_NOREPLACE)
+		if err == nil {
+			t.name = ""
+		}
+		return err
+	}
+	// linkat(2): without CAP_DAC_READ_SEARCH an unnamed file is linked by its
+	// name in /proc.
+	proc := "/proc/self/fd/" + strconv.Itoa(int(t.Fd()))
+	return unix.Linkat(unix.AT_FDCWD, proc, dir, name, unix.AT_SYMLINK_FOLLOW)
+}
+
+// Replace gives the file the name in the directory open as dir, atomically
+// replacing what had it. It does not close t.
+func (t *Temp) Replace(dir int, name string) error {
+	err := t.Publish(dir, name)
+	if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	if t.name != "" {
+		if err = unix.Renameat(t.dir, t.name, dir, name); err == nil {
+			t.name = ""
+		}
+		return err
+	}
+	// There is no linkat that replaces: take a name of our own first.
+	own := TempPrefix + rand.Text()
+	if err := t.Publish(dir, own); err != nil {
+		return err
+	}
+	if err := unix.Renameat(dir, own, dir, name); err != nil {
+		return errors.Join(err, unix.Unlinkat(dir, own, 0))
+	}
+	return nil
+}
+
+// Close closes the file. If it was not published, nothing of it remains.
+func (t *Temp) Close() error {
+	var err error
+	if t.name != "" {
+		if err = unix.Unlinkat(t.dir, t.name, 0); err != nil {
+			err = fmt.Errorf("remove temporary file: %w", err)
+		}
+		t.name = ""
+	}
+	return errors.Join(err, t.File.Close())
+}
+
+// NamedTemp makes a Temp of a file that has a name in the directory open as
+// dir already. Close removes it there unless it was published.
+func NamedTemp(f *os.File, dir int, name string) *Temp {
+	return &Temp{File: f, dir: dir, name: name}
+}
