@@ -29,34 +29,34 @@ var (
 )
 
 // kind is what an error code means to a caller and to a person.
-func kind(code wire.Code) (sentinel error, hint string) {
+func kind(code wire.Code) (hint string, sentinel error) {
 	switch code {
 	case wire.CodeExists:
-		return ErrExists, "keys are immutable: rm it first, or write another"
+		return "keys are immutable: rm it first, or write another", ErrExists
 	case wire.CodeNotFound:
-		return ErrNotFound, "see 's4 ls'"
+		return "see 's4 ls'", ErrNotFound
 	case wire.CodeBadKey:
-		return ErrBadKey, "keys are s4://bucket/path/name"
+		return "keys are s4://bucket/path/name", ErrBadKey
 	case wire.CodeConflict:
-		return ErrConflict, "choose another name"
+		return "choose another name", ErrConflict
 	case wire.CodeWrongCluster:
-		return ErrWrongCluster, "use the same cluster file everywhere and restart servers that have another"
+		return "use the same cluster file everywhere and restart servers that have another", ErrWrongCluster
 	case wire.CodeVersion:
-		return ErrVersion, ""
+		return "", ErrVersion
 	case wire.CodeChecksum:
-		return ErrChecksum, "nothing was kept; try again, and if the key itself is damaged, remove it"
+		return "nothing was kept; try again, and if the key itself is damaged, remove it", ErrChecksum
 	case wire.CodeNoSpace:
-		return ErrNoSpace, "remove keys with 's4 rm', or add disk"
+		return "remove keys with 's4 rm', or add disk", ErrNoSpace
 	case wire.CodeTaskFailed:
-		return ErrTaskFailed, ""
+		return "", ErrTaskFailed
 	case wire.CodeTimeout:
-		return ErrTimeout, "see 's4 health'"
+		return "see 's4 health'", ErrTimeout
 	case wire.CodeUnavailable, wire.CodeShuttingDown:
-		return ErrUnavailable, "is s4-server running there? see 's4 health'"
+		return "is s4-server running there? see 's4 health'", ErrUnavailable
 	case wire.CodeCanceled:
-		return ErrCanceled, ""
+		return "", ErrCanceled
 	}
-	return nil, ""
+	return "", nil
 }
 
 // Error is what the methods of Client return: what was done to which key on
@@ -85,7 +85,7 @@ func (e *Error) Error() string {
 
 // Reason is Error without the operation and the key.
 func (e *Error) Reason() string {
-	sentinel, hint := kind(e.Code)
+	hint, sentinel := kind(e.Code)
 	s := e.Text
 	if s == "" && sentinel != nil {
 		s = sentinel.Error()
@@ -104,7 +104,7 @@ func (e *Error) Reason() string {
 
 // Is makes errors.Is work with the sentinels of this package.
 func (e *Error) Is(target error) bool {
-	sentinel, _ := kind(e.Code)
+	_, sentinel := kind(e.Code)
 	return sentinel != nil && target == sentinel
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,14 +53,10 @@ parallel over all servers.`,
 
 func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
 	a.about = dst
-	key := dst
-	if strings.HasSuffix(dst, "/") || !strings.Contains(strings.TrimPrefix(dst, s4.Scheme), "/") {
-		if src == "-" {
-			return usagef("%s names a directory: give stdin a whole key, %s/NAME", dst, strings.TrimSuffix(dst, "/"))
-		}
-		key = strings.TrimSuffix(dst, "/") + "/" + filepath.Base(src)
+	key, err := s4.UploadKey(src, dst)
+	if err != nil {
+		return usageError{err}
 	}
-	var err error
 	if src == "-" {
 		err = c.Put(ctx, key, a.stdin, -1)
 	} else {
@@ -80,16 +74,12 @@ func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
 		_, err := c.Get(ctx, src, a.stdout)
 		return err
 	}
-	if strings.HasSuffix(dst, "/") {
-		if err := os.MkdirAll(dst, 0o777); err != nil {
-			return err
-		}
+	file, err := s4.DownloadPath(src, dst)
+	if err != nil {
+		return err
 	}
-	if fi, err := os.Stat(dst); err == nil && fi.IsDir() {
-		dst = filepath.Join(dst, path.Base(src))
-	}
-	_, err := c.GetFile(ctx, src, dst)
-	return a.copied(src, dst, err)
+	_, err = c.GetFile(ctx, src, file)
+	return a.copied(src, file, err)
 }
 
 // copied reports a single copy with --json.
@@ -129,14 +119,7 @@ func (a *app) getTree(ctx context.Context, c *s4.Client, src, dst string) error 
 	if dst == "-" {
 		return usagef("stdout takes one key: leave -r off")
 	}
-	if filepath.Clean(dst) == "." {
-		// Into the current directory a directory goes with its name.
-		if _, below, ok := strings.Cut(strings.TrimPrefix(src, s4.Scheme), "/"); ok {
-			if name := strings.TrimSuffix(below, "/"); name != "" {
-				dst = path.Base(name)
-			}
-		}
-	}
+	dst = s4.DownloadDir(src, dst)
 	var t tally
 	err := c.GetTree(ctx, src, dst, func(r s4.Transfer) { a.each(&t, r.Key, r.Path, r) })
 	if errors.Is(err, s4.ErrNotFound) && !strings.HasSuffix(src, "/") {

@@ -32,21 +32,12 @@ Exit code 1 if nothing matches.`,
 				}, "there are no buckets")
 			}
 			a.about = args[0]
-			// -r prints paths without the bucket; else what follows the last
-			// slash of the prefix.
-			prefix := strings.TrimPrefix(args[0], s4.Scheme)
-			cut := strings.IndexByte(prefix, '/') + 1
-			if !recursive {
-				cut = strings.LastIndexByte(prefix, '/') + 1
-			}
-			if cut == 0 {
-				cut = len(prefix) + 1
-			}
 			return a.list(c.List(ctx, args[0], recursive), func(e s4.Entry) string {
+				name := s4.ListedName(args[0], e.Name, recursive)
 				if e.Dir {
-					return fmt.Sprintf("%30s %s", "PRE", e.Name[cut:])
+					return fmt.Sprintf("%30s %s", "PRE", name)
 				}
-				return fmt.Sprintf("%s %10d %s", stamp(e.Modified), e.Size, e.Name[cut:])
+				return fmt.Sprintf("%s %10d %s", stamp(e.Modified), e.Size, name)
 			}, "no key matches")
 		}),
 	}

@@ -1,0 +1,40 @@
+# s4: see README.md for use, CONTRIBUTING.md for work on it.
+
+GO ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 10s
+
+.PHONY: all build demo test check bench fuzz soak install clean
+
+all: build
+
+build: ## bin/s4 and bin/s4-server
+	$(GO) build -o bin/ ./cli/s4 ./cli/s4-server
+
+demo: build ## count words of Go's source on an embedded three-server cluster
+	scripts/demo.sh
+
+test: ## everything, with the race detector
+	$(GO) test -race -timeout 15m ./...
+
+check: ## formatting, vet, staticcheck, who may import whom
+	@out=$$(gofmt -l .); test -z "$$out" || { echo "not gofmt'ed:"; echo "$$out"; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	$(GO) run $(STATICCHECK) ./...
+	scripts/check_imports.sh
+
+bench: ## micro-benchmarks of the data plane
+	$(GO) test -run '^$$' -bench . -benchmem ./wire ./xfer
+
+fuzz: ## every decoder, FUZZTIME each
+	scripts/fuzz.sh $(FUZZTIME)
+
+soak: ## the long tests: gigabytes, minutes
+	S4_TEST_BIG=1 $(GO) test -timeout 60m ./...
+
+install: ## build and put the programs on PATH
+	scripts/install.sh
+
+clean:
+	rm -rf bin

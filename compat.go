@@ -1,0 +1,198 @@
+package s4
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The functions of this file have the names and shapes that programs written
+// for the original s4 package call. Each makes a Client for one call; new code
+// should keep one.
+
+// Err409 is ErrExists by the name it had as an HTTP status.
+var Err409 = ErrExists
+
+// GetServers reads the cluster file at confPath, or where ConfPath finds it
+// if that is empty.
+func GetServers(confPath string) ([]Server, error) {
+	c, err := LoadCluster(confPath)
+	if err != nil {
+		return nil, err
+	}
+	return c.Servers, nil
+}
+
+// with runs f with a Client of the servers.
+func with(servers []Server, f func(context.Context, *Client) error) error {
+	if len(servers) == 0 {
+		return errors.New("no servers")
+	}
+	c := NewClient(&Cluster{Servers: servers}, nil)
+	defer c.Close()
+	return f(context.Background(), c)
+}
+
+// Cp copies between local files and keys as 's4 cp' does; one of src and dst
+// starts with s4://. With recursive both are directories; the error then is
+// the first of those that single files had.
+func Cp(src, dst string, recursive bool, servers []Server) error {
+	up, down := IsRemote(dst), IsRemote(src)
+	switch {
+	case up == down:
+		return fmt.Errorf("cp %s %s: one of them, not both, starts with s4://", src, dst)
+	case !recursive && up:
+		return PutFile(src, dst, servers)
+	case !recursive:
+		return GetFile(src, dst, servers)
+	}
+	return with(servers, func(ctx context.Context, c *Client) error {
+		var first error
+		report := func(t Transfer) {
+			if first == nil && !t.Skip {
+				first = t.Err
+			}
+		}
+		var err error
+		if up {
+			err = c.PutTree(ctx, src, dst, report)
+		} else {
+			err = c.GetTree(ctx, src, DownloadDir(src, dst), report)
+		}
+		if err != nil {
+			return err
+		}
+		return first
+	})
+}
+
+// PutFile copies the local file src to the key dst; see UploadKey. If the key
+// exists, the error is Err409.
+func PutFile(src, dst string, servers []Server) error {
+	key, err := UploadKey(src, dst)
+	if err != nil {
+		return err
+	}
+	return with(servers, func(ctx context.Context, c *Client) error { return c.PutFile(ctx, src, key) })
+}
+
+// PutReader writes the key dst from src until its end. If the key exists, the
+// error is Err409.
+func PutReader(src io.Reader, dst string, servers []Server) error {
+	return with(servers, func(ctx context.Context, c *Client) error { return c.Put(ctx, dst, src, -1) })
+}
+
+// GetFile copies the key src to the local file dst; see DownloadPath.
+func GetFile(src, dst string, servers []Server) error {
+	file, err := DownloadPath(src, dst)
+	if err != nil {
+		return err
+	}
+	return with(servers, func(ctx context.Context, c *Client) error {
+		_, err := c.GetFile(ctx, src, file)
+		return err
+	})
+}
+
+// GetWriter writes the bytes of the key src to dst; see Client.Get.
+func GetWriter(src string, dst io.Writer, servers []Server) error {
+	return with(servers, func(ctx context.Context, c *Client) error {
+		_, err := c.Get(ctx, src, dst)
+		return err
+	})
+}
+
+// Rm removes a key, or with recursive all with the prefix.
+func Rm(prefix string, recursive bool, servers []Server) error {
+	return with(servers, func(ctx context.Context, c *Client) error {
+		_, err := c.Remove(ctx, prefix, recursive)
+		return err
+	})
+}
+
+// Eval runs cmd over the key and returns its standard output. A command that
+// fails is an error with its exit code and standard error.
+func Eval(key, cmd string, servers []Server) (string, error) {
+	var out, errs bytes.Buffer
+	err := with(servers, func(ctx context.Context, c *Client) error {
+		status, err := c.Eval(ctx, key, cmd, &out, &errs)
+		if err == nil && (status.Code != 0 || status.Signal != 0) {
+			err = fmt.Errorf("eval %s: exit %d: %s", key, status.Code, strings.TrimSpace(errs.String()))
+		}
+		return err
+	})
+	return out.String(), err
+}
+
+// List returns a row of date, time, size and name for every key with the
+// prefix; directories have an empty date and time and the size PRE.
+func List(prefix string, recursive bool, servers []Server) ([][]string, error) {
+	return rows(servers, func(ctx context.Context, c *Client) iter.Seq2[Entry, error] {
+		return c.List(ctx, prefix, recursive)
+	}, func(e Entry) string { return ListedName(prefix, e.Name, recursive) })
+}
+
+// ListBuckets returns a row of date, time, PRE and name for every bucket.
+func ListBuckets(servers []Server) ([][]string, error) {
+	lines, err := rows(servers, func(ctx context.Context, c *Client) iter.Seq2[Entry, error] {
+		return c.Buckets(ctx)
+	}, func(e Entry) string { return e.Name })
+	for _, l := range lines {
+		l[2] = "PRE"
+	}
+	return lines, err
+}
+
+func rows(servers []Server, list func(context.Context, *Client) iter.Seq2[Entry, error], name func(Entry) string) ([][]string, error) {
+	lines := [][]string{}
+	err := with(servers, func(ctx context.Context, c *Client) error {
+		for e, err := range list(ctx, c) {
+			if err != nil {
+				return err
+			}
+			if e.Dir {
+				lines = append(lines, []string{"", "", "PRE", name(e)})
+				continue
+			}
+			t := e.Modified.Local()
+			lines = append(lines, []string{t.Format(time.DateOnly), t.Format(time.TimeOnly), strconv.FormatInt(e.Size, 10), name(e)})
+		}
+		return nil
+	})
+	return lines, err
+}
+
+// Map runs cmd for every key below indir; see Client.Map. progress, which may
+// be nil, is called as the job gets on.
+func Map(indir, outdir, cmd string, servers []Server, progress func()) error {
+	return job((*Client).Map, indir, outdir, cmd, servers, progress)
+}
+
+// MapToN is the shuffle; see Client.MapToN and Map.
+func MapToN(indir, outdir, cmd string, servers []Server, progress func()) error {
+	return job((*Client).MapToN, indir, outdir, cmd, servers, progress)
+}
+
+// MapFromN is the merge; see Client.MapFromN and Map.
+func MapFromN(indir, outdir, cmd string, servers []Server, progress func()) error {
+	return job((*Client).MapFromN, indir, outdir, cmd, servers, progress)
+}
+
+type verb func(c *Client, ctx context.Context, indir, outdir, cmd string, opts *JobOptions) (JobResult, error)
+
+func job(run verb, indir, outdir, cmd string, servers []Server, progress func()) error {
+	var opts JobOptions
+	if progress != nil {
+		opts.Progress = func(JobProgress) { progress() }
+	}
+	return with(servers, func(ctx context.Context, c *Client) error {
+		_, err := run(c, ctx, indir, outdir, cmd, &opts)
+		return err
+	})
+}

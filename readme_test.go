@@ -1,0 +1,97 @@
+package s4_test
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestREADME runs the console examples of README.md, in order, on an embedded
+// cluster of the real programs, and compares what they print. In expected
+// output, … stands for anything within the line.
+func TestREADME(t *testing.T) {
+	bin, dir := t.TempDir(), t.TempDir()
+	build := exec.Command("go", "build", "-o", bin+"/", "./cli/s4", "./cli/s4-server")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	startServers(t, filepath.Join(dir, "data"))
+	t.Setenv("S4_CONF_PATH", filepath.Join(dir, "data", "s4.conf"))
+
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := t.TempDir()
+	n := 0
+	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllSubmatch(text, -1) {
+		for example := range bytes.SplitSeq(block[1], []byte("\n$ ")) {
+			command, want, _ := strings.Cut(strings.TrimPrefix(string(example), "$ "), "\n")
+			cmd := exec.Command("bash", "-c", command)
+			cmd.Dir = work
+			got, err := cmd.CombinedOutput()
+			if _, failed := err.(*exec.ExitError); err != nil && !failed {
+				t.Fatal(err)
+			}
+			if !like(string(got), want) {
+				t.Errorf("$ %s\n%s\nREADME.md says:\n%s", command, got, want)
+			}
+			n++
+		}
+	}
+	if n < 20 {
+		t.Errorf("found only %d examples", n)
+	}
+	for _, verb := range []string{"cp", "ls", "rm", "eval", "map", "map-to-n", "map-from-n", "config", "health"} {
+		if !bytes.Contains(text, []byte("$ s4 "+verb)) {
+			t.Errorf("no example of %s", verb)
+		}
+	}
+}
+
+// startServers runs s4-server --nodes 3 until the test ends.
+func startServers(t *testing.T, dir string) {
+	t.Helper()
+	cmd := exec.Command("s4-server", "--nodes", "3", "--dir", dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("s4-server: %v\n%s", err, log.Bytes())
+		}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "export S4_CONF_PATH=") {
+		t.Fatalf("s4-server printed %q, %v\n%s", line, err, log.Bytes())
+	}
+}
+
+// like reports whether got is what want says, line by line.
+func like(got, want string) bool {
+	g := strings.Split(strings.TrimRight(got, "\n"), "\n")
+	w := strings.Split(strings.TrimRight(want, "\n"), "\n")
+	if len(g) != len(w) {
+		return false
+	}
+	for i := range g {
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimRight(w[i], " ")), "…", ".+")
+		if ok, err := regexp.MatchString("^"+pattern+"$", g[i]); err != nil || !ok {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Checks who imports whom: the rooms of the program and their order.
+#
+# usage: scripts/check_imports.sh
+#
+# Every package lists here what it may import beside the standard library.
+# Tests may import anything. os/exec is for the exec package alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+case ${1:-} in
+-h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+'') ;;
+*) echo "check_imports.sh: no arguments (see --help)" >&2; exit 2 ;;
+esac
+
+allowed() {
+	case $1 in
+	s4/wire) echo github.com/cespare/xxhash/v2 ;;
+	s4/xfer) echo s4/wire golang.org/x/sys/unix github.com/cespare/xxhash/v2 github.com/pierrec/lz4/v4 ;;
+	s4/exec) echo golang.org/x/sys/unix os/exec ;;
+	s4) echo s4/wire s4/xfer github.com/cespare/xxhash/v2 ;;
+	s4/node) echo s4 s4/wire s4/xfer s4/exec golang.org/x/sys/unix github.com/cespare/xxhash/v2 go.uber.org/zap ;;
+	s4/node/nodetest) echo s4 s4/node go.uber.org/zap ;;
+	s4/cli) echo s4 s4/wire github.com/cespare/xxhash/v2 github.com/spf13/cobra github.com/spf13/pflag ;;
+	s4/cli/server) echo s4 s4/node github.com/spf13/cobra github.com/spf13/pflag go.uber.org/zap go.uber.org/zap/zapcore ;;
+	s4/cli/s4) echo s4/cli ;;
+	s4/cli/s4-server) echo s4/cli/server ;;
+	*) echo "" ;;
+	esac
+}
+
+bad=0
+while read -r pkg imports; do
+	for i in $imports; do
+		# The standard library has no dot in its first element.
+		case $i in
+		os/exec | s4 | s4/* | *.*/*) ;;
+		*) continue ;;
+		esac
+		case " $(allowed "$pkg") " in
+		*" $i "*) ;;
+		*) echo "$pkg must not import $i" >&2; bad=1 ;;
+		esac
+	done
+done < <(go list -f '{{.ImportPath}} {{join .Imports " "}}' ./...)
+exit $bad
