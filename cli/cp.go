@@ -139,6 +139,8 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 	case r.Skip:
 		t.skipped++
 		a.note("s4: cp %s: skipped: %v", src, r.Err)
+	case errors.Is(r.Err, s4.ErrCanceled):
+		t.failed++ // one word about the interruption is enough
 	case r.Err != nil:
 		t.failed++
 		a.about = r.Key

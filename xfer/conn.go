@@ -35,8 +35,9 @@ type Conn struct {
 	timeout time.Duration
 	stats   *Stats
 
-	rx     atomic.Int64 // bytes read, to tell a silent peer from a busy one
-	broken atomic.Bool
+	rx       atomic.Int64 // bytes read, to tell a silent peer from a busy one
+	noReads  atomic.Bool  // the position of what is read is lost
+	noWrites atomic.Bool  // the position of what is written is lost
 
 	// The reading goroutine's.
 	readArmed time.Time // when the read deadline was last set
@@ -99,39 +100,42 @@ func (c *Conn) RemoteAddr() net.Addr { return c.tcp.RemoteAddr() }
 // Close closes the connection. It may be called at any time from any
 // goroutine; reads and writes under way fail with net.ErrClosed.
 func (c *Conn) Close() error {
-	c.broken.Store(true)
+	c.noReads.Store(true)
+	c.noWrites.Store(true)
 	return c.tcp.Close()
 }
 
 // CloseWrite tells the peer that nothing more comes, after what was written.
 func (c *Conn) CloseWrite() error { return c.tcp.CloseWrite() }
 
-// Broken reports whether the stream position is lost, so that no other
-// request can use the connection.
-func (c *Conn) Broken() bool { return c.broken.Load() }
+// Broken reports whether the stream position is lost in one direction or the
+// other, so that no other request can use the connection.
+func (c *Conn) Broken() bool { return c.noReads.Load() || c.noWrites.Load() }
 
-// fail marks c broken and puts the timeout's error into words.
+// fail marks what is read from c as broken and puts a timeout into words.
 func (c *Conn) fail(err error) error {
-	c.broken.Store(true)
+	c.noReads.Store(true)
+	return c.silent(err)
+}
+
+// failWrite is fail for what is written. What the peer has said before can
+// still be read.
+func (c *Conn) failWrite(err error) error {
+	c.noWrites.Store(true)
+	return c.silent(err)
+}
+
+func (c *Conn) silent(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return wire.Errorf(wire.CodeTimeout, "%s was silent for %v", c.tcp.RemoteAddr(), c.timeout)
 	}
 	return err
 }
 
-// Stale reports whether an idle connection has been closed by the peer. It
-// must not be called while another goroutine reads.
+// Stale reports whether an idle connection is of no use any more, because the
+// peer has closed it, say.
 func (c *Conn) Stale() bool {
-	if c.Broken() {
-		return true
-	}
-	stale := false
-	err := c.raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		stale = (err == nil && n == 0) || (err != nil && err != unix.EAGAIN)
-	})
-	return stale || err != nil
+	return c.Broken() || c.events() != 0
 }
 
 // read reads once, with the I/O timeout. The deadline is set at most four
@@ -332,7 +336,7 @@ func (c *Conn) do(fn func(uintptr) bool) error {
 		if now.Sub(c.writeArmed) > c.timeout/4 {
 			c.writeArmed, c.lastRx = now, c.inbound()
 			if err := c.tcp.SetWriteDeadline(now.Add(c.timeout)); err != nil {
-				return c.fail(err)
+				return c.failWrite(err)
 			}
 		}
 		err := c.raw.Write(fn)
@@ -349,9 +353,9 @@ func (c *Conn) do(fn func(uintptr) bool) error {
 			if c.inbound() != c.lastRx {
 				continue
 			}
-			return c.fail(err)
+			return c.failWrite(err)
 		default:
-			return c.fail(fmt.Errorf("send: %w", err))
+			return c.failWrite(fmt.Errorf("send: %w", err))
 		}
 	}
 }
@@ -403,7 +407,7 @@ func (c *Conn) KeepAlive() (stop func()) {
 // Drain reads and forgets what still comes, until the peer closes or for d at
 // most: the last use of a connection before Close.
 func (c *Conn) Drain(d time.Duration) {
-	c.broken.Store(true)
+	c.noReads.Store(true)
 	if c.tcp.SetReadDeadline(time.Now().Add(d)) != nil {
 		return
 	}

@@ -139,33 +139,35 @@ func (p *Pipeline) reason() error {
 	return p.err
 }
 
-// read hands out answers in order until the queue is closed or the connection
-// breaks.
+// read hands out answers in order until the queue is closed or nothing more
+// can be read. That a Send has failed does not end it: the answers to what was
+// sent before still come, and perhaps the reason why.
 func (p *Pipeline) read() {
 	defer close(p.gone)
 	var broken error
 	for c := range p.queue {
+		err := broken
 		if broken == nil {
-			err := c.Recv(p.conn, c.tag)
-			if err != nil {
-				c.answered.Store(true)
-			}
-			if p.conn.Broken() {
-				if err == nil || err == io.EOF {
-					err = io.ErrUnexpectedEOF
-				}
+			err = c.Recv(p.conn, c.tag)
+			if p.conn.noReads.Load() {
 				broken = err
+				if broken == nil || broken == io.EOF {
+					broken = io.ErrUnexpectedEOF
+				}
+				if err == io.EOF {
+					err = broken
+				}
 				p.mu.Lock()
-				p.err = err
+				p.err = broken
 				p.mu.Unlock()
 				p.conn.Close() // also ends a Send under way
 				close(p.ended)
 			}
-			c.finish(nil, err)
-			continue
 		}
-		c.answered.Store(true)
-		c.finish(nil, broken)
+		if err != nil {
+			c.answered.Store(true)
+		}
+		c.finish(nil, err)
 	}
 	if broken == nil {
 		close(p.ended)
@@ -174,14 +176,7 @@ func (p *Pipeline) read() {
 
 // Idle reports whether the pipeline can take a request after a rest. It must
 // not be called while requests are in flight.
-func (p *Pipeline) Idle() bool {
-	select {
-	case <-p.ended:
-		return false
-	default:
-		return !p.conn.Stale()
-	}
-}
+func (p *Pipeline) Idle() bool { return !p.conn.Stale() }
 
 // Broken reports whether the pipeline can take no more requests.
 func (p *Pipeline) Broken() bool { return p.conn.Broken() }

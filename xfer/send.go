@@ -67,7 +67,7 @@ func (c *Conn) sendfile(f *os.File, n int64) error {
 			return err
 		}
 		if c.op.n == 0 {
-			return c.fail(fmt.Errorf("%s is %d bytes shorter than it should be", f.Name(), n))
+			return c.failWrite(fmt.Errorf("%s is %d bytes shorter than it should be", f.Name(), n))
 		}
 		c.stats.Sendfile.Add(int64(c.op.n))
 		n -= int64(c.op.n)
