@@ -87,6 +87,9 @@ func greet(conn *xfer.Conn, mine wire.Preamble) error {
 	if err != nil {
 		return err
 	}
+	if theirs.Version != wire.Version {
+		return wire.Errorf(wire.CodeVersion, "the server speaks protocol version %d, the client %d", theirs.Version, wire.Version)
+	}
 	if theirs.Fingerprint != mine.Fingerprint {
 		return wire.Errorf(wire.CodeWrongCluster, "cluster file has fingerprint %016x here and %016x there", mine.Fingerprint, theirs.Fingerprint)
 	}

@@ -42,7 +42,7 @@ func kind(code wire.Code) (hint string, sentinel error) {
 	case wire.CodeWrongCluster:
 		return "use the same cluster file everywhere and restart servers that have another", ErrWrongCluster
 	case wire.CodeVersion:
-		return "", ErrVersion
+		return "install the same s4 on both", ErrVersion
 	case wire.CodeChecksum:
 		return "nothing was kept; try again, and if the key itself is damaged, remove it", ErrChecksum
 	case wire.CodeNoSpace:

@@ -25,7 +25,7 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 	if err != nil {
 		return ExitStatus{}, usage("eval", key, err)
 	}
-	if err := checkCommand(cmd); err != nil {
+	if err := CheckCommand(cmd); err != nil {
 		return ExitStatus{}, usage("eval", key, err)
 	}
 	server := c.cluster.Place(name)
@@ -47,7 +47,9 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 	return status, c.wrap(ctx, "eval", key, server, err)
 }
 
-func checkCommand(cmd string) error {
+// CheckCommand reports whether a command can be run at all: it is not empty,
+// holds no zero byte and is short enough for one argument of a process.
+func CheckCommand(cmd string) error {
 	if cmd == "" {
 		return wire.Errorf(wire.CodeBadRequest, "the command is empty")
 	}

@@ -97,7 +97,7 @@ func (c *Client) run(ctx context.Context, verb wire.Verb, indir, outdir, cmd str
 	if err != nil {
 		return JobResult{}, usage(op, outdir, err)
 	}
-	if err := checkCommand(cmd); err != nil {
+	if err := CheckCommand(cmd); err != nil {
 		return JobResult{}, usage(op, indir, err)
 	}
 	var id [8]byte

@@ -140,7 +140,7 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 		t.skipped++
 		a.note("s4: cp %s: skipped: %v", src, r.Err)
 	case errors.Is(r.Err, s4.ErrCanceled):
-		t.failed++ // one word about the interruption is enough
+		// Interrupted, which is said once, at the end.
 	case r.Err != nil:
 		t.failed++
 		a.about = r.Key
@@ -166,7 +166,7 @@ func (a *app) summary(t *tally, err error, none string) error {
 		}
 		return err
 	}
-	if err == nil {
+	if err == nil || errors.Is(err, s4.ErrCanceled) {
 		a.note("copied %s, %s", count(t.copied, "file"), bytes(t.bytes))
 	}
 	return err

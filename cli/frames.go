@@ -36,7 +36,7 @@ stream is printed up to the damage; the exit code is then 1. See PROTOCOL.md.`,
 				in = f
 			}
 			d := &dump{in: in, out: a.stdout}
-			d.digest.Reset()
+			d.reset()
 			if err := d.run(); err != nil {
 				return failure{fmt.Errorf("offset %#x: %w", d.off, err)}
 			}
@@ -50,9 +50,32 @@ type dump struct {
 	in     io.Reader
 	out    io.Writer
 	off    int64 // of what is read next
+	data   dumpStream
+	stderr dumpStream
+}
+
+// dumpStream is the DATA or STDERR frames since the last end of a stream.
+type dumpStream struct {
 	digest xxhash.Digest
-	length uint64 // DATA bytes since the last trailer
-	packed bool   // some of them as lz4, which are not looked into
+	length uint64
+	packed bool // some of it is lz4, which is not looked into
+}
+
+func (s *dumpStream) reset() {
+	s.digest.Reset()
+	s.length, s.packed = 0, false
+}
+
+// verdict compares the stream with what its end says of it.
+func (s *dumpStream) verdict(t wire.Trailer) string {
+	switch sum := s.digest.Sum64(); {
+	case s.packed:
+		return " (packed, not checked)"
+	case t.Length == s.length && t.Sum == sum:
+		return " (matches)"
+	default:
+		return fmt.Sprintf(" (DOES NOT MATCH: %d bytes, xxh64 %016x)", s.length, sum)
+	}
 }
 
 // take reads n bytes. At the end of the stream it returns io.EOF if there
@@ -83,6 +106,9 @@ func (d *dump) run() error {
 		p, err := wire.DecodePreamble(append(start, rest...))
 		if err != nil {
 			return err
+		}
+		if p.Version != wire.Version {
+			return fmt.Errorf("protocol version %d, this program knows %d", p.Version, wire.Version)
 		}
 		if err := d.print("PREAMBLE version=%d channel=%s auth=%d fingerprint=%016x index=%s",
 			p.Version, p.Channel, p.Auth, p.Fingerprint, index(p.Index)); err != nil {
@@ -139,7 +165,7 @@ func (d *dump) print(format string, args ...any) error {
 
 // frame prints one frame.
 func (d *dump) frame(h wire.Header) error {
-	head := fmt.Sprintf("%-9s tag=%d len=%d", h.Type, h.Tag, h.Len)
+	head := fmt.Sprintf("%-10s tag=%d len=%d", h.Type, h.Tag, h.Len)
 	if h.Flags != 0 {
 		head += fmt.Sprintf(" flags=%#02x", h.Flags)
 	}
@@ -155,47 +181,54 @@ func (d *dump) frame(h wire.Header) error {
 		return err
 	}
 	text := head + fields(reflect.Indirect(reflect.ValueOf(m)))
-	if t, ok := m.(*wire.Trailer); ok {
-		text += d.verdict(t)
+	switch m := m.(type) {
+	case *wire.Trailer:
+		text += d.data.verdict(*m)
+		d.reset()
+	case *wire.Exit:
+		out, errs := d.data.verdict(m.Stdout), d.stderr.verdict(m.Stderr)
+		if out != errs {
+			out = " stdout" + out + " stderr" + errs
+		}
+		text += out
+		d.reset()
+	case *wire.Error:
+		d.reset()
+	case wire.Empty:
+		if m.T == wire.TypeAbort {
+			d.reset()
+		}
 	}
 	return d.print("%s", text)
+}
+
+// reset begins with a new stream.
+func (d *dump) reset() {
+	d.data.reset()
+	d.stderr.reset()
 }
 
 // raw prints a DATA or STDERR frame with the start of its bytes.
 func (d *dump) raw(h wire.Header, head string) error {
 	first, err := d.take(int(min(h.Len, 24)))
 	if err != nil && h.Len > 0 {
-		return err
+		return fmt.Errorf("the stream ends after %d of %d bytes", len(first), h.Len)
 	}
 	more := ""
 	if int(h.Len) > len(first) {
 		more = "…"
 	}
-	hash := io.Discard
-	if h.Type == wire.TypeData {
-		d.length += uint64(h.Len)
-		d.packed = d.packed || h.Flags&wire.FlagLZ4 != 0
-		_, _ = d.digest.Write(first)
-		hash = &d.digest
+	stream := &d.data
+	if h.Type == wire.TypeStderr {
+		stream = &d.stderr
 	}
-	if n, err := io.CopyN(hash, d.in, int64(h.Len)-int64(len(first))); err != nil {
+	stream.length += uint64(h.Len)
+	stream.packed = stream.packed || h.Flags&wire.FlagLZ4 != 0
+	_, _ = stream.digest.Write(first)
+	if n, err := io.CopyN(&stream.digest, d.in, int64(h.Len)-int64(len(first))); err != nil {
 		return fmt.Errorf("the stream ends after %d of %d bytes", int64(len(first))+n, h.Len)
 	}
 	return d.print("%s %q%s", head, first, more)
-}
-
-// verdict compares a trailer with the DATA frames before it.
-func (d *dump) verdict(t *wire.Trailer) string {
-	sum, length, packed := d.digest.Sum64(), d.length, d.packed
-	d.digest.Reset()
-	d.length, d.packed = 0, false
-	switch {
-	case packed:
-		return " (packed, not checked)"
-	case t.Length == length && t.Sum == sum:
-		return " (matches)"
-	}
-	return fmt.Sprintf(" (DOES NOT MATCH: %d bytes, xxh64 %016x)", length, sum)
 }
 
 // fields prints the fields of a message.

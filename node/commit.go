@@ -36,24 +36,31 @@ func (s *store) get(name string) (*object, error) {
 	return &object{File: f, size: st.Size, mtime: st.Mtim.Nano(), sum: sum}, nil
 }
 
-// openRegular opens a regular file of t for reading. A directory is ENOENT:
-// it is no key.
+// openRegular opens a regular file of t for reading. What is none, such as a
+// directory or a pipe, is ENOENT: it is no key.
 func openRegular(t tree, name string) (*os.File, *unix.Stat_t, error) {
-	fd, err := t.open(name, unix.O_RDONLY|unix.O_NOFOLLOW)
+	// Without O_NONBLOCK, opening a pipe would wait for its writer.
+	fd, err := t.open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
 	if err != nil {
+		if errors.Is(err, unix.ENXIO) { // a socket or a device
+			err = unix.ENOENT
+		}
 		return nil, nil, err
 	}
-	f := os.NewFile(uintptr(fd), name)
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		f.Close()
+	err = unix.Fstat(fd, &st)
+	if err == nil && !isRegular(&st) {
+		err = unix.ENOENT
+	}
+	if err == nil {
+		// It may become a command's standard input, and goes without there.
+		err = unix.SetNonblock(fd, false)
+	}
+	if err != nil {
+		unix.Close(fd)
 		return nil, nil, err
 	}
-	if !isRegular(&st) {
-		f.Close()
-		return nil, nil, unix.ENOENT
-	}
-	return f, &st, nil
+	return os.NewFile(uintptr(fd), name), &st, nil
 }
 
 // create returns an unnamed file for a key's bytes. The caller closes it.

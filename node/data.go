@@ -13,13 +13,8 @@ import (
 func (s *session) data(h wire.Header) error {
 	m, err := s.conn.ReadMessage(h)
 	if err != nil {
-		if s.conn.Broken() {
-			return err
-		}
-		// The body was read but made no sense. What follows a broken PUT
-		// cannot be told from requests.
-		_ = s.reply(h.Tag, err)
-		s.linger()
+		// The body made no sense, and what follows a broken PUT cannot be
+		// told from requests.
 		return err
 	}
 	switch m := m.(type) {
@@ -32,10 +27,7 @@ func (s *session) data(h wire.Header) error {
 	case *wire.Eval:
 		return s.eval(h.Tag, m)
 	}
-	err = wire.Errorf(wire.CodeBadRequest, "a %s frame is no request of the data channel", h.Type)
-	_ = s.reply(h.Tag, err)
-	s.linger()
-	return err
+	return wire.Errorf(wire.CodeBadRequest, "a %s frame is no request of the data channel", h.Type)
 }
 
 // put stores a key.

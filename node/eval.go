@@ -13,6 +13,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
+	"s4"
 	"s4/exec"
 	"s4/wire"
 	"s4/xfer"
@@ -23,6 +24,9 @@ import (
 func (s *session) eval(tag uint16, m *wire.Eval) error {
 	start := time.Now()
 	err := s.node.own(m.Key)
+	if err == nil {
+		err = s4.CheckCommand(m.Command)
+	}
 	var o *object
 	if err == nil {
 		o, err = s.node.store.get(m.Key)

@@ -211,8 +211,8 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 	if err := s4.CheckPrefix(m.Outdir + "/"); err != nil {
 		return nil, err
 	}
-	if m.Command == "" || strings.IndexByte(m.Command, 0) >= 0 {
-		return nil, wire.Errorf(wire.CodeBadRequest, "the command is empty or has a zero byte")
+	if err := s4.CheckCommand(m.Command); err != nil {
+		return nil, err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

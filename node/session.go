@@ -41,11 +41,7 @@ func (s *session) serve() {
 	for {
 		h, err := s.conn.AwaitHeader()
 		if err != nil {
-			var we *wire.Error
-			if errors.As(err, &we) {
-				_ = s.conn.Write(h.Tag, 0, we)
-				s.linger()
-			}
+			s.lastWord(h.Tag, err)
 			return
 		}
 		s.busy.Store(true)
@@ -53,6 +49,7 @@ func (s *session) serve() {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 				s.node.log.Info("connection lost", zap.String("peer", s.peer), zap.Error(err))
 			}
+			s.lastWord(h.Tag, err)
 			return
 		}
 		s.busy.Store(false)
@@ -77,6 +74,9 @@ func (s *session) greet() (wire.Channel, error) {
 	p, err := wire.DecodePreamble(buf)
 	if err != nil {
 		return 0, s.refuse(err)
+	}
+	if p.Version != wire.Version {
+		return 0, s.refuse(wire.Errorf(wire.CodeVersion, "the server speaks protocol version %d, the client %d", wire.Version, p.Version))
 	}
 	cfg := s.node.cfg
 	mine := cfg.Cluster.Fingerprint()
@@ -117,6 +117,15 @@ func (s *session) refuse(err error) error {
 func (s *session) linger() {
 	if s.conn.CloseWrite() == nil {
 		s.conn.Drain(lingerTime)
+	}
+}
+
+// lastWord tells a peer that broke the protocol, or was silent, why the
+// connection ends.
+func (s *session) lastWord(tag uint16, err error) {
+	var we *wire.Error
+	if errors.As(err, &we) && s.conn.Write(tag, 0, we) == nil {
+		s.linger()
 	}
 }
 

@@ -28,6 +28,7 @@ type stage struct {
 	tree  tree // stage/
 	keys  atomic.Int64
 	bytes atomic.Int64
+	half  bool // marked for commit and not all published; the job's goroutine's
 }
 
 const commitMark = "commit"
@@ -147,9 +148,11 @@ func (p *stage) publish() error {
 	if err := p.mark(); err != nil {
 		return err
 	}
+	p.half = true
 	if err := p.move(""); err != nil {
-		return err
+		return fmt.Errorf("publishing stopped half way, and goes on when the server is started again: %w", err)
 	}
+	p.half = false
 	if p.store.fsync {
 		return os.NewSyscallError("syncfs", unix.Syncfs(p.store.keys.fd()))
 	}
@@ -201,8 +204,13 @@ func (p *stage) move(dir string) error {
 	return nil
 }
 
-// remove removes the job's directory with all that is in it.
+// remove removes the job's directory with all that is in it. If publish has
+// stopped half way, it stays, and its names stay reserved: the next start of
+// the server finishes what has begun.
 func (p *stage) remove() error {
+	if p.half {
+		return nil
+	}
 	p.unmark()
 	p.tree.close()
 	return os.RemoveAll(p.path)

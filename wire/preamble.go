@@ -70,9 +70,9 @@ func (p Preamble) Append(b []byte) []byte {
 }
 
 // DecodePreamble decodes the PreambleSize bytes of b. It checks the magic and
-// the shape; whether version, channel and fingerprint suit is for the caller
-// to say, in words that help. Errors are *Error of kind CodeVersion or
-// CodeBadRequest.
+// the shape; whether version and fingerprint suit is for the caller to say, in
+// words that help. What follows the version is only looked at if that is
+// Version. Errors are *Error of kind CodeBadRequest.
 func DecodePreamble(b []byte) (Preamble, error) {
 	if len(b) != PreambleSize || string(b[:4]) != Magic {
 		return Preamble{}, Errorf(CodeBadRequest, "not an s4 preamble")
@@ -85,13 +85,16 @@ func DecodePreamble(b []byte) (Preamble, error) {
 		Index:       binary.BigEndian.Uint32(b[16:]),
 	}
 	if p.Version != Version {
-		return p, Errorf(CodeVersion, "protocol version %d here, %d there (install the same s4 on both)", Version, p.Version)
+		return p, nil
 	}
 	if p.Channel != ChannelData && p.Channel != ChannelControl {
 		return p, Errorf(CodeBadRequest, "unknown channel %d", byte(p.Channel))
 	}
-	if p.Auth != AuthNone || b[7] != 0 {
+	if p.Auth != AuthNone {
 		return p, Errorf(CodeBadRequest, "unknown authentication method %d", p.Auth)
+	}
+	if b[7] != 0 {
+		return p, Errorf(CodeBadRequest, "reserved byte is %d, not 0", b[7])
 	}
 	return p, nil
 }
@@ -102,7 +105,7 @@ func DecodePreamble(b []byte) (Preamble, error) {
 func AppendRefusal(b []byte, code Code, reason string) []byte {
 	line := RefusalPrefix + code.String() + ": " + strings.ReplaceAll(reason, "\n", " ")
 	if len(line) > MaxRefusal-1 {
-		line = line[:MaxRefusal-1]
+		line = strings.ToValidUTF8(line[:MaxRefusal-1], "")
 	}
 	b = append(b, line...)
 	return append(b, '\n')

@@ -372,8 +372,15 @@ func (c *Conn) inbound() int64 {
 	return n
 }
 
-// KeepAlive sends a PING every third of the timeout until stop is called, so
-// that the peer does not take a long wait for a death. A ping never stands
+// pingInterval is how often a connection that is kept alive is pinged. The
+// peer's timeout may be shorter than ours: it must be some times this.
+const pingInterval = time.Second
+
+// MinTimeout is the shortest I/O timeout that a peer's pings keep from firing.
+const MinTimeout = 3 * pingInterval
+
+// KeepAlive sends a PING every second, or every third of a shorter timeout,
+// until stop is called, so that the peer does not take a long wait for a death. A ping never stands
 // inside another frame. stop waits for one that is under way.
 func (c *Conn) KeepAlive() (stop func()) {
 	var (
@@ -382,7 +389,8 @@ func (c *Conn) KeepAlive() (stop func()) {
 		timer   *time.Timer
 	)
 	mu.Lock()
-	timer = time.AfterFunc(c.timeout/3, func() {
+	interval := min(pingInterval, c.timeout/3)
+	timer = time.AfterFunc(interval, func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if stopped || c.Broken() {
@@ -393,7 +401,7 @@ func (c *Conn) KeepAlive() (stop func()) {
 			_ = c.send(c.wbuf, false) // a broken connection shows at the next frame
 			c.wmu.Unlock()
 		}
-		timer.Reset(c.timeout / 3)
+		timer.Reset(interval)
 	})
 	mu.Unlock()
 	return func() {

@@ -17,6 +17,7 @@ import (
 
 	"s4"
 	"s4/node"
+	"s4/xfer"
 )
 
 // Exit codes.
@@ -102,11 +103,14 @@ and prints the line that makes s4 use it.`,
 
 func (f *flags) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 	ctx := cmd.Context()
-	if f.maxIO < 0 || f.maxCPU < 0 || f.nodes < 0 || f.ioTimeout < 0 {
+	if f.maxIO < 0 || f.maxCPU < 0 || f.nodes < 0 {
 		return errors.New("numbers cannot be negative")
 	}
 	if f.port < 0 || f.port > 65535 {
 		return fmt.Errorf("--port %d: ports are 1 to 65535", f.port)
+	}
+	if f.ioTimeout < xfer.MinTimeout {
+		return fmt.Errorf("--io-timeout %v: at least %v, as peers are pinged every second", f.ioTimeout, xfer.MinTimeout)
 	}
 	log, flush, err := newLog(stderr, f.logFormat, f.logLevel)
 	if err != nil {

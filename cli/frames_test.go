@@ -1,0 +1,296 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+
+	"s4/cli"
+	"s4/wire"
+)
+
+// runFrames runs s4 frames on a stream.
+func runFrames(stream []byte, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = cli.Main(context.Background(), append([]string{"frames"}, args...), bytes.NewReader(stream), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// wantFrames checks that s4 frames prints exactly these lines.
+func wantFrames(t *testing.T, stream []byte, want ...string) {
+	t.Helper()
+	code, out, errs := runFrames(stream)
+	if code != 0 || errs != "" {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if all := strings.Join(want, "\n") + "\n"; out != all {
+		t.Errorf("got\n%swant\n%s", out, all)
+	}
+}
+
+func framesPreamble(index uint32) []byte {
+	return wire.Preamble{Version: wire.Version, Channel: wire.ChannelData, Fingerprint: 0x1234, Index: index}.Append(nil)
+}
+
+func rawFrame(b []byte, typ wire.Type, flags byte, body string) []byte {
+	b = wire.Header{Len: uint32(len(body)), Type: typ, Flags: flags, Tag: 1}.Append(b)
+	return append(b, body...)
+}
+
+const framesSum = 0xe4c191d091bd8853 // xxh64 of "hello\n"
+
+// framesRequests is a client's PUT and GET, 0x53 bytes of which are the
+// preamble and the PUT.
+func framesRequests() []byte {
+	b := framesPreamble(wire.AnyServer)
+	b = wire.AppendFrame(b, 1, 0, &wire.Put{Size: 6, Key: "b/bye"})
+	b = rawFrame(b, wire.TypeData, 0, "hello\n")
+	b = wire.AppendFrame(b, 1, 0, &wire.Trailer{Length: 6, Sum: framesSum})
+	return wire.AppendFrame(b, 2, 0, &wire.Get{Key: "b/bye"})
+}
+
+var framesRequestLines = []string{
+	`00000000 PREAMBLE version=1 channel=data auth=0 fingerprint=0000000000001234 index=any`,
+	`00000014 PUT        tag=1 len=17 size=6 key="b/bye"`,
+	`0000002d DATA       tag=1 len=6 "hello\n"`,
+	`0000003b TRAILER    tag=1 len=16 length=6 sum=e4c191d091bd8853 (matches)`,
+	`00000053 GET        tag=2 len=9 key="b/bye"`,
+}
+
+func TestFramesRequests(t *testing.T) {
+	wantFrames(t, framesRequests(), framesRequestLines...)
+}
+
+func TestFramesReplies(t *testing.T) {
+	b := framesPreamble(3)
+	b = wire.AppendFrame(b, 1, 0, wire.Empty{T: wire.TypeOK})
+	b = wire.AppendFrame(b, 0, 0, wire.Empty{T: wire.TypePing})
+	b = wire.AppendFrame(b, 2, wire.FlagStream, &wire.Object{Size: 6, Mtime: 5, Sum: framesSum})
+	b = rawFrame(b, wire.TypeData, 0, "hel")
+	b = rawFrame(b, wire.TypeData, 0, "lo\n")
+	b = wire.AppendFrame(b, 2, 0, &wire.Trailer{Length: 6, Sum: framesSum})
+	b = wire.AppendFrame(b, 3, 0, &wire.Error{Code: wire.CodeNotFound, Key: "b/x\n", Text: "no such key"})
+	wantFrames(t, b,
+		`00000000 PREAMBLE version=1 channel=data auth=0 fingerprint=0000000000001234 index=3`,
+		`00000014 OK         tag=1 len=0`,
+		`0000001c PING       tag=0 len=0`,
+		`00000024 OBJECT     tag=2 len=24 flags=0x02 size=6 mtime=5 sum=e4c191d091bd8853`,
+		`00000044 DATA       tag=1 len=3 "hel"`,
+		`0000004f DATA       tag=1 len=3 "lo\n"`,
+		`0000005a TRAILER    tag=2 len=16 length=6 sum=e4c191d091bd8853 (matches)`,
+		`00000072 ERROR      tag=3 len=34 code=not-found key="b/x\n" text="no such key" exit=0 signal=0 stderr=""`,
+	)
+}
+
+func TestFramesControl(t *testing.T) {
+	b := wire.AppendFrame(nil, 1, wire.FlagRecursive, &wire.List{Prefix: "b/"})
+	b = wire.AppendFrame(b, 1, 0, &wire.Entries{List: []wire.Entry{
+		{Kind: wire.EntryKey, Size: 7, Mtime: 5, Name: "b/k"}, {Kind: wire.EntryDir, Name: "b/d/"}}})
+	b = wire.AppendFrame(b, 1, 0, &wire.Job{ID: 42, Verb: wire.VerbMapToN, Indir: "b", Outdir: "o", Command: "cat"})
+	b = wire.AppendFrame(b, 1, 0, &wire.Done{Progress: wire.Progress{Tasks: 1, BytesIn: 2, BytesOut: 3, Pushed: 4}})
+	b = wire.AppendFrame(b, 1, 0, &wire.Push{Size: wire.SizeUnknown, Job: 42, Key: "o/k"})
+	b = rawFrame(b, wire.TypeStderr, 0, strings.Repeat("x", 25))
+	b = wire.AppendFrame(b, 1, 0, &wire.Exit{Code: -1, Signal: 9, Stdout: wire.Trailer{Sum: xxhash.Sum64(nil)}, Stderr: wire.Trailer{Length: 25, Sum: 1}})
+	wantFrames(t, b,
+		`00000000 LIST       tag=1 len=6 flags=0x01 prefix="b/"`,
+		`0000000e ENTRIES    tag=1 len=53 entries=2 "b/k":7 "b/d/":0`,
+		`0000004b JOB        tag=1 len=26 id=000000000000002a verb=map-to-n indir="b" outdir="o" command="cat"`,
+		`0000006d DONE       tag=1 len=32 tasks=1 bytesin=2 bytesout=3 pushed=4`,
+		`00000095 PUSH       tag=1 len=23 size=unknown job=000000000000002a key="o/k"`,
+		`000000b4 STDERR     tag=1 len=25 "xxxxxxxxxxxxxxxxxxxxxxxx"…`,
+		`000000d5 EXIT       tag=1 len=37 code=-1 signal=9 stdout=0/ef46db3751d8e999 stderr=25/0000000000000001 stdout (matches) stderr (DOES NOT MATCH: 25 bytes, xxh64 c0aaeb18b7725dc6)`,
+	)
+}
+
+// TestFramesTypes prints a frame of every type.
+func TestFramesTypes(t *testing.T) {
+	for n := range 256 {
+		typ := wire.Type(n)
+		var b []byte
+		switch m := wire.New(typ); {
+		case m != nil:
+			b = wire.AppendFrame(nil, 1, 0, m)
+		case strings.HasPrefix(typ.String(), "TYPE-"):
+			continue
+		default:
+			b = rawFrame(nil, typ, 0, "")
+		}
+		code, out, errs := runFrames(b)
+		if code != 0 || !strings.HasPrefix(out, "00000000 "+typ.String()+" ") || strings.Count(out, "\n") != 1 {
+			t.Errorf("%s: exit %d, %q, %q", typ, code, out, errs)
+		}
+	}
+}
+
+func TestFramesPacked(t *testing.T) {
+	b := rawFrame(nil, wire.TypeData, wire.FlagLZ4, "\x00\x00\x00\x06\x60hello\n")
+	b = wire.AppendFrame(b, 1, 0, &wire.Trailer{Length: 6, Sum: framesSum})
+	b = rawFrame(b, wire.TypeData, 0, "hello\n") // the next stream is looked into again
+	b = wire.AppendFrame(b, 1, 0, &wire.Trailer{Length: 6, Sum: framesSum})
+	wantFrames(t, b,
+		`00000000 DATA       tag=1 len=11 flags=0x01 "\x00\x00\x00\x06`+"`"+`hello\n"`,
+		`00000013 TRAILER    tag=1 len=16 length=6 sum=e4c191d091bd8853 (packed, not checked)`,
+		`0000002b DATA       tag=1 len=6 "hello\n"`,
+		`00000039 TRAILER    tag=1 len=16 length=6 sum=e4c191d091bd8853 (matches)`,
+	)
+}
+
+// TestFramesNoPreamble prints a stream that was captured later on.
+func TestFramesNoPreamble(t *testing.T) {
+	code, out, errs := runFrames(framesRequests()[wire.PreambleSize:])
+	var want strings.Builder
+	for _, line := range framesRequestLines[1:] {
+		var off int
+		_, _ = fmt.Sscanf(line, "%x", &off)
+		fmt.Fprintf(&want, "%08x%s\n", off-wire.PreambleSize, line[8:])
+	}
+	if code != 0 || out != want.String() {
+		t.Errorf("exit %d: %s\n%swant\n%s", code, errs, out, &want)
+	}
+}
+
+func TestFramesRefusal(t *testing.T) {
+	line := wire.AppendRefusal(nil, wire.CodeWrongCluster, "the client's differs")
+	wantFrames(t, line, `00000000 REFUSAL "s4-error wrong-cluster: the client's differs\n"`)
+}
+
+func TestFramesNothing(t *testing.T) {
+	if code, out, errs := runFrames(nil); code != 0 || out != "" || errs != "" {
+		t.Errorf("exit %d, %q, %q", code, out, errs)
+	}
+}
+
+// TestFramesFlipped flips each bit of the object's bytes.
+func TestFramesFlipped(t *testing.T) {
+	for i := range 6 * 8 {
+		b := framesRequests()
+		b[0x35+i/8] ^= 1 << (i % 8)
+		code, out, _ := runFrames(b)
+		lines := strings.Split(out, "\n")
+		if code != 0 || len(lines) != 6 || !strings.Contains(lines[3], "sum=e4c191d091bd8853 (DOES NOT MATCH: 6 bytes, xxh64 ") {
+			t.Errorf("bit %d: exit %d\n%s", i, code, out)
+		}
+	}
+	b := framesRequests()
+	b[0x3b+8+7]++ // the trailer's length
+	if code, out, _ := runFrames(b); code != 0 || !strings.Contains(out, "length=7 sum=e4c191d091bd8853 (DOES NOT MATCH: 6 bytes, xxh64 e4c191d091bd8853)") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+}
+
+var framesOffset = regexp.MustCompile(`^s4: frames: offset 0x([0-9a-f]+): .+\n$`)
+
+// wantDamage checks that s4 frames prints the lines before the damage, and
+// then says where it is.
+func wantDamage(t *testing.T, what string, stream []byte, offset int, lines []string) {
+	t.Helper()
+	code, out, errs := runFrames(stream)
+	want := ""
+	if len(lines) > 0 {
+		want = strings.Join(lines, "\n") + "\n"
+	}
+	if code != 1 || out != want {
+		t.Errorf("%s: exit %d\n%swant\n%s", what, code, out, want)
+	}
+	if m := framesOffset.FindStringSubmatch(errs); m == nil || m[1] != fmt.Sprintf("%x", offset) {
+		t.Errorf("%s: got %q, want offset %#x", what, errs, offset)
+	}
+}
+
+// TestFramesTruncated cuts a stream at every byte.
+func TestFramesTruncated(t *testing.T) {
+	stream := framesRequests()
+	starts := []int{0, 0x14, 0x2d, 0x3b, 0x53, len(stream)}
+	for n := range stream {
+		if i, ok := slices.BinarySearch(starts, n); !ok {
+			wantDamage(t, fmt.Sprintf("%d bytes", n), stream[:n], starts[i-1], framesRequestLines[:i-1])
+		} else if i > 0 {
+			wantFrames(t, stream[:n], framesRequestLines[:i]...)
+		}
+	}
+}
+
+func TestFramesDamaged(t *testing.T) {
+	damage := func(at int, bytes string) []byte {
+		b := framesRequests()
+		copy(b[at:], bytes)
+		return b
+	}
+	wantDamage(t, "version", damage(4, "\x02"), 0, nil)
+	wantDamage(t, "channel", damage(5, "x"), 0, nil)
+	wantDamage(t, "magic", damage(0, "S"), 0, nil) // as a frame it is too long
+	wantDamage(t, "type", damage(0x2d+4, "\xee"), 0x2d, framesRequestLines[:2])
+	wantDamage(t, "length", damage(0x3b, "\xff"), 0x3b, framesRequestLines[:3])
+	wantDamage(t, "string", damage(0x53+8, "\xff"), 0x53, framesRequestLines[:4])
+	wantDamage(t, "short string", damage(0x53+8+3, "\x04"), 0x53, framesRequestLines[:4])
+	wantDamage(t, "text", []byte("GET / HTTP/1.1\r\n\r\n"), 0, nil)
+}
+
+func TestFramesArguments(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "capture.bin")
+	if err := os.WriteFile(path, framesRequests(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Join(framesRequestLines, "\n") + "\n"
+	if code, out, errs := runFrames(nil, path); code != 0 || out != want {
+		t.Errorf("FILE: exit %d, %s\n%s", code, errs, out)
+	}
+	if code, out, errs := runFrames(framesRequests(), "-"); code != 0 || out != want {
+		t.Errorf("-: exit %d, %s\n%s", code, errs, out)
+	}
+	if code, _, errs := runFrames(nil, path+".none"); code != 1 || !strings.Contains(errs, "no such file") {
+		t.Errorf("no file: exit %d, %q", code, errs)
+	}
+	if code, _, errs := runFrames(nil, path, path); code != 2 || !strings.Contains(errs, "s4 frames --help") {
+		t.Errorf("two files: exit %d, %q", code, errs)
+	}
+}
+
+// FuzzFrames: whatever was captured, s4 frames prints lines and does not
+// panic.
+func FuzzFrames(f *testing.F) {
+	f.Add(framesRequests())
+	f.Add(framesRequests()[wire.PreambleSize:])
+	f.Add(wire.AppendRefusal(nil, wire.CodeVersion, "no"))
+	for n := range 256 {
+		if m := wire.New(wire.Type(n)); m != nil {
+			f.Add(wire.AppendFrame(nil, 1, 1, m))
+		}
+	}
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		var out bytes.Buffer
+		code := cli.Main(context.Background(), []string{"frames"}, bytes.NewReader(stream), &out, io.Discard)
+		if code != 0 && code != 1 {
+			t.Errorf("exit %d", code)
+		}
+		for line := range strings.Lines(out.String()) {
+			if !strings.HasSuffix(line, "\n") || len(line) < len("00000000 OK") {
+				t.Errorf("line %q", line)
+			}
+		}
+	})
+}
+
+// TestFramesNextStream checks that what ends a stream without a trailer does
+// not leak into the verdict on the next.
+func TestFramesNextStream(t *testing.T) {
+	for _, end := range []wire.Message{&wire.Exit{}, wire.Empty{T: wire.TypeAbort}, wire.Errorf(wire.CodeCanceled, "x")} {
+		b := rawFrame(nil, wire.TypeData, 0, "hello\n")
+		b = wire.AppendFrame(b, 1, 0, end)
+		b = rawFrame(b, wire.TypeData, 0, "hello\n")
+		b = wire.AppendFrame(b, 2, 0, &wire.Trailer{Length: 6, Sum: framesSum})
+		_, out, _ := runFrames(b)
+		if last := out[strings.LastIndexByte(strings.TrimSuffix(out, "\n"), '\n')+1:]; !strings.Contains(last, "(matches)") {
+			t.Errorf("%s:\n%s", end.Type(), out)
+		}
+	}
+}
