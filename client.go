@@ -132,10 +132,32 @@ func (c *Client) request(ctx context.Context, server int, foreign bool, r xfer.R
 	}
 	done := make(chan error, 1)
 	r.Done = func(err error) { done <- err }
+	failed := make(chan error, 1)
+	if foreign {
+		recv := r.Recv
+		r.Recv = func(conn *xfer.Conn, tag uint16) error {
+			err := recv(conn, tag)
+			if err != nil {
+				failed <- err
+			}
+			return err
+		}
+	}
 	go p.Do(r)
 	select {
 	case err = <-done:
 		c.release(server, p)
+		return err
+	case err = <-failed:
+		// Send sees it, too, unless it is stuck in a reader that pauses.
+		select {
+		case err = <-done:
+			c.release(server, p)
+		case <-time.After(stuckTime):
+			p.Abandon()
+		case <-ctx.Done():
+			p.Abandon()
+		}
 		return err
 	case <-ctx.Done():
 	}
@@ -147,6 +169,10 @@ func (c *Client) request(ctx context.Context, server int, foreign bool, r xfer.R
 	}
 	return context.Cause(ctx)
 }
+
+// stuckTime is how long a request that has failed waits for a Send that may
+// be stuck in the caller's reader.
+const stuckTime = 200 * time.Millisecond
 
 // controlConn returns a control connection to a server that nobody else uses.
 func (c *Client) controlConn(ctx context.Context, server int) (*xfer.Conn, error) {

@@ -86,6 +86,9 @@ func (e *Error) Error() string {
 // Reason is Error without the operation and the key.
 func (e *Error) Reason() string {
 	hint, sentinel := kind(e.Code)
+	if e.Code == wire.CodeNoSpace && e.Server == "" {
+		hint = "make room on this machine"
+	}
 	s := e.Text
 	if s == "" && sentinel != nil {
 		s = sentinel.Error()

@@ -77,13 +77,14 @@ func (c *Client) PutTree(ctx context.Context, dir, prefix string, report func(Tr
 
 // walk finds the files below dir and queues each for the server of its key.
 func (c *Client) walk(ctx context.Context, dir, base string, queues []chan upload, done func(Transfer)) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	root := strings.TrimSuffix(dir, "/") + "/" // with it, a link to a directory is followed
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		rel, relErr := filepath.Rel(dir, path)
+		rel, relErr := filepath.Rel(root, path)
 		if err = errors.Join(err, relErr); err != nil {
-			if path == dir {
+			if path == root {
 				return err
 			}
 			done(Transfer{Path: path, Key: Scheme + base + rel, Err: err})

@@ -26,7 +26,7 @@ Exit code 1 if nothing matches.`,
   s4 ls -r s4://bucket`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 || args[0] == s4.Scheme {
 				return a.list(c.Buckets(ctx), func(e s4.Entry) string {
 					return stamp(e.Modified) + " " + e.Name
 				}, "there are no buckets")

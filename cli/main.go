@@ -86,13 +86,18 @@ shell commands where they lie.`,
 				_ = cmd.Help()
 				return errors.New("no verb given")
 			}
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				return fmt.Errorf("unknown verb %q, did you mean %s?", args[0], near[0])
+			for d := 1; d <= 2; d++ { // the nearest first
+				cmd.SuggestionsMinimumDistance = d
+				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+					return fmt.Errorf("unknown verb %q, did you mean %s?", args[0], near[0])
+				}
 			}
 			return fmt.Errorf("unknown verb %q", args[0])
 		},
 	}
-	root.SuggestionsMinimumDistance = 2
+	// The flags of a verb that does not exist are none of root's: it is the
+	// verb that is wrong.
+	root.FParseErrWhitelist.UnknownFlags = true
 	f := root.PersistentFlags()
 	f.StringVarP(&a.conf, "conf", "c", "", "cluster file (default $S4_CONF_PATH, else ~/.s4.conf)")
 	f.BoolVar(&a.json, "json", false, "print JSON, one object per line")

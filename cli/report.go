@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"s4"
 )
@@ -63,7 +65,7 @@ func (a *app) print(verb, key, what string) {
 	if verb != "s4" {
 		line = "s4: " + verb
 		if key != "" {
-			line += " " + key
+			line += " " + oneLine(key)
 		}
 		line += ": "
 	}
@@ -88,8 +90,21 @@ func (a *app) line(text string, v any) error {
 	return err
 }
 
+// oneLine makes s safe to print in one line on a terminal.
 func oneLine(s string) string {
-	return strings.ReplaceAll(strings.TrimSpace(s), "\n", " ")
+	var b strings.Builder
+	for _, r := range strings.TrimSpace(s) {
+		switch {
+		case r == '\n':
+			b.WriteByte(' ')
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			q := strconv.QuoteRune(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+	}
+	return b.String()
 }
 
 // lastLines returns the last n lines of s.

@@ -116,7 +116,15 @@ func (s *store) put(tmp *xfer.Temp, name string, sum uint64) error {
 // one step: two writers cannot both win, and no reader sees a part.
 func (s *store) commit(tmp *xfer.Temp, t tree, name string, sum uint64) (size int64, err error) {
 	fd := int(tmp.Fd())
-	if err := setSum(tmp.File, sum); err != nil {
+	err = setSum(tmp.File, sum)
+	if errors.Is(err, unix.EACCES) {
+		// A task's file may be read-only already, as a copy of a key or a
+		// link to one is.
+		if err = unix.Fchmod(fd, 0o600); err == nil {
+			err = setSum(tmp.File, sum)
+		}
+	}
+	if err != nil {
 		return 0, err
 	}
 	if err := unix.Fchmod(fd, 0o444); err != nil {

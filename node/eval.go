@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"s4"
@@ -62,7 +63,11 @@ func (s *session) runEval(ctx context.Context, tag uint16, o *object, m *wire.Ev
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, storeError(plain(err), m.Key)
 	}
-	defer os.RemoveAll(dir)
+	defer func() {
+		if err := removeAll(dir); err != nil {
+			n.log.Error("clean up eval", zap.Error(err))
+		}
+	}()
 	out, err := s.newPump(tag, wire.TypeData)
 	if err != nil {
 		return nil, err

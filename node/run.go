@@ -63,7 +63,7 @@ func (j *job) task(i int) (err error) {
 	defer func() {
 		// Most commands leave it empty.
 		if unix.Rmdir(dir) != nil {
-			err = errors.Join(err, os.RemoveAll(dir))
+			err = errors.Join(err, removeAll(dir))
 		}
 	}()
 	in, err := j.stdin(keys)

@@ -43,12 +43,12 @@ func (s *store) newStage(id uint64) (*stage, error) {
 	}
 	for _, d := range []string{"stage", "work", "tmp"} {
 		if err := os.Mkdir(filepath.Join(p.path, d), 0o755); err != nil {
-			return nil, errors.Join(storeError(plain(err), ""), os.RemoveAll(p.path))
+			return nil, errors.Join(storeError(plain(err), ""), removeAll(p.path))
 		}
 	}
 	var err error
 	if p.tree, err = openTree(filepath.Join(p.path, "stage")); err != nil {
-		return nil, errors.Join(storeError(plain(err), ""), os.RemoveAll(p.path))
+		return nil, errors.Join(storeError(plain(err), ""), removeAll(p.path))
 	}
 	return p, nil
 }
@@ -213,7 +213,7 @@ func (p *stage) remove() error {
 	}
 	p.unmark()
 	p.tree.close()
-	return os.RemoveAll(p.path)
+	return removeAll(p.path)
 }
 
 // sweep deals with what a killed server has left: its tasks' processes, its
@@ -240,7 +240,7 @@ func (s *store) sweep() error {
 				return fmt.Errorf("finish job %s: %w", d.Name(), err)
 			}
 		}
-		if err := os.RemoveAll(p.path); err != nil {
+		if err := removeAll(p.path); err != nil {
 			return plain(err)
 		}
 	}
@@ -250,7 +250,7 @@ func (s *store) sweep() error {
 		return plain(err)
 	}
 	for _, d := range list {
-		if err := os.RemoveAll(filepath.Join(tmp, d.Name())); err != nil {
+		if err := removeAll(filepath.Join(tmp, d.Name())); err != nil {
 			return plain(err)
 		}
 	}

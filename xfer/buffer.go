@@ -21,7 +21,8 @@ const (
 
 // buffer holds one chunk with room around it.
 type buffer struct {
-	b [frontRoom + ChunkSize + backRoom]byte
+	front [frontRoom]byte // where what goes before a chunk is put together
+	b     [frontRoom + ChunkSize + backRoom]byte
 }
 
 // space returns the chunk's first n bytes, with room for a header behind.

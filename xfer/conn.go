@@ -332,6 +332,9 @@ func (c *Conn) send(p []byte, more bool) error {
 // it has sent nothing either: one that is slow to consume pings.
 func (c *Conn) do(fn func(uintptr) bool) error {
 	for {
+		if c.noWrites.Load() {
+			return net.ErrClosed // it would pass for the rest of a torn frame
+		}
 		now := time.Now()
 		if now.Sub(c.writeArmed) > c.timeout/4 {
 			c.writeArmed, c.lastRx = now, c.inbound()

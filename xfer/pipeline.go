@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"s4/wire"
 )
 
 // Window is how many requests a Pipeline has in flight at most.
@@ -36,7 +38,7 @@ type Request struct {
 	// Recv reads the whole answer. It runs on the pipeline's goroutine.
 	Recv func(c *Conn, tag uint16) error
 	// Done is called once, when both have ended or will never run. err is
-	// Send's if that is the cause, else Recv's.
+	// what the peer said, if it said anything, or else Send's, or Recv's.
 	Done func(err error)
 }
 
@@ -65,12 +67,15 @@ func (c *call) finish(sendErr, recvErr error) {
 	if !second {
 		return
 	}
-	var src *SourceError
+	var (
+		src  *SourceError
+		said *wire.Error
+	)
 	switch {
-	case errors.As(c.sendErr, &src):
-		c.Done(c.sendErr)
-	case c.recvErr != nil:
+	case c.sendErr == nil || errors.Is(c.sendErr, ErrRefused):
 		c.Done(c.recvErr)
+	case !errors.As(c.sendErr, &src) && errors.As(c.recvErr, &said):
+		c.Done(c.recvErr) // the peer's reason for hanging up
 	default:
 		c.Done(c.sendErr)
 	}

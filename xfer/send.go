@@ -132,9 +132,9 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 		if src.Size >= 0 {
 			want = min(want, src.Size-total)
 		}
-		n, err := io.ReadFull(src.R, buf.space(int(want)))
+		n, err := fill(src.R, buf.space(int(want)))
 		last := want < ChunkSize || n < ChunkSize
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+		if err == io.EOF {
 			err = nil
 			if src.Size >= 0 && total+int64(n) != src.Size {
 				err = fmt.Errorf("ended after %d of %d bytes: it changed while it was read", total+int64(n), src.Size)
@@ -169,8 +169,7 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 				from, body, flags = &packer.out, b, wire.FlagLZ4
 			}
 		}
-		var scratch [frontRoom]byte
-		front := scratch[:0]
+		front := buf.front[:0]
 		if first {
 			front = wire.AppendFrame(front, tag, headFlags, head)
 		}
@@ -199,6 +198,21 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 		}
 		first = false
 	}
+}
+
+// fill reads until p is full or r ends, which is io.EOF. Unlike io.ReadFull it
+// leaves io.ErrUnexpectedEOF to r, by which readers say that their own input
+// was cut: that is no end.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = r.Read(p[n:])
+		n += m
+	}
+	if n == len(p) && err == io.EOF {
+		err = nil // the next call, if there is one, sees it again
+	}
+	return n, err
 }
 
 // WriteData writes p, of at most wire.MaxData bytes, as one DATA or STDERR

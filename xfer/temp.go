@@ -16,8 +16,9 @@ import (
 // behind.
 type Temp struct {
 	*os.File
-	dir  int    // descriptor of the directory of name
-	name string // empty for an unnamed file
+	dir       int    // descriptor of the directory of name
+	name      string // empty for an unnamed file, and once published
+	published bool
 }
 
 // TempPrefix begins the names of temporary files where they need one.
@@ -68,6 +69,15 @@ func (t *Temp) Preallocate(size int64) error {
 // Publish gives the file the name in the directory open as dir, in one atomic
 // step that fails with EEXIST if the name is taken. It does not close t.
 func (t *Temp) Publish(dir int, name string) error {
+	if t.published {
+		return os.ErrExist
+	}
+	err := t.link(dir, name)
+	t.published = err == nil
+	return err
+}
+
+func (t *Temp) link(dir int, name string) error {
 	if t.name != "" {
 		err := unix.Renameat2(t.dir, t.name, dir, name, unix.RENAME_NOREPLACE)
 		if err == nil {
@@ -85,23 +95,21 @@ func (t *Temp) Publish(dir int, name string) error {
 // replacing what had it. It does not close t.
 func (t *Temp) Replace(dir int, name string) error {
 	err := t.Publish(dir, name)
-	if !errors.Is(err, unix.EEXIST) {
+	if t.published || !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	if t.name != "" {
-		if err = unix.Renameat(t.dir, t.name, dir, name); err == nil {
-			t.name = ""
+	if t.name == "" {
+		// There is no linkat that replaces: take a name of our own first.
+		own := TempPrefix + rand.Text()
+		if err := t.link(dir, own); err != nil {
+			return err
 		}
-		return err
+		t.dir, t.name = dir, own
 	}
-	// There is no linkat that replaces: take a name of our own first.
-	own := TempPrefix + rand.Text()
-	if err := t.Publish(dir, own); err != nil {
-		return err
+	if err := unix.Renameat(t.dir, t.name, dir, name); err != nil {
+		return err // Close removes the other name
 	}
-	if err := unix.Renameat(dir, own, dir, name); err != nil {
-		return errors.Join(err, unix.Unlinkat(dir, own, 0))
-	}
+	t.name, t.published = "", true
 	return nil
 }
 
