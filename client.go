@@ -203,7 +203,9 @@ func (c *Client) ask(ctx context.Context, server int, flags byte, m wire.Message
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	quiet := conn.KeepAlive(nil) // each may block for as long as a pager
 	err = exchange(conn, flags, m, each)
+	quiet()
 	if !stop() {
 		return context.Cause(ctx)
 	}
@@ -229,11 +231,17 @@ func exchange(conn *xfer.Conn, flags byte, m wire.Message, each func(wire.Messag
 		return err
 	}
 	for {
-		_, reply, err := conn.Read()
+		h, reply, err := conn.Read()
 		if err != nil {
+			if h.Type != wire.TypeError {
+				conn.Close() // more of the answer may follow
+			}
 			return err
 		}
 		last, err := each(reply)
+		if err != nil {
+			conn.Close()
+		}
 		if last || err != nil {
 			return err
 		}

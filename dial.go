@@ -34,6 +34,7 @@ func Dial(ctx context.Context, cluster *Cluster, index int, channel wire.Channel
 	if err != nil {
 		return nil, err
 	}
+	conn.Check()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	err = greet(conn, wire.Preamble{
 		Version:     wire.Version,

@@ -42,6 +42,9 @@ func (c *Client) GetTree(ctx context.Context, prefix, dir string, report func(Tr
 		wg.Go(func() { errs[i] = c.wrap(ctx, "get", prefix, i, c.download(ctx, i, name, dir, done)) })
 	}
 	wg.Wait()
+	if ctx.Err() != nil {
+		return c.wrap(ctx, "get", prefix, -1, ctx.Err())
+	}
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -62,15 +65,24 @@ func (c *Client) download(ctx context.Context, server int, prefix, dir string, d
 		wg.Go(func() { c.downloader(ctx, server, lost, prefix, dir, queue, done) })
 	}
 	l := c.listOne(ctx, server, wire.FlagRecursive, prefix)
+	var bad error
 	for e := l.head(); e != nil; e = l.head() {
-		if e.Kind == wire.EntryKey {
+		switch {
+		case e.Kind != wire.EntryKey:
+		case !strings.HasPrefix(e.Name, prefix) || CheckKey(e.Name) != nil:
+			// A local path is made of it: it must be what was asked for.
+			bad = wire.Errorf(wire.CodeBadRequest, "it lists %q, which was not asked for", e.Name)
+		default:
 			queue <- *e
 		}
 		l.batch = l.batch[1:]
 	}
 	close(queue)
 	wg.Wait()
-	return l.err
+	if l.err != nil {
+		return l.err
+	}
+	return bad
 }
 
 // downloader fetches the keys of one queue over one connection, many in
@@ -97,7 +109,7 @@ func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, p
 			if err != nil {
 				return drain(conn, err)
 			}
-			return receiveFile(conn, int(d.Fd()), filepath.Base(t.Path), int64(o.Size))
+			return receiveFile(conn, int(d.Fd()), filepath.Base(t.Path), o)
 		}), finish)
 	}
 }

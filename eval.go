@@ -35,7 +35,7 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 			return conn.Write(tag, 0, &wire.Eval{Key: name, Command: cmd})
 		},
 		Recv: func(conn *xfer.Conn, _ uint16) error {
-			stop := conn.KeepAlive() // stdout may block for hours
+			stop := conn.KeepAlive(nil) // stdout may block for hours
 			defer stop()
 			exit, err := recvEval(conn, stdout, stderr)
 			if err == nil {
@@ -44,7 +44,10 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 			return err
 		},
 	})
-	return status, c.wrap(ctx, "eval", key, server, err)
+	if err != nil {
+		return ExitStatus{}, c.wrap(ctx, "eval", key, server, err) // status may still be written
+	}
+	return status, nil
 }
 
 // CheckCommand reports whether a command can be run at all: it is not empty,

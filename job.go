@@ -135,7 +135,7 @@ type jobConn struct {
 
 func newJobConn(conn *xfer.Conn) *jobConn {
 	j := &jobConn{Conn: conn}
-	quiet := conn.KeepAlive() // also while other servers are slower
+	quiet := conn.KeepAlive(nil) // also while other servers are slower
 	var timer *time.Timer
 	j.giveUp = sync.OnceFunc(func() {
 		timer = time.AfterFunc(discardTimeout, func() { conn.Close() })
@@ -182,7 +182,23 @@ func (co *coordinator) phases(ctx context.Context) (int, error) {
 	}
 	// From here on there is no way back: a caller who gives up now would
 	// leave it half done.
-	return co.all(context.WithoutCancel(ctx), co.commit)
+	return co.commitAll()
+}
+
+// commitAll commits on every server, whatever happens to the others.
+func (co *coordinator) commitAll() (int, error) {
+	errs := make([]error, len(co.conns))
+	var wg sync.WaitGroup
+	for i := range co.conns {
+		wg.Go(func() { errs[i] = co.commit(i) })
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return i, err
+		}
+	}
+	return -1, nil
 }
 
 // all runs one phase on every server. If ctx ends or a server fails, the job
@@ -244,7 +260,7 @@ func (co *coordinator) prepare(_ context.Context, i int) error {
 	})
 }
 
-func (co *coordinator) commit(_ context.Context, i int) error {
+func (co *coordinator) commit(i int) error {
 	err := co.conns[i].exchange(wire.Empty{T: wire.TypeCommit}, func(m wire.Message) (bool, error) {
 		done, ok := m.(*wire.Committed)
 		if !ok {
@@ -258,7 +274,7 @@ func (co *coordinator) commit(_ context.Context, i int) error {
 	})
 	var we *wire.Error
 	if err != nil && !errors.As(err, &we) {
-		err = wire.Errorf(wire.CodeUnavailable, "lost while it published the job's output, which it finishes when it is up again")
+		err = wire.Errorf(wire.CodeUnavailable, "lost while it published its part of the job's output, some of which may be missing")
 	}
 	return err
 }

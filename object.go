@@ -24,8 +24,8 @@ func toObject(m *wire.Object) Object {
 // Put writes a new key from r: size bytes, or all there are if size is -1.
 // When it returns nil the key is whole on its server and every later read and
 // list sees it. Otherwise there is no such key, unless the error is
-// ErrUnavailable or ErrTimeout, which leave open whether the server still got
-// it all. It fails with ErrExists if the key exists.
+// ErrUnavailable, ErrTimeout or ErrCanceled, which leave open whether the server
+// still got it all. It fails with ErrExists if the key exists.
 //
 // If ctx ends while r blocks, Put returns and r is read no further once that
 // read ends.
@@ -58,8 +58,8 @@ func (c *Client) putRequest(name string, r io.Reader, size int64) xfer.Request {
 }
 
 // recvOK reads an OK or the *wire.Error in its place.
-func recvOK(conn *xfer.Conn, _ uint16) error {
-	_, m, err := conn.Read()
+func recvOK(conn *xfer.Conn, tag uint16) error {
+	m, err := conn.ReadReply(tag)
 	if err == nil && m.Type() != wire.TypeOK {
 		conn.Close()
 		return unexpected(m)
@@ -114,12 +114,24 @@ func (c *Client) Get(ctx context.Context, key string, w io.Writer) (Object, erro
 	var o Object
 	err = c.request(ctx, server, true, getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
 		o = toObject(m)
-		stop := conn.KeepAlive() // w may block for hours
+		stop := conn.KeepAlive(nil) // w may block for hours
 		defer stop()
-		_, _, err := conn.Recv(w, nil)
-		return err
+		return checked(m)(conn.Recv(w, nil))
 	}))
-	return o, c.wrap(ctx, "get", key, server, err)
+	if err != nil {
+		return Object{}, c.wrap(ctx, "get", key, server, err) // o may still be written
+	}
+	return o, nil
+}
+
+// checked compares what Recv returns with the head that came before.
+func checked(m *wire.Object) func(int64, uint64, error) error {
+	return func(n int64, sum uint64, err error) error {
+		if err == nil && (uint64(n) != m.Size || sum != m.Sum) {
+			err = wire.Errorf(wire.CodeChecksum, "%d bytes of xxh64 %016x came, %d of %016x were announced", n, sum, m.Size, m.Sum)
+		}
+		return err
+	}
 }
 
 // getRequest makes the request for a key; recv reads the stream that follows
@@ -129,8 +141,8 @@ func getRequest(name string, recv func(*xfer.Conn, *wire.Object) error) xfer.Req
 		Send: func(conn *xfer.Conn, tag uint16, _ func() bool) error {
 			return conn.Write(tag, 0, &wire.Get{Key: name})
 		},
-		Recv: func(conn *xfer.Conn, _ uint16) error {
-			_, m, err := conn.Read()
+		Recv: func(conn *xfer.Conn, tag uint16) error {
+			m, err := conn.ReadReply(tag)
 			if err != nil {
 				return err
 			}
@@ -160,9 +172,9 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 	var o Object
 	err = c.request(ctx, server, dst.dev != nil, getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
 		o = toObject(m)
-		stop := conn.KeepAlive()
+		stop := conn.KeepAlive(nil)
 		defer stop()
-		return dst.receive(conn, o.Size)
+		return dst.receive(conn, m)
 	}))
 	return o, c.wrap(ctx, "get", key, server, err)
 }

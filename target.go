@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"s4/wire"
 	"s4/xfer"
 )
 
@@ -42,26 +43,26 @@ func openTarget(path string) (*target, error) {
 // receive takes one object from conn and publishes it when it is verified.
 // Local failures are *xfer.SinkError, after the stream has been read to its
 // end.
-func (t *target) receive(conn *xfer.Conn, size int64) error {
+func (t *target) receive(conn *xfer.Conn, m *wire.Object) error {
 	if t.dev != nil {
-		_, _, err := conn.Recv(t.dev, nil)
-		return err
+		return checked(m)(conn.Recv(t.dev, nil))
 	}
-	return receiveFile(conn, int(t.dir.Fd()), t.name, size)
+	return receiveFile(conn, int(t.dir.Fd()), t.name, m)
 }
 
 // receiveFile takes one object from conn into a new or replaced file of the
 // directory open as dir.
-func receiveFile(conn *xfer.Conn, dir int, name string, size int64) error {
+func receiveFile(conn *xfer.Conn, dir int, name string, m *wire.Object) error {
 	tmp, err := xfer.CreateTemp(dir, 0o666)
 	if err != nil {
 		return drain(conn, err)
 	}
 	defer tmp.Close()
-	if err := tmp.Preallocate(size); err != nil {
+	if err := tmp.Preallocate(int64(m.Size)); err != nil {
 		return drain(conn, err)
 	}
-	if _, _, err := conn.Recv(tmp.File, nil); err != nil {
+	// The file has as many bytes as were announced now, whatever came.
+	if err := checked(m)(conn.Recv(tmp.File, nil)); err != nil {
 		return err
 	}
 	if err := tmp.Replace(dir, name); err != nil {

@@ -176,6 +176,9 @@ func (d *dump) frame(h wire.Header) error {
 	if err != nil && h.Len > 0 {
 		return err
 	}
+	if body, err = wire.OpenBody(h, body); err != nil {
+		return err
+	}
 	m, err := wire.Decode(h.Type, body)
 	if err != nil {
 		return err

@@ -71,7 +71,11 @@ func (s *store) create() (*xfer.Temp, error) {
 // absent reports why the key cannot be written, as far as can be seen before
 // it is: a courtesy to a client that would send it in vain. commit decides.
 func (s *store) absent(name string) error {
-	return storeError(absent(s.keys, name), name)
+	err := absent(s.keys, name)
+	if errors.Is(err, unix.EISDIR) && emptyBelow(s.keys, name) {
+		return nil // publish removes it
+	}
+	return storeError(err, name)
 }
 
 // absent returns nil if name can be made in t, or EEXIST, EISDIR, ENOTDIR.

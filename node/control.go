@@ -40,17 +40,15 @@ func (s *session) control(h wire.Header) error {
 	return s.reply(h.Tag, wire.Errorf(wire.CodeBadRequest, "a %s frame is no request of the control channel", h.Type))
 }
 
-// watched returns a context that ends with the node and the peer, and pings
-// the peer until stop.
+// watched returns a context that ends with the node and, until stop, with the
+// peer.
 func (s *session) watched() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(s.node.ctx)
-	quiet := s.conn.KeepAlive()
 	still := s.conn.WaitGone(func() {
 		cancel(wire.Errorf(wire.CodeCanceled, "the client is gone"))
 	})
 	return ctx, func() {
 		still()
-		quiet()
 		cancel(nil)
 	}
 }
@@ -62,7 +60,6 @@ func (s *session) list(h wire.Header, m *wire.List) error {
 			return s.reply(h.Tag, err)
 		}
 	}
-	defer s.conn.KeepAlive()()
 	var (
 		batch wire.Entries
 		size  int

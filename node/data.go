@@ -108,9 +108,6 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 		err = wire.Errorf(wire.CodeBadRequest, "%d bytes came, %d were announced", n, size)
 	}
 	if err == nil {
-		if s.node.cfg.Fsync {
-			defer s.conn.KeepAlive()() // a disk may take its time
-		}
 		err = publish(tmp, sum)
 	}
 	if err != nil {

@@ -60,9 +60,7 @@ func (s *session) job(tag uint16, m *wire.Job) error {
 		defer close(asks)
 		ended <- s.readJob(j, asks)
 	}()
-	quiet := s.conn.KeepAlive()
 	committed, outcome := s.drive(tag, j, asks)
-	quiet()
 	if !committed {
 		j.cancel(errDiscarded)
 	}

@@ -183,6 +183,7 @@ func (n *Node) Shutdown(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 		n.closeConns(func(*session) bool { return true })
+		n.peers.close() // a task may wait for a peer's answer
 		<-done
 	}
 	n.peers.close()

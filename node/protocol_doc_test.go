@@ -304,7 +304,7 @@ func TestProtocolSmallTables(t *testing.T) {
 			t.Errorf("%s belongs to server %s of 3, PROTOCOL.md says %s", row[0], got, row[1])
 		}
 	}
-	flags := map[string]byte{"LZ4": wire.FlagLZ4, "STREAM": wire.FlagStream, "RECURSIVE": wire.FlagRecursive}
+	flags := map[string]byte{"LZ4": wire.FlagLZ4, "STREAM": wire.FlagStream, "RECURSIVE": wire.FlagRecursive, "CHECKED": wire.FlagChecked}
 	for _, row := range docTables(t, "Flag", "On", "Meaning")[0].rows {
 		number, name, _ := strings.Cut(row[0], " ")
 		if want := fmt.Sprintf("0x%02x", flags[name]); number != want {

@@ -49,6 +49,9 @@ func readDir(fd int, prefix string) ([]dirent, error) {
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
+		if errors.Is(err, unix.ENOENT) {
+			break // the directory was removed meanwhile: it is empty
+		}
 		if err != nil {
 			return nil, err
 		}

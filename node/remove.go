@@ -80,7 +80,7 @@ func (s *store) removeBelow(ctx context.Context, fd int, part string) (n int64, 
 		}
 		sub, err := openSub(fd, d.name)
 		if err != nil {
-			if !errors.Is(err, unix.ENOENT) && first == nil {
+			if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) && first == nil {
 				first = err
 			}
 			continue

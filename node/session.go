@@ -34,6 +34,10 @@ func (s *session) serve() {
 		s.node.log.Info("refused", zap.String("peer", s.peer), zap.Error(err))
 		return
 	}
+	// A client that uploads awaits the answer all the while, though its source
+	// may pause for hours and the disk here take its time; and one that is
+	// gone is to be noticed: never be silent.
+	defer s.conn.KeepAlive(s.busy.Load)()
 	handle := s.data
 	if channel == wire.ChannelControl {
 		handle = s.control

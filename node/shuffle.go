@@ -67,15 +67,17 @@ func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 	return c.p, nil
 }
 
-// close closes all connections. Nobody uses them any more.
+// close closes all connections, and what is under way on them fails.
 func (ps *peers) close() {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	for _, conns := range ps.open {
 		for _, c := range conns {
+			c.mu.Lock()
 			if c.p != nil {
 				c.p.Close()
 			}
+			c.mu.Unlock()
 		}
 	}
 }
@@ -106,7 +108,16 @@ func (b *batch) fail(err error) {
 
 // wait waits for the answers to all pushes.
 func (b *batch) wait() error {
-	b.wg.Wait()
+	answered := make(chan struct{})
+	go func() {
+		b.wg.Wait()
+		close(answered)
+	}()
+	select {
+	case <-answered:
+	case <-b.job.ctx.Done():
+		return context.Cause(b.job.ctx) // the answers matter to nobody
+	}
 	err := b.failed()
 	var we *wire.Error
 	if errors.As(err, &we) && (we.Code == wire.CodeCanceled || we.Code == wire.CodeNoJob) {
@@ -137,8 +148,8 @@ func (b *batch) push(server int, f *os.File, name string, size int64, sum uint64
 			defer f.Close()
 			return c.SendFile(tag, head, 0, f, size, sum, func() bool { return refused() || j.ctx.Err() != nil })
 		},
-		Recv: func(c *xfer.Conn, _ uint16) error {
-			_, m, err := c.Read()
+		Recv: func(c *xfer.Conn, tag uint16) error {
+			m, err := c.ReadReply(tag)
 			if err == nil && m.Type() != wire.TypeOK {
 				err = wire.Errorf(wire.CodeBadRequest, "unexpected %s frame", m.Type())
 			}

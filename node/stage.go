@@ -74,20 +74,19 @@ func (p *stage) prepare() error {
 	before := slices.Clone(s.pending)
 	s.pending = append(s.pending, p)
 	s.marks.Unlock()
-	for _, t := range append([]tree{s.keys}, treesOf(before)...) {
-		if err := p.clash(t, ""); err != nil {
-			return err
+	// While the lock is held no job before this one is unmarked, and so its
+	// tree stays open. The data directory comes last: keys move from the
+	// stages to it and never back, so none is missed in between.
+	s.marks.RLock()
+	defer s.marks.RUnlock()
+	for _, q := range before {
+		if slices.Contains(s.pending, q) {
+			if err := p.clash(q.tree, ""); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
-}
-
-func treesOf(stages []*stage) []tree {
-	var ts []tree
-	for _, p := range stages {
-		ts = append(ts, p.tree)
-	}
-	return ts
+	return p.clash(s.keys, "")
 }
 
 // unmark undoes the mark of prepare, if there is one.

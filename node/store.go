@@ -61,6 +61,11 @@ func openStore(dir string, fsync bool) (*store, error) {
 			return nil, fmt.Errorf("data directory %s: %w", dir, plain(err))
 		}
 	}
+	// Commands see the path without links: pwd is compared with it.
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, err
+	}
+	sys = filepath.Join(dir, sysDir)
 	s := &store{path: dir, fsync: fsync}
 	if err := s.open(sys); err != nil {
 		s.close()

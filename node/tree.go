@@ -86,14 +86,41 @@ func (t tree) publish(name string, link func(dir int, base string) error) error 
 			return err
 		}
 		err = link(dir, base)
-		if errors.Is(err, unix.EEXIST) && unix.Unlinkat(dir, base, unix.AT_REMOVEDIR) == nil {
-			err = unix.ENOENT // it was an empty directory, left by a killed server
+		if errors.Is(err, unix.EEXIST) && removeEmpty(dir, base) == nil {
+			err = unix.ENOENT // they were empty directories, left by a killed server
 		}
 		unix.Close(dir)
 		if !errors.Is(err, unix.ENOENT) || try > maxRaces {
 			return err
 		}
 	}
+}
+
+// removeEmpty removes the directory name in dir if below it are only
+// directories.
+func removeEmpty(dir int, name string) error {
+	err := unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
+	if !errors.Is(err, unix.ENOTEMPTY) {
+		return err
+	}
+	fd, err := openSub(dir, name)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	names, err := readDir(fd, "")
+	if err != nil {
+		return err
+	}
+	for _, d := range names {
+		if !d.dir {
+			return unix.ENOTEMPTY
+		}
+		if err := removeEmpty(fd, d.name); err != nil {
+			return err
+		}
+	}
+	return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
 }
 
 // stat returns what name is, not following a link in its last segment.

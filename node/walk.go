@@ -59,6 +59,9 @@ func walk(ctx context.Context, fd int, base, part string, recursive bool, each f
 			if err != nil {
 				return err
 			}
+			if !isRegular(&st) {
+				continue // a directory has taken its place
+			}
 			e = wire.Entry{Kind: wire.EntryKey, Size: uint64(st.Size), Mtime: st.Mtim.Nano(), Name: base + d.name}
 			if err := each(&e); err != nil {
 				return err
@@ -66,8 +69,8 @@ func walk(ctx context.Context, fd int, base, part string, recursive bool, each f
 			continue
 		}
 		sub, err := openSub(fd, d.name)
-		if errors.Is(err, unix.ENOENT) {
-			continue
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+			continue // removed meanwhile; ENOTDIR: and a key is in its place
 		}
 		if err != nil {
 			return err

@@ -1,5 +1,7 @@
 package wire
 
+import "strings"
+
 // Message is the body of a frame that does not hold raw bytes (DATA, STDERR):
 // a value that encodes itself. The set is
 // closed; Decode makes them.
@@ -100,8 +102,8 @@ func (e *Error) append(b []byte) []byte {
 	b = append(b, byte(e.Code>>8), byte(e.Code))
 	b = appendU32(b, uint32(e.Exit))
 	b = append(b, e.Signal)
-	b = appendString(b, cut(e.Key, MaxKey))
-	b = appendString(b, cut(e.Text, MaxErrorText))
+	b = appendString(b, cutText(e.Key, MaxKey))
+	b = appendString(b, cutText(e.Text, MaxErrorText))
 	return appendString(b, cut(e.Stderr, MaxErrorText))
 }
 
@@ -112,6 +114,14 @@ func (e *Error) decode(d *decoder) {
 	e.Key = d.str(MaxKey, "key")
 	e.Text = d.str(MaxErrorText, "text")
 	e.Stderr = d.str(MaxErrorText, "stderr")
+}
+
+// cutText is cut at the start of a character.
+func cutText(s string, max int) string {
+	if len(s) > max {
+		return strings.ToValidUTF8(s[:max], "")
+	}
+	return s
 }
 
 // cut returns the first max bytes of s.

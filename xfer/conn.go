@@ -36,6 +36,7 @@ type Conn struct {
 	stats   *Stats
 
 	rx       atomic.Int64 // bytes read, to tell a silent peer from a busy one
+	checked  atomic.Bool  // frames that are written carry a checksum
 	noReads  atomic.Bool  // the position of what is read is lost
 	noWrites atomic.Bool  // the position of what is written is lost
 
@@ -89,6 +90,18 @@ func NewConn(tcp *net.TCPConn, timeout time.Duration, stats *Stats) (*Conn, erro
 		return c.op.err != unix.EAGAIN
 	}
 	return c, nil
+}
+
+// Check makes c write frames with a checksum from now on. An end that reads
+// such a frame does so by itself.
+func (c *Conn) Check() { c.checked.Store(true) }
+
+// frame appends a frame holding m to b.
+func (c *Conn) frame(b []byte, tag uint16, flags byte, m wire.Message) []byte {
+	if c.checked.Load() {
+		flags |= wire.FlagChecked
+	}
+	return wire.AppendFrame(b, tag, flags, m)
 }
 
 // Timeout returns how long the peer may be silent in mid transfer.
@@ -175,8 +188,7 @@ func (c *Conn) ReadRaw(p []byte) error { return c.readFull(p) }
 func (c *Conn) ReadHeader() (wire.Header, error) { return c.readHeader(false) }
 
 // AwaitHeader is ReadHeader for an end that waits for a request: the peer may
-// take as long as it likes, and is sent a PING every timeout so that a dead
-// one is noticed.
+// take as long as it likes. KeepAlive notices a dead one.
 func (c *Conn) AwaitHeader() (wire.Header, error) { return c.readHeader(true) }
 
 func (c *Conn) readHeader(idle bool) (wire.Header, error) {
@@ -186,9 +198,6 @@ func (c *Conn) readHeader(idle bool) (wire.Header, error) {
 			if err != nil {
 				if idle && c.hdrLen == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 					c.readArmed = time.Time{}
-					if err := c.Write(0, 0, wire.Empty{T: wire.TypePing}); err != nil {
-						return wire.Header{}, err
-					}
 					continue
 				}
 				if err == io.EOF && c.hdrLen > 0 {
@@ -248,7 +257,14 @@ func (c *Conn) ReadMessage(h wire.Header) (wire.Message, error) {
 	if err := c.readBody(body, h.Type == wire.TypePut || h.Type == wire.TypePush || h.Type == wire.TypeObject && h.Flags&wire.FlagStream != 0); err != nil {
 		return nil, err
 	}
-	m, err := wire.Decode(h.Type, body)
+	if h.Flags&wire.FlagChecked != 0 {
+		c.checked.Store(true)
+	}
+	text, err := wire.OpenBody(h, body)
+	if err != nil {
+		return nil, c.fail(err) // it may be a part of some other frame
+	}
+	m, err := wire.Decode(h.Type, text)
 	if cap(c.body) > 8<<10 {
 		c.body = nil // one large message must not hold its memory for hours
 	}
@@ -272,6 +288,16 @@ func (c *Conn) Read() (wire.Header, wire.Message, error) {
 	return h, m, nil
 }
 
+// ReadReply is Read for the answer to the request with the given tag. An
+// answer to another breaks the connection.
+func (c *Conn) ReadReply(tag uint16) (wire.Message, error) {
+	h, m, err := c.Read()
+	if c.noReads.Load() || h.Tag == tag {
+		return m, err
+	}
+	return nil, c.fail(wire.Errorf(wire.CodeBadRequest, "a %s frame answers request %d instead of %d", h.Type, h.Tag, tag))
+}
+
 // discard reads n bytes and forgets them.
 func (c *Conn) discard(n int64) error {
 	if n == 0 {
@@ -293,7 +319,7 @@ func (c *Conn) discard(n int64) error {
 func (c *Conn) Write(tag uint16, flags byte, m wire.Message) error {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	c.wbuf = wire.AppendFrame(c.wbuf[:0], tag, flags, m)
+	c.wbuf = c.frame(c.wbuf[:0], tag, flags, m)
 	err := c.send(c.wbuf, false)
 	if cap(c.wbuf) > 8<<10 {
 		c.wbuf = nil
@@ -382,16 +408,23 @@ const pingInterval = time.Second
 // MinTimeout is the shortest I/O timeout that a peer's pings keep from firing.
 const MinTimeout = 3 * pingInterval
 
+// idlePings is how many pings are left out between two while idle: a peer that
+// is dead need not be noticed at once, but one that waits for an answer while
+// its own source has not yielded the first byte must not be kept too long.
+const idlePings = 4
+
 // KeepAlive sends a PING every second, or every third of a shorter timeout,
-// until stop is called, so that the peer does not take a long wait for a death. A ping never stands
+// until stop is called, so that the peer does not take a long wait for a death.
+// If busy is not nil, it is every five seconds when that reports false. A ping never stands
 // inside another frame. stop waits for one that is under way.
-func (c *Conn) KeepAlive() (stop func()) {
+func (c *Conn) KeepAlive(busy func() bool) (stop func()) {
 	var (
 		mu      sync.Mutex
 		stopped bool
 		timer   *time.Timer
 	)
 	mu.Lock()
+	skipped := 0
 	interval := min(pingInterval, c.timeout/3)
 	timer = time.AfterFunc(interval, func() {
 		mu.Lock()
@@ -399,8 +432,10 @@ func (c *Conn) KeepAlive() (stop func()) {
 		if stopped || c.Broken() {
 			return
 		}
-		if c.wmu.TryLock() {
-			c.wbuf = wire.AppendFrame(c.wbuf[:0], 0, 0, wire.Empty{T: wire.TypePing})
+		if busy != nil && !busy() && skipped < idlePings {
+			skipped++
+		} else if skipped = 0; c.wmu.TryLock() {
+			c.wbuf = c.frame(c.wbuf[:0], 0, 0, wire.Empty{T: wire.TypePing})
 			_ = c.send(c.wbuf, false) // a broken connection shows at the next frame
 			c.wmu.Unlock()
 		}
@@ -456,7 +491,7 @@ func (c *Conn) WaitGone(gone func()) (stop func()) {
 				return
 			}
 			if half = half || ev&unix.POLLRDHUP != 0; half && c.wmu.TryLock() {
-				c.wbuf = wire.AppendFrame(c.wbuf[:0], 0, 0, wire.Empty{T: wire.TypePing})
+				c.wbuf = c.frame(c.wbuf[:0], 0, 0, wire.Empty{T: wire.TypePing})
 				_ = c.send(c.wbuf, false)
 				c.wmu.Unlock()
 			}

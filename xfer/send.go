@@ -25,7 +25,7 @@ var ErrRefused = errors.New("refused by the peer")
 func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.File, size int64, sum uint64, refused func() bool) error {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	c.wbuf = wire.AppendFrame(c.wbuf[:0], tag, headFlags, head)
+	c.wbuf = c.frame(c.wbuf[:0], tag, headFlags, head)
 	for left := size; left > 0; {
 		if left != size {
 			// Let a PING or a reply of another goroutine in between.
@@ -48,7 +48,7 @@ func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.Fil
 		}
 		left -= n
 	}
-	c.wbuf = wire.AppendFrame(c.wbuf, tag, 0, &wire.Trailer{Length: uint64(size), Sum: sum})
+	c.wbuf = c.frame(c.wbuf, tag, 0, &wire.Trailer{Length: uint64(size), Sum: sum})
 	return c.send(c.wbuf, false)
 }
 
@@ -77,7 +77,7 @@ func (c *Conn) sendfile(f *os.File, n int64) error {
 
 // abort gives the stream up; c.wmu is held.
 func (c *Conn) abort(tag uint16) error {
-	c.wbuf = wire.AppendFrame(c.wbuf[:0], tag, 0, wire.Empty{T: wire.TypeAbort})
+	c.wbuf = c.frame(c.wbuf[:0], tag, 0, wire.Empty{T: wire.TypeAbort})
 	if err := c.send(c.wbuf, false); err != nil {
 		return err
 	}
@@ -109,12 +109,12 @@ func (e *SourceError) Unwrap() error { return e.Err }
 // connection.
 //
 // A chunk goes out in one write with the frame header before it, the first
-// one with head, the last one with the trailer: a small object is one system
-// call. Reading and writing 256 KiB at a time moves more bytes a second over
+// of a small object with head, the last one with the trailer: a small object is
+// one system call. Reading and writing 256 KiB at a time moves more bytes a second over
 // loopback than sendfile does, and the bytes hashed are the bytes sent even
 // if the file changes meanwhile.
 func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Source, refused func() bool) (int64, uint64, error) {
-	stop := c.KeepAlive()
+	stop := c.KeepAlive(nil)
 	defer stop()
 	buf := getBuffer()
 	defer putBuffer(buf)
@@ -127,6 +127,14 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 	digest.Reset()
 	var total int64
 	first := true
+	if src.Size < 0 || src.Size > ChunkSize {
+		// The source may pause before it yields anything: let the peer know
+		// what comes, so that it waits for it.
+		if err := c.Write(tag, headFlags, head); err != nil {
+			return 0, 0, err
+		}
+		first = false
+	}
 	for {
 		want := int64(ChunkSize)
 		if src.Size >= 0 {
@@ -140,14 +148,14 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 				err = fmt.Errorf("ended after %d of %d bytes: it changed while it was read", total+int64(n), src.Size)
 			}
 		}
-		if err == nil && refused != nil && !first && refused() {
+		if err == nil && refused != nil && total > 0 && refused() {
 			err = ErrRefused
 		}
 		if err != nil {
 			c.wmu.Lock()
 			defer c.wmu.Unlock()
 			if first {
-				c.wbuf = wire.AppendFrame(c.wbuf[:0], tag, headFlags, head)
+				c.wbuf = c.frame(c.wbuf[:0], tag, headFlags, head)
 				if werr := c.send(c.wbuf, true); werr != nil {
 					return total, 0, werr
 				}
@@ -171,7 +179,7 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 		}
 		front := buf.front[:0]
 		if first {
-			front = wire.AppendFrame(front, tag, headFlags, head)
+			front = c.frame(front, tag, headFlags, head)
 		}
 		if n > 0 {
 			front = wire.Header{Len: uint32(len(body)), Type: wire.TypeData, Flags: flags, Tag: tag}.Append(front)
@@ -184,7 +192,7 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 			if src.Sum != nil {
 				sum = *src.Sum
 			}
-			out = wire.AppendFrame(out, tag, 0, &wire.Trailer{Length: uint64(total), Sum: sum})
+			out = c.frame(out, tag, 0, &wire.Trailer{Length: uint64(total), Sum: sum})
 		}
 		c.wmu.Lock()
 		err = c.send(out, false)
@@ -221,7 +229,7 @@ func (c *Conn) WriteData(tag uint16, t wire.Type, p []byte) error {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	c.wbuf = wire.Header{Len: uint32(len(p)), Type: t, Tag: tag}.Append(c.wbuf[:0])
-	if err := c.send(c.wbuf, true); err != nil {
+	if err := c.send(c.wbuf, len(p) > 0); err != nil {
 		return err
 	}
 	return c.send(p, false)

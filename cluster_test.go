@@ -1,0 +1,123 @@
+package s4_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"s4"
+)
+
+func TestParseCluster(t *testing.T) {
+	in := "# the cluster\n\n a.example:1 \nB.Example:0002# two\r\n[::1]:3\n10.0.0.1:65535\n\t# end\n"
+	c, err := s4.ParseCluster(strings.NewReader(in), "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"a.example:1", "b.example:2", "[::1]:3", "10.0.0.1:65535"}
+	var got []string
+	for _, s := range c.Servers {
+		got = append(got, s.String())
+	}
+	if !slices.Equal(got, want) || c.Path != "f" {
+		t.Errorf("%q in %q, want %q", got, c.Path, want)
+	}
+}
+
+func TestParseClusterErrors(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                         "conf:1: no servers",
+		"\n# nothing\n":            "conf:3: no servers",
+		"a:1\nb\n":                 "conf:2: \"b\" is not host:port",
+		"a:1\n\n# x\na:1\n":        "conf:4: a:1 is already on line 1",
+		"a:1\nA:01":                "conf:2: a:1 is already on line 1",
+		"a:0":                      "conf:1: \"a:0\" has a bad port",
+		"a:65536":                  "conf:1: \"a:65536\" has a bad port",
+		"a:-1":                     "conf:1: ",
+		"a:http":                   "conf:1: \"a:http\" has a bad port",
+		"a:":                       "conf:1: ",
+		":80":                      "conf:1: \":80\" has no valid host",
+		"::1:80":                   "conf:1: ",
+		"http://a:80":              "conf:1: ",
+		"a:1 b:2":                  "conf:1: ",
+		"a b:2":                    "conf:1: ",
+		strings.Repeat("x", 1<<17): "conf:1: ",
+	} {
+		_, err := s4.ParseCluster(strings.NewReader(in), "conf")
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%.40q: %v, want %q…", in, err, want)
+		}
+	}
+}
+
+func TestFingerprintIsOfOrder(t *testing.T) {
+	parse := func(s string) uint64 {
+		c, err := s4.ParseCluster(strings.NewReader(s), "f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Fingerprint()
+	}
+	a := parse("a:1\nb:2\n")
+	if b := parse("# x\n\n  A:001\nb:2 # y"); a != b {
+		t.Errorf("the same list has %x and %x", a, b)
+	}
+	for _, other := range []string{"b:2\na:1\n", "a:1\n", "a:1\nb:2\nc:3", "a:12\nb:2"} {
+		if parse(other) == a {
+			t.Errorf("%q has the fingerprint of a:1, b:2", other)
+		}
+	}
+}
+
+func TestLoadCluster(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "conf")
+	if err := os.WriteFile(path, []byte("a:1\nbad\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("S4_CONF_PATH", path)
+	if _, err := s4.LoadCluster(""); err == nil || !strings.Contains(err.Error(), path+":2:") {
+		t.Errorf("%v does not name %s:2", err, path)
+	}
+	missing := filepath.Join(dir, "missing")
+	if _, err := s4.LoadCluster(missing); err == nil || !strings.Contains(err.Error(), missing) {
+		t.Errorf("%v does not name %s", err, missing)
+	}
+	t.Setenv("S4_CONF_PATH", "")
+	t.Setenv("HOME", dir)
+	if got := s4.ConfPath(""); got != filepath.Join(dir, ".s4.conf") {
+		t.Errorf("ConfPath is %s", got)
+	}
+	if got := s4.ConfPath("x"); got != "x" {
+		t.Errorf("ConfPath(x) is %s", got)
+	}
+}
+
+func FuzzParseCluster(f *testing.F) {
+	for _, s := range []string{"a:1\n", "[::1]:1", "# x", "a:1\na:1", "[fe80::1%eth0]:7", "\xff:1", "a\x00:1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		c, err := s4.ParseCluster(strings.NewReader(in), "name")
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "name:") {
+				t.Fatalf("%v does not name the file", err)
+			}
+			return
+		}
+		// What it lists can be read back, and is the same cluster.
+		var text strings.Builder
+		for _, s := range c.Servers {
+			text.WriteString(s.String() + "\n")
+		}
+		again, err := s4.ParseCluster(strings.NewReader(text.String()), "again")
+		if err != nil {
+			t.Fatalf("%q from %q: %v", text.String(), in, err)
+		}
+		if !slices.Equal(again.Servers, c.Servers) || again.Fingerprint() != c.Fingerprint() {
+			t.Fatalf("%q and %q", c.Servers, again.Servers)
+		}
+	})
+}

@@ -1,0 +1,221 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
+
+	"s4"
+	"s4/node"
+	"s4/node/nodetest"
+	"s4/wire"
+)
+
+// guard bounds what must not hang. It measures nothing.
+const guard = 30 * time.Second
+
+func guarded(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), guard)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// start runs three nodes and a client.
+func start(t testing.TB, cfg node.Config) (*nodetest.Cluster, *s4.Client) {
+	t.Helper()
+	if cfg.MaxCPUJobs == 0 {
+		cfg.MaxCPUJobs = 4
+	}
+	c := nodetest.Start(t, 3, cfg)
+	return c, c.Client(t, &s4.Options{IOTimeout: cfg.IOTimeout})
+}
+
+// noise returns n bytes that depend on seed and do not compress.
+func noise(seed string, n int) []byte {
+	const shift = 1 << 16
+	all := allNoise()
+	at := int(xxhash.Sum64String(seed) % shift)
+	for at+n > len(all) {
+		all = append(all, all...) // rare and local
+	}
+	return bytes.Clone(all[at : at+n])
+}
+
+var allNoise = sync.OnceValue(func() []byte {
+	b := make([]byte, 8<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b[:len(b):len(b)]
+})
+
+func put(t testing.TB, c *s4.Client, key string, b []byte) {
+	t.Helper()
+	if err := c.Put(guarded(t), "s4://"+key, bytes.NewReader(b), int64(len(b))); err != nil {
+		t.Fatalf("put %s: %v", key, err)
+	}
+}
+
+func get(t testing.TB, c *s4.Client, key string) string {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := c.Get(guarded(t), "s4://"+key, &b); err != nil {
+		t.Errorf("get %s: %v", key, err)
+	}
+	return b.String()
+}
+
+// list returns all keys with a prefix.
+func list(t testing.TB, c *s4.Client, prefix string) []string {
+	t.Helper()
+	names := []string{}
+	for e, err := range c.List(guarded(t), "s4://"+prefix, true) {
+		if err != nil {
+			t.Fatalf("list %s: %v", prefix, err)
+		}
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+// clean checks that nothing but the keys is in the data directories. What
+// runs may take a moment to be cleaned up.
+func clean(t testing.TB, dirs []string, keys ...string) {
+	t.Helper()
+	slices.Sort(keys)
+	var found []string
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		found = []string{}
+		for _, d := range dirs {
+			found = append(found, nodetest.Files(t, d)...)
+			for _, s := range nodetest.Staged(t, d) {
+				found = append(found, "_s4/jobs/"+s+"/")
+			}
+		}
+		slices.Sort(found)
+		if slices.Equal(found, keys) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("in the data directories is %q, want %q", found, keys)
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func dataDirs(c *nodetest.Cluster) []string {
+	var dirs []string
+	for i := range c.Nodes {
+		dirs = append(dirs, c.Data(i))
+	}
+	return dirs
+}
+
+func localFiles(t testing.TB, dir string) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func codeOf(err error) wire.Code {
+	var e *s4.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return 0
+}
+
+// marker returns an argument for sleep that no other process has.
+var markers = rand.Uint32()
+
+func marker() string {
+	markers++
+	return fmt.Sprintf("1000.%d%d", os.Getpid(), markers)
+}
+
+func noProcess(t testing.TB, mark string) {
+	t.Helper()
+	nodetest.Eventually(t, "no process of the command is left", func() bool { return len(nodetest.Processes(mark)) == 0 })
+}
+
+func awaitProcess(t testing.TB, mark string) {
+	t.Helper()
+	nodetest.Eventually(t, "the command runs", func() bool { return len(nodetest.Processes(mark)) > 0 })
+}
+
+// baseline counts the goroutines of s4 and returns a check that no more are
+// left.
+//
+// Servers keep the connections of a shuffle to their peers: two to each, with
+// a goroutine at either end.
+func baseline(t testing.TB, servers int) (check func()) {
+	kept := servers * (servers - 1) * 2 * 2
+	var before int
+	nodetest.Eventually(t, "the goroutines are steady", func() bool {
+		before = len(nodetest.Goroutines())
+		time.Sleep(20 * time.Millisecond)
+		return len(nodetest.Goroutines()) == before
+	})
+	return func() {
+		t.Helper()
+		var now []string
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if now = nodetest.Goroutines(); len(now) <= before+kept {
+				return
+			}
+		}
+		t.Errorf("%d goroutines, %d before:\n%s", len(now), before, strings.Join(now, "\n\n"))
+	}
+}
+
+// restoreSums gives all staged files below dir the checksum of text, which a
+// plain copy has lost.
+func restoreSums(dir, text string) error {
+	return filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.Contains(path, "/stage/") {
+			return err
+		}
+		if err := os.Chmod(path, 0o644); err != nil {
+			return err
+		}
+		if err := unix.Setxattr(path, "user.s4.xxh64", fmt.Appendf(nil, "%016x", xxhash.Sum64String(text)), 0); err != nil {
+			return err
+		}
+		return os.Chmod(path, 0o444)
+	})
+}
+
+// childEnv says that a test runs in a process of its own.
+const childEnv = "S4_NODE_TEST_CHILD"
+
+// inChild runs this test alone in a process of its own.
+func inChild(t *testing.T) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s")
+	cmd.Env = append(os.Environ(), childEnv+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

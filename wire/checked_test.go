@@ -1,0 +1,38 @@
+package wire
+
+import (
+	"errors"
+	"testing"
+)
+
+// TestChecked flips every bit of a frame with a checksum: none goes unnoticed.
+func TestChecked(t *testing.T) {
+	if got := AppendFrame(nil, 0xffff, 0xff, Empty{TypeDiscard}); string(got) != "\x00\x00\x00\x04\x39\xff\xff\xff\xdf\xec\x25\xd3" {
+		t.Errorf("golden frame became %x", got)
+	}
+	want := &Put{Size: 3, Key: "b/k"}
+	good := AppendFrame(nil, 7, FlagChecked|FlagLZ4, want)
+	for bit := -1; bit < 8*len(good); bit++ {
+		b := append([]byte(nil), good...)
+		if bit >= 0 {
+			b[bit/8] ^= 1 << (bit % 8)
+		}
+		h, err := DecodeHeader(b)
+		if err == nil {
+			if int(h.Len) > len(b)-HeaderSize {
+				continue // the reader waits for more, and gets other frames
+			}
+			var body []byte
+			if body, err = OpenBody(h, b[HeaderSize:HeaderSize+int(h.Len)]); err == nil {
+				_, err = Decode(h.Type, body)
+			}
+		}
+		if (err == nil) != (bit < 0) {
+			t.Errorf("bit %d: %v", bit, err)
+		}
+	}
+	_, err := OpenBody(Header{Len: 3, Type: TypeOK, Flags: FlagChecked}, make([]byte, 3))
+	if e := new(Error); !errors.As(err, &e) || e.Code != CodeChecksum {
+		t.Errorf("a body shorter than its checksum: %v", err)
+	}
+}

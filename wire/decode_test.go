@@ -1,0 +1,366 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// wantCode fails the test unless err is an *Error of the given code that says
+// something.
+func wantCode(t *testing.T, err error, code Code) {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) || e.Code != code || e.Text == "" {
+		t.Errorf("error %v, want one of kind %s", err, code)
+	}
+}
+
+// allocated returns how many bytes one call of f allocates on the heap.
+// Unlike a duration, that does not depend on the machine.
+func allocated(f func()) uint64 {
+	const runs = 16
+	f()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		f()
+	}
+	runtime.ReadMemStats(&after)
+	return (after.TotalAlloc - before.TotalAlloc) / runs
+}
+
+func TestTruncated(t *testing.T) {
+	eachGolden(t, func(t *testing.T, _ int, h Header, body []byte) {
+		for n := range body {
+			m, err := Decode(h.Type, body[:n:n])
+			wantCode(t, err, CodeBadRequest)
+			if m != nil {
+				t.Errorf("%d of %d bytes decode as %+v", n, len(body), m)
+			}
+		}
+	})
+}
+
+func TestTrailingBytes(t *testing.T) {
+	eachGolden(t, func(t *testing.T, _ int, h Header, body []byte) {
+		for _, more := range []string{"\x00", "\xff", strings.Repeat("\x00", 21), strings.Repeat("x", 1000)} {
+			_, err := Decode(h.Type, append(bytes.Clone(body), more...))
+			wantCode(t, err, CodeBadRequest)
+		}
+	})
+}
+
+// A length or count that lies costs no memory: the limit is checked first.
+// Every place in a body may be such a length.
+func TestLyingLengths(t *testing.T) {
+	eachGolden(t, func(t *testing.T, _ int, h Header, body []byte) {
+		for at := 0; at+4 <= len(body); at++ {
+			for _, lie := range []uint32{math.MaxUint32, math.MaxInt32, MaxData, MaxMessage} {
+				b := bytes.Clone(body)
+				binary.BigEndian.PutUint32(b[at:], lie)
+				var err error
+				if n := allocated(func() { _, err = Decode(h.Type, b) }); n > 4<<10 {
+					t.Errorf("%d at byte %d of the body: %d bytes allocated, %v", lie, at, n, err)
+				}
+			}
+		}
+	})
+}
+
+func TestEntriesCountIsBounded(t *testing.T) {
+	body := make([]byte, 4+21*10)
+	for _, c := range []struct {
+		count uint32
+		ok    bool
+	}{{10, true}, {9, false}, {11, false}, {MaxMessage, false}, {math.MaxInt32, false}, {math.MaxUint32, false}} {
+		binary.BigEndian.PutUint32(body, c.count)
+		var err error
+		n := allocated(func() { _, err = Decode(TypeEntries, body) })
+		if (err == nil) != c.ok || n > 4<<10 {
+			t.Errorf("%d entries in %d bytes: %v, %d bytes allocated", c.count, len(body), err, n)
+		}
+		if !c.ok {
+			wantCode(t, err, CodeBadRequest)
+		}
+	}
+}
+
+// Every string has the limit it should have: one at the limit passes, one
+// above does not.
+func TestStringLimits(t *testing.T) {
+	key, longKey := strings.Repeat("k", 1024), strings.Repeat("k", 1025)
+	name, longName := strings.Repeat("n", 1025), strings.Repeat("n", 1026)
+	cmd, longCmd := strings.Repeat("c", 131071), strings.Repeat("c", 131072)
+	for _, c := range []struct {
+		what      string
+		fits, not Message
+	}{
+		{"put key", &Put{Key: key}, &Put{Key: longKey}},
+		{"get key", &Get{Key: key}, &Get{Key: longKey}},
+		{"push key", &Push{Key: key}, &Push{Key: longKey}},
+		{"eval key", &Eval{Key: key}, &Eval{Key: longKey}},
+		{"eval command", &Eval{Key: key, Command: cmd}, &Eval{Command: longCmd}},
+		{"list prefix", &List{key}, &List{longKey}},
+		{"remove prefix", &Remove{key}, &Remove{longKey}},
+		{"stat key", &Stat{key}, &Stat{longKey}},
+		{"entry name", &Entries{[]Entry{{Name: name}}}, &Entries{[]Entry{{Name: longName}}}},
+		{"release", &HealthInfo{Release: key}, &HealthInfo{Release: longKey}},
+		{"indir", &Job{Indir: key}, &Job{Indir: longKey}},
+		{"outdir", &Job{Outdir: key}, &Job{Outdir: longKey}},
+		{"job command", &Job{Indir: key, Outdir: key, Command: cmd}, &Job{Command: longCmd}},
+	} {
+		b := c.fits.append(nil)
+		if m, err := Decode(c.fits.Type(), b); err != nil || !reflect.DeepEqual(m, c.fits) {
+			t.Errorf("%s at its limit: %v", c.what, err)
+		}
+		if len(b) > MaxMessage {
+			t.Errorf("%s at its limit: the body is %d bytes", c.what, len(b))
+		}
+		m, err := Decode(c.not.Type(), c.not.append(nil))
+		if m != nil {
+			t.Errorf("%s over its limit is accepted", c.what)
+		}
+		wantCode(t, err, CodeTooLarge)
+	}
+	// Those of Error, too, which encodes nothing longer by itself.
+	for _, field := range []int{7, 7 + 4, 7 + 4 + 4} {
+		for _, over := range []int{0, 1} {
+			limit := MaxErrorText
+			if field == 7 {
+				limit = MaxKey
+			}
+			b := make([]byte, 7+3*4)
+			binary.BigEndian.PutUint32(b[field:], uint32(limit+over))
+			b = append(b[:field+4], append(make([]byte, limit+over), b[field+4:]...)...)
+			_, err := Decode(TypeError, b)
+			if over == 0 && err != nil {
+				t.Errorf("field at %d of ERROR at its limit: %v", field, err)
+			}
+			if over == 1 {
+				wantCode(t, err, CodeTooLarge)
+			}
+		}
+	}
+}
+
+// An Error cuts what is too long rather than become a frame nobody accepts.
+func TestErrorIsCut(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	frame := AppendFrame(nil, 1, 0, &Error{Code: CodeTaskFailed, Key: long, Text: long, Stderr: long})
+	h, err := DecodeHeader(frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Decode(h.Type, frame[HeaderSize:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (&Error{Code: CodeTaskFailed, Key: long[:MaxKey], Text: long[:MaxErrorText], Stderr: long[:MaxErrorText]}); !reflect.DeepEqual(m, want) {
+		t.Error("not cut at the limits")
+	}
+}
+
+// A gathered ENTRIES frame (MaxEntries, and one entry more that tipped it
+// over) is a legal frame, and EntrySize is what an entry takes.
+func TestEntrySize(t *testing.T) {
+	if MaxEntries+4+(&Entry{Name: strings.Repeat("x", MaxKey+1)}).EntrySize() > MaxMessage {
+		t.Error("a full ENTRIES frame is over MaxMessage")
+	}
+	for _, n := range []int{0, 1, 1025} {
+		e := Entry{EntryKey, 1, 2, strings.Repeat("n", n)}
+		if got, want := len((&Entries{[]Entry{e}}).append(nil)), 4+e.EntrySize(); got != want {
+			t.Errorf("name of %d bytes: %d bytes, EntrySize says %d", n, got, want)
+		}
+	}
+}
+
+func TestRoundTripExtremes(t *testing.T) {
+	const (
+		u64 = math.MaxUint64
+		lo  = math.MinInt64
+	)
+	odd := "\x00\x01\n\xff\xfe \u20ac"
+	many := make([]Entry, (MaxMessage-4)/21)
+	for i := range many {
+		many[i].Kind = EntryKind(i)
+	}
+	for _, m := range []Message{
+		&Error{Code: math.MaxUint16, Exit: math.MinInt32, Signal: 255, Key: odd, Text: odd, Stderr: odd},
+		&Error{Exit: math.MaxInt32},
+		&Put{u64, odd}, &Put{},
+		&Get{odd}, &Get{},
+		&Push{u64, u64, odd}, &Push{},
+		&Eval{odd, odd}, &Eval{},
+		&Object{u64, lo, u64}, &Object{0, math.MaxInt64, 0},
+		&Trailer{u64, u64}, &Trailer{},
+		&Exit{math.MinInt32, 255, Trailer{u64, u64}, Trailer{u64, u64}}, &Exit{Code: -1}, &Exit{Code: math.MaxInt32},
+		&List{odd}, &Remove{odd}, &Remove{}, &Removed{u64}, &Removed{}, &End{u64}, &End{}, &Stat{odd}, &Stat{},
+		&Entries{[]Entry{{255, u64, lo, odd}, {}}}, &Entries{many},
+		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64}, &HealthInfo{},
+		&Job{u64, 255, odd, odd, odd}, &Job{},
+		&Ready{u64, u64}, &Ready{},
+		&Progress{u64, u64, u64, u64}, &Progress{},
+		&Done{Progress{u64, u64, u64, u64}}, &Done{},
+		&Committed{u64, u64}, &Committed{},
+	} {
+		frame := AppendFrame(nil, math.MaxUint16, 0x7f, m)
+		h, err := DecodeHeader(frame)
+		if err != nil {
+			t.Errorf("%s: %v", m.Type(), err)
+			continue
+		}
+		got, err := Decode(h.Type, frame[HeaderSize:])
+		if err != nil || !reflect.DeepEqual(got, m) {
+			t.Errorf("%s: %+v became %+v, %v", m.Type(), m, got, err)
+		}
+	}
+}
+
+// Raw and unknown types hold no message, whatever their body.
+func TestDecodeRawTypes(t *testing.T) {
+	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x04, 0x1a, 0x3a, 0xff} {
+		for _, body := range []string{"", "x", strings.Repeat("\x00", 64)} {
+			m, err := Decode(typ, []byte(body))
+			if m != nil {
+				t.Errorf("%s decodes as %v", typ, m)
+			}
+			wantCode(t, err, CodeBadRequest)
+		}
+	}
+}
+
+func TestDecodeHeaderErrors(t *testing.T) {
+	known := make(map[Type]uint32)
+	for _, p := range pinnedTypes {
+		known[p.t] = p.max
+	}
+	for n := range 256 {
+		typ := Type(n)
+		limit, ok := known[typ]
+		for _, c := range []struct {
+			len  uint32
+			code Code // 0: no error
+		}{{0, 0}, {limit, 0}, {limit + 1, CodeTooLarge}, {math.MaxUint32, CodeTooLarge}} {
+			want := Header{c.len, typ, 0xa5, 0x0102}
+			h, err := DecodeHeader(append(want.Append(nil), "body"...))
+			switch {
+			case !ok:
+				wantCode(t, err, CodeBadRequest)
+			case c.code != 0:
+				wantCode(t, err, c.code)
+			case err != nil:
+				t.Errorf("%+v: %v", want, err)
+			}
+			if h != want {
+				t.Errorf("%+v became %+v", want, h)
+			}
+		}
+	}
+}
+
+func TestDecodePreambleErrors(t *testing.T) {
+	good := goldenPreambles[0].bytes
+	with := func(at int, c byte) string { return good[:at] + string([]byte{c}) + good[at+1:] }
+	for _, c := range []struct {
+		name, in string
+		code     Code
+	}{
+		{"empty", "", CodeBadRequest},
+		{"one byte short", good[:19], CodeBadRequest},
+		{"one byte more", good + "\x00", CodeBadRequest},
+		{"http", "GET / HTTP/1.1\r\nHost", CodeBadRequest},
+		{"a refusal", "s4-error internal: x", CodeBadRequest},
+		{"magic 0", with(0, 'S'), CodeBadRequest},
+		{"magic 3", with(3, 'q'), CodeBadRequest},
+		{"channel 0", with(5, 0), CodeBadRequest},
+		{"channel D", with(5, 'D'), CodeBadRequest},
+		{"auth 1", with(6, 1), CodeBadRequest},
+		{"reserved", with(7, 1), CodeBadRequest},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := DecodePreamble([]byte(c.in))
+			wantCode(t, err, c.code)
+		})
+	}
+}
+
+// Another version is told to the caller, who has the words for it. What stands
+// behind the version may mean anything there, and is no error.
+func TestDecodePreambleOtherVersion(t *testing.T) {
+	for _, version := range []byte{0, 2, 77, 255} {
+		b := []byte("s4wp" + string([]byte{version}) + "\x09\x08\x07" + "\x01\x02\x03\x04\x05\x06\x07\x08" + "\x00\x00\x00\x02")
+		p, err := DecodePreamble(b)
+		if want := (Preamble{version, 9, 8, 0x0102030405060708, 2}); err != nil || p != want {
+			t.Errorf("version %d: %+v, %v", version, p, err)
+		}
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	for _, p := range pinnedCodes {
+		e := ParseRefusal(string(AppendRefusal(nil, p.c, "why: not")))
+		if e.Code != p.c || e.Text != "why: not" {
+			t.Errorf("%s became %+v", p.c, e)
+		}
+	}
+	for _, n := range []int{0, 1, 980, 1000, MaxRefusal, 1 << 20} {
+		line := AppendRefusal([]byte("x"), CodeInternal, strings.Repeat("r", n))[1:]
+		if len(line) > MaxRefusal || !bytes.HasSuffix(line, []byte("\n")) {
+			t.Errorf("reason of %d bytes: a line of %d bytes", n, len(line))
+		}
+	}
+	// A cut does not leave half a character, wherever it falls.
+	for n := range 4 {
+		line := AppendRefusal(nil, CodeInternal, strings.Repeat("x", n)+strings.Repeat("\u20ac", MaxRefusal))
+		if !utf8.Valid(line) || len(line) > MaxRefusal || len(line) < MaxRefusal-3 {
+			t.Errorf("a line of %d bytes, valid UTF-8: %v", len(line), utf8.Valid(line))
+		}
+	}
+	if line := AppendRefusal(nil, CodeInternal, "a\nb\n"); bytes.IndexByte(line, '\n') != len(line)-1 {
+		t.Errorf("a reason with newlines makes more than a line: %q", line)
+	}
+	for _, c := range []struct {
+		line string
+		want Error
+	}{
+		{"", Error{Code: CodeBadRequest}},
+		{"HTTP/1.1 400 Bad Request\r\n", Error{Code: CodeBadRequest}},
+		{"s4-error", Error{Code: CodeBadRequest}},
+		{"s4-error ", Error{Code: CodeInternal, Text: ""}},
+		{"s4-error exists", Error{Code: CodeExists}},
+		{"s4-error brand-new: reason", Error{Code: CodeInternal, Text: "reason"}},
+		{"s4-error timeout: \r\n", Error{Code: CodeTimeout}},
+	} {
+		e := ParseRefusal(c.line)
+		if c.want.Code == CodeBadRequest && e.Text != "" {
+			e.Text = "" // any words
+		}
+		if *e != c.want {
+			t.Errorf("%q became %+v", c.line, e)
+		}
+	}
+}
+
+func TestErrorText(t *testing.T) {
+	for _, c := range []struct {
+		e    *Error
+		want string
+	}{
+		{&Error{Code: CodeExists}, "exists"},
+		{&Error{Code: CodeExists, Text: "b/k"}, "exists: b/k"},
+		{&Error{Code: 4242, Text: "x"}, "code-4242: x"},
+		{Errorf(CodeBadKey, "%d%%", 5), "bad-key: 5%"},
+		{&Error{Code: CodeTaskFailed, Text: "100%s"}, "task-failed: 100%s"},
+	} {
+		if got := c.e.Error(); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+)
+
+// isError fails the test unless err is an *Error of one of the codes.
+func isError(t *testing.T, err error, codes ...Code) {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("%T is no *Error: %v", err, err)
+	}
+	for _, c := range codes {
+		if e.Code == c {
+			return
+		}
+	}
+	t.Fatalf("error %v is of none of the kinds %v", err, codes)
+}
+
+func FuzzDecodePreamble(f *testing.F) {
+	for _, g := range goldenPreambles {
+		f.Add([]byte(g.bytes))
+	}
+	f.Add([]byte("GET / HTTP/1.1\r\nHost"))
+	f.Add([]byte("s4wp\x02d\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := DecodePreamble(b)
+		if err != nil {
+			isError(t, err, CodeBadRequest)
+			return
+		}
+		if p.Version != Version {
+			return // of which only the version is known
+		}
+		if got := p.Append(nil); !bytes.Equal(got, b) {
+			t.Fatalf("%x decodes as %+v, which encodes as %x", b, p, got)
+		}
+	})
+}
+
+func FuzzDecodeHeader(f *testing.F) {
+	for _, g := range golden {
+		f.Add([]byte(g.frame[:HeaderSize]))
+	}
+	f.Add([]byte("\xff\xff\xff\xff\x15\x00\x00\x00"))
+	f.Add([]byte("\x01\x00\x00\x00\x15\x01\x00\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) < HeaderSize {
+			return // the caller's duty
+		}
+		h, err := DecodeHeader(b)
+		if got := h.Append(nil); !bytes.Equal(got, b[:HeaderSize]) {
+			t.Fatalf("%x decodes as %+v, which encodes as %x", b, h, got)
+		}
+		if err != nil {
+			isError(t, err, CodeBadRequest, CodeTooLarge)
+			return
+		}
+		if h.Len > MaxData || (h.Type != TypeData && h.Type != TypeStderr && h.Len > MaxMessage) {
+			t.Fatalf("a %s frame of %d bytes is accepted", h.Type, h.Len)
+		}
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, g := range golden {
+		f.Add(byte(g.m.Type()), []byte(g.frame[HeaderSize:]))
+	}
+	f.Add(byte(TypeData), []byte("raw"))
+	f.Add(byte(TypeEntries), []byte("\xff\xff\xff\xff"))
+	f.Add(byte(TypeGet), []byte("\xff\xff\xff\xffx"))
+	f.Fuzz(func(t *testing.T, typ byte, body []byte) {
+		m, err := Decode(Type(typ), body)
+		if err != nil {
+			isError(t, err, CodeBadRequest, CodeTooLarge)
+			if m != nil {
+				t.Fatalf("both a message, %+v, and an error, %v", m, err)
+			}
+			return
+		}
+		if m.Type() != Type(typ) {
+			t.Fatalf("%s decodes as %s", Type(typ), m.Type())
+		}
+		if got := m.append(nil); !bytes.Equal(got, body) {
+			t.Fatalf("%x decodes as %+v, which encodes as %x", body, m, got)
+		}
+	})
+}
+
+func FuzzParseRefusal(f *testing.F) {
+	f.Add("s4-error wrong-cluster: two files\n")
+	f.Add("s4-error exists")
+	f.Add("s4-error code-77: x: y\r\n")
+	f.Add("HTTP/1.1 400 Bad Request\r\n")
+	f.Add("s4-error internal: " + strings.Repeat("\u20ac", 400))
+	f.Fuzz(func(t *testing.T, line string) {
+		e := ParseRefusal(line)
+		if e == nil || e.Error() == "" {
+			t.Fatalf("%q parses as %v", line, e)
+		}
+		if !strings.HasPrefix(line, RefusalPrefix) && e.Code != CodeBadRequest {
+			t.Fatalf("%q, no refusal, parses as %v", line, e)
+		}
+		// What was parsed is refused in one line of legal length, and parses
+		// as the same again, as far as it fits.
+		again := string(AppendRefusal(nil, e.Code, e.Text))
+		if len(again) > MaxRefusal || strings.IndexByte(again, '\n') != len(again)-1 {
+			t.Fatalf("%q is refused as %q", line, again)
+		}
+		e2 := ParseRefusal(again)
+		want := strings.TrimRight(strings.ReplaceAll(e.Text, "\n", " "), "\r")
+		whole := len(RefusalPrefix)+len(e.Code.String())+2+len(e.Text) < MaxRefusal
+		if e2.Code != e.Code || (whole && e2.Text != want) {
+			t.Fatalf("%q parses as %+v, and that, sent as %q, as %+v", line, e, again, e2)
+		}
+	})
+}
+
+// The layout costs no memory: frames are built in the caller's buffer.
+func TestEncodeAllocatesNothing(t *testing.T) {
+	buf := make([]byte, 0, 4<<10)
+	m := &Put{Size: 1, Key: "b/k"}
+	if n := testing.AllocsPerRun(100, func() { buf = AppendFrame(buf[:0], 1, 0, m) }); n != 0 {
+		t.Errorf("AppendFrame: %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { buf = Header{Type: TypeData}.Append(buf[:0]) }); n != 0 {
+		t.Errorf("Header.Append: %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = DecodeHeader(buf) }); n != 0 {
+		t.Errorf("DecodeHeader: %v allocations", n)
+	}
+}
+
+func BenchmarkAppendFrame(b *testing.B) {
+	buf := make([]byte, 0, 4<<10)
+	m := &Put{Size: 1, Key: "bucket/dir/name.txt"}
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = AppendFrame(buf[:0], 1, 0, m)
+	}
+}
+
+func BenchmarkDecodeFrame(b *testing.B) {
+	frame := AppendFrame(nil, 1, 0, &Put{Size: 1, Key: "bucket/dir/name.txt"})
+	b.ReportAllocs()
+	for b.Loop() {
+		h, err := DecodeHeader(frame)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := Decode(h.Type, frame[HeaderSize:]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecodeEntries(b *testing.B) {
+	e := &Entries{}
+	for size := 4; size < MaxEntries; {
+		e.List = append(e.List, Entry{EntryKey, 1, 2, "bucket/dir/name.txt"})
+		size += e.List[0].EntrySize()
+	}
+	body := e.append(nil)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(TypeEntries, body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

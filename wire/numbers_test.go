@@ -1,0 +1,188 @@
+package wire
+
+import (
+	"fmt"
+	"testing"
+)
+
+// Everything in this file is on the wire or in PROTOCOL.md. A test that fails
+// here says that old and new programs will misunderstand each other: numbers
+// may be added, never changed.
+
+var pinnedTypes = []struct {
+	t    Type
+	n    byte
+	name string
+	max  uint32
+}{
+	{TypeError, 0x01, "ERROR", 262144},
+	{TypeOK, 0x02, "OK", 262144},
+	{TypePing, 0x03, "PING", 262144},
+	{TypePut, 0x10, "PUT", 262144},
+	{TypeGet, 0x11, "GET", 262144},
+	{TypePush, 0x12, "PUSH", 262144},
+	{TypeEval, 0x13, "EVAL", 262144},
+	{TypeObject, 0x14, "OBJECT", 262144},
+	{TypeData, 0x15, "DATA", 16777216},
+	{TypeTrailer, 0x16, "TRAILER", 262144},
+	{TypeAbort, 0x17, "ABORT", 262144},
+	{TypeStderr, 0x18, "STDERR", 16777216},
+	{TypeExit, 0x19, "EXIT", 262144},
+	{TypeList, 0x20, "LIST", 262144},
+	{TypeEntries, 0x21, "ENTRIES", 262144},
+	{TypeEnd, 0x22, "END", 262144},
+	{TypeRemove, 0x23, "REMOVE", 262144},
+	{TypeRemoved, 0x24, "REMOVED", 262144},
+	{TypeStat, 0x25, "STAT", 262144},
+	{TypeHealth, 0x26, "HEALTH", 262144},
+	{TypeHealthInfo, 0x27, "HEALTHINFO", 262144},
+	{TypeJob, 0x30, "JOB", 262144},
+	{TypeReady, 0x31, "READY", 262144},
+	{TypeStart, 0x32, "START", 262144},
+	{TypeProgress, 0x33, "PROGRESS", 262144},
+	{TypeDone, 0x34, "DONE", 262144},
+	{TypePrepare, 0x35, "PREPARE", 262144},
+	{TypePrepared, 0x36, "PREPARED", 262144},
+	{TypeCommit, 0x37, "COMMIT", 262144},
+	{TypeCommitted, 0x38, "COMMITTED", 262144},
+	{TypeDiscard, 0x39, "DISCARD", 262144},
+}
+
+func TestTypesPinned(t *testing.T) {
+	pinned := make(map[Type]bool)
+	for _, p := range pinnedTypes {
+		if byte(p.t) != p.n || p.t.String() != p.name || p.t.limit() != p.max {
+			t.Errorf("type %s is %#02x with bodies up to %d, pinned as %s, %#02x, %d", p.t, byte(p.t), p.t.limit(), p.name, p.n, p.max)
+		}
+		pinned[p.t] = true
+	}
+	for n := range 256 {
+		if typ := Type(n); typ.known() != pinned[typ] {
+			t.Errorf("type %s: known is %v, pinned is %v", typ, typ.known(), pinned[typ])
+		}
+	}
+	if got := Type(0x99).String(); got != "TYPE-0x99" {
+		t.Errorf("an unknown type is called %s", got)
+	}
+}
+
+// Every type but the two of raw bytes has a message, and it knows its type.
+func TestTypesHaveMessages(t *testing.T) {
+	for n := range 256 {
+		typ := Type(n)
+		m := New(typ)
+		want := typ.known() && typ != TypeData && typ != TypeStderr
+		if (m != nil) != want {
+			t.Errorf("New(%s) = %v", typ, m)
+		}
+		if m != nil && m.Type() != typ {
+			t.Errorf("New(%s) has type %s", typ, m.Type())
+		}
+	}
+}
+
+var pinnedCodes = []struct {
+	c    Code
+	n    uint16
+	name string
+}{
+	{CodeInternal, 1, "internal"},
+	{CodeBadRequest, 2, "bad-request"},
+	{CodeBadKey, 3, "bad-key"},
+	{CodeExists, 4, "exists"},
+	{CodeNotFound, 5, "not-found"},
+	{CodeConflict, 6, "conflict"},
+	{CodeWrongCluster, 7, "wrong-cluster"},
+	{CodeVersion, 8, "wrong-version"},
+	{CodeWrongServer, 9, "wrong-server"},
+	{CodeChecksum, 10, "checksum"},
+	{CodeNoSpace, 11, "no-space"},
+	{CodeTooLarge, 12, "too-large"},
+	{CodeTaskFailed, 13, "task-failed"},
+	{CodeCanceled, 14, "canceled"},
+	{CodeTimeout, 15, "timeout"},
+	{CodeShuttingDown, 16, "shutting-down"},
+	{CodeStorage, 17, "storage"},
+	{CodeNoJob, 18, "no-such-job"},
+	{CodeUnavailable, 19, "unavailable"},
+}
+
+func TestCodesPinned(t *testing.T) {
+	names := make(map[string]bool)
+	for _, p := range pinnedCodes {
+		if uint16(p.c) != p.n || p.c.String() != p.name {
+			t.Errorf("code %s is %d, pinned as %s, %d", p.c, uint16(p.c), p.name, p.n)
+		}
+		if codeByName(p.name) != p.c {
+			t.Errorf("the name %s gives code %d", p.name, codeByName(p.name))
+		}
+		names[p.name] = true
+	}
+	for n := range 1 << 16 {
+		c := Code(n)
+		if named := c.String() != fmt.Sprintf("code-%d", n); named != names[c.String()] {
+			t.Errorf("code %d is called %s, which is not pinned", n, c)
+		}
+	}
+	for _, name := range []string{"", "code-77", "Exists", "exists "} {
+		if c := codeByName(name); c != CodeInternal {
+			t.Errorf("the name %q gives code %s", name, c)
+		}
+	}
+}
+
+func TestConstantsPinned(t *testing.T) {
+	for _, p := range []struct {
+		name      string
+		got, want uint64
+	}{
+		{"Version", Version, 1},
+		{"PreambleSize", PreambleSize, 20},
+		{"MaxRefusal", MaxRefusal, 1024},
+		{"AnyServer", AnyServer, 0xffffffff},
+		{"AuthNone", AuthNone, 0},
+		{"ChannelData", uint64(ChannelData), 'd'},
+		{"ChannelControl", uint64(ChannelControl), 'c'},
+		{"HeaderSize", HeaderSize, 8},
+		{"FlagLZ4", FlagLZ4, 1},
+		{"FlagStream", FlagStream, 2},
+		{"FlagRecursive", FlagRecursive, 1},
+		{"FlagChecked", FlagChecked, 0x80},
+		{"SizeUnknown", SizeUnknown, 0xffffffffffffffff},
+		{"MaxMessage", MaxMessage, 262144},
+		{"MaxData", MaxData, 16777216},
+		{"MaxPacked", MaxPacked, 262144},
+		{"MaxKey", MaxKey, 1024},
+		{"MaxCommand", MaxCommand, 131071},
+		{"MaxErrorText", MaxErrorText, 65536},
+		{"MaxEntries", MaxEntries, 65536},
+		{"EntryKey", uint64(EntryKey), 1},
+		{"EntryDir", uint64(EntryDir), 2},
+		{"EntryBucket", uint64(EntryBucket), 3},
+		{"VerbMap", uint64(VerbMap), 1},
+		{"VerbMapToN", uint64(VerbMapToN), 2},
+		{"VerbMapFromN", uint64(VerbMapFromN), 3},
+	} {
+		if p.got != p.want {
+			t.Errorf("%s is %d, pinned as %d", p.name, p.got, p.want)
+		}
+	}
+	for _, p := range []struct{ got, want string }{
+		{Magic, "s4wp"},
+		{RefusalPrefix, "s4-error "},
+		{ChannelData.String(), "data"},
+		{ChannelControl.String(), "control"},
+		{Channel(7).String(), "channel(7)"},
+		{VerbMap.String(), "map"},
+		{VerbMapToN.String(), "map-to-n"},
+		{VerbMapFromN.String(), "map-from-n"},
+		{Verb(9).String(), "verb(9)"},
+	} {
+		if p.got != p.want {
+			t.Errorf("%q, pinned as %q", p.got, p.want)
+		}
+	}
+	if RefusalPrefix[:len(Magic)] == Magic {
+		t.Error("a client cannot tell a refusal from a preamble by its first bytes")
+	}
+}

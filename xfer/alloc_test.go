@@ -1,0 +1,88 @@
+package xfer
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+
+	"s4/wire"
+)
+
+// objectAllocs is what a transfer of any size may allocate at both ends together:
+// messages, a timer, closures. 64 MiB is 256 chunks, so one allocation a chunk
+// is far above.
+const objectAllocs = 64
+
+// transferAllocs returns how many objects both ends allocate for one
+// transfer.
+func transferAllocs(t *testing.T, send func(a *Conn) error) float64 {
+	a, b := connPair(t, patient, patient)
+	results := make(chan error)
+	go func() {
+		for {
+			_, _, err := b.Read()
+			if err == nil {
+				_, _, err = b.Recv(io.Discard, nil)
+			}
+			results <- err
+			if err != nil {
+				return
+			}
+		}
+	}()
+	n := testing.AllocsPerRun(3, func() {
+		if err := send(a); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-results; err != nil {
+			t.Fatal(err)
+		}
+	})
+	a.Close()
+	<-results
+	return n
+}
+
+// SendFile and Recv allocate nothing by chunk or frame.
+func TestSendFileAllocates(t *testing.T) {
+	data := random(4 * wire.MaxData)
+	f := fileOf(t, data)
+	sum := xxhash.Sum64(data)
+	n := transferAllocs(t, func(a *Conn) error {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		return a.SendFile(1, putHead, 0, f, int64(len(data)), sum, nil)
+	})
+	t.Logf("%v allocations", n)
+	if n > objectAllocs {
+		t.Errorf("%v allocations for %d bytes", n, len(data))
+	}
+}
+
+// Nor does Hash.
+func TestHashAllocates(t *testing.T) {
+	data := random(2 * wire.MaxData)
+	if n := testing.AllocsPerRun(3, func() { _, _, _ = Hash(bytes.NewReader(data)) }); n > 8 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// sendStreamAllocs is what SendStream of 64 MiB allocates at both ends.
+func sendStreamAllocs(t *testing.T, data []byte, lz4 bool) float64 {
+	return transferAllocs(t, func(a *Conn) error {
+		_, _, err := a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1, LZ4: lz4}, nil)
+		return err
+	})
+}
+
+// Nor does SendStream.
+func TestSendStreamAllocates(t *testing.T) {
+	for _, lz4 := range []bool{false, true} {
+		if n := sendStreamAllocs(t, text(4*wire.MaxData), lz4); n > objectAllocs {
+			t.Errorf("lz4 %v: %v allocations for 64 MiB", lz4, n)
+		}
+	}
+}
