@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-	"golang.org/x/sys/unix"
 
 	"s4"
 	"s4/node"
@@ -188,23 +187,6 @@ func baseline(t testing.TB, servers int) (check func()) {
 		}
 		t.Errorf("%d goroutines, %d before:\n%s", len(now), before, strings.Join(now, "\n\n"))
 	}
-}
-
-// restoreSums gives all staged files below dir the checksum of text, which a
-// plain copy has lost.
-func restoreSums(dir, text string) error {
-	return filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.Contains(path, "/stage/") {
-			return err
-		}
-		if err := os.Chmod(path, 0o644); err != nil {
-			return err
-		}
-		if err := unix.Setxattr(path, "user.s4.xxh64", fmt.Appendf(nil, "%016x", xxhash.Sum64String(text)), 0); err != nil {
-			return err
-		}
-		return os.Chmod(path, 0o444)
-	})
 }
 
 // childEnv says that a test runs in a process of its own.

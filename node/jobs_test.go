@@ -270,43 +270,6 @@ func TestPeerDownInShuffle(t *testing.T) {
 	}
 }
 
-// raw is a job's connection that a test drives frame by frame.
-type raw struct {
-	t testing.TB
-	c interface {
-		Write(uint16, byte, wire.Message) error
-		Read() (wire.Header, wire.Message, error)
-		Close() error
-	}
-}
-
-func dialJob(t testing.TB, cluster *s4.Cluster, i int) raw {
-	t.Helper()
-	conn, err := s4.Dial(guarded(t), cluster, i, wire.ChannelControl, 0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return raw{t, conn}
-}
-
-// ask sends m and reads up to the frame of type want.
-func (r raw) ask(m wire.Message, want wire.Type) {
-	r.t.Helper()
-	if err := r.c.Write(1, 0, m); err != nil {
-		r.t.Fatal(err)
-	}
-	for {
-		_, reply, err := r.c.Read()
-		if err != nil {
-			r.t.Fatalf("%s: %v", m.Type(), err)
-		}
-		if reply.Type() == want {
-			return
-		}
-	}
-}
-
 // Stopping ends jobs and evals at once, transfers within the grace.
 func TestShutdown(t *testing.T) {
 	c, client := start(t, node.Config{})
