@@ -23,6 +23,17 @@ func (e *SinkError) Unwrap() error { return e.Err }
 // not nil, is called once, at once, when w fails, to tell the sender early;
 // Recv goes on to drop the rest, so that the connection stays in step.
 //
+// The bytes are copied through a pooled buffer of ChunkSize, and hashed there.
+// The alternatives were measured against that: 1 GiB over loopback into a
+// fallocated file on tmpfs, 2 cores, Linux 6.18, medians of 5 alternating
+// rounds as ratios of throughput. Splice into the file, and the hash from its
+// page cache by mmap, on the way or afterwards: 0.90 and 0.91 (1.27 and 1.31 in
+// another sitting, of 512 MiB). The hash in a second goroutine: 0.79. Buffers of
+// 64 KiB 0.88, 512 KiB 0.91, 1 MiB 1.18. The copy against itself spread from 0.67
+// to 1.28, so only the small buffer and the second goroutine are out; what
+// decides for the copy is that it hashes the bytes that came, not those read
+// back, and for 256 KiB that many connections at once stay small.
+//
 // Errors: *wire.Error of kind checksum, or canceled if the sender gave up, or
 // whatever the peer sent in place of the rest; *SinkError; anything else has
 // broken the connection.
