@@ -95,6 +95,9 @@ func ParseCluster(r io.Reader, name string) (*Cluster, error) {
 
 func parseServer(line string) (Server, error) {
 	host, port, err := net.SplitHostPort(line)
+	if len(line) > 80 {
+		line = line[:80] // it is quoted in errors only
+	}
 	if err != nil {
 		return Server{}, fmt.Errorf("%q is not host:port (an IPv6 address is written [addr]:port)", line)
 	}

@@ -16,6 +16,9 @@ import (
 // src "-", has no name: it is an error then.
 func UploadKey(src, dst string) (string, error) {
 	name := strings.TrimPrefix(dst, Scheme)
+	if name == "" {
+		return dst, nil // no bucket: the put says so
+	}
 	if !strings.HasSuffix(name, "/") && strings.Contains(name, "/") {
 		return dst, nil
 	}

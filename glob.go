@@ -7,6 +7,9 @@ import (
 	"s4/wire"
 )
 
+// globMeta is what makes a segment a pattern of path.Match.
+const globMeta = `*?[\`
+
 // Glob is an input directory of a job, split where its first metacharacter
 // stands.
 type Glob struct {
@@ -22,7 +25,7 @@ func ParseGlob(indir string) (Glob, error) {
 	segs := strings.Split(name, "/")
 	cut := len(segs)
 	for i, s := range segs {
-		if strings.ContainsAny(s, `*?[\`) {
+		if strings.ContainsAny(s, globMeta) {
 			cut = i
 			break
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,6 +98,9 @@ func (c *Client) run(ctx context.Context, verb wire.Verb, indir, outdir, cmd str
 	if err != nil {
 		return JobResult{}, usage(op, outdir, err)
 	}
+	if strings.ContainsAny(out, globMeta) {
+		return JobResult{}, usage(op, outdir, badKey(out, "has a pattern, which only INDIR may have"))
+	}
 	if err := CheckCommand(cmd); err != nil {
 		return JobResult{}, usage(op, indir, err)
 	}
@@ -117,6 +121,11 @@ func (c *Client) run(ctx context.Context, verb wire.Verb, indir, outdir, cmd str
 		co.discard()
 	}
 	co.close()
+	if errors.Is(err, ErrNotFound) && CheckKey(in) == nil {
+		if _, serr := c.Stat(ctx, indir); serr == nil {
+			err = &Error{Code: wire.CodeNotFound, Text: "it is a key, not a directory of keys: use eval, or a pattern for its name"}
+		}
+	}
 	res := JobResult{ID: fmt.Sprintf("%016x", co.job.ID), Keys: co.keys, Bytes: co.bytes, JobProgress: co.total()}
 	return res, c.wrap(ctx, op, indir, server, err)
 }

@@ -29,7 +29,7 @@ func CheckKey(name string) error {
 		return err
 	}
 	if !ok || rest == "" {
-		return badKey(name, "names a bucket, not a key in it")
+		return badKey(name, "names a bucket, not a key in it; -r means all below")
 	}
 	for seg := range strings.SplitSeq(rest, "/") {
 		if err := checkSegment(name, seg); err != nil {

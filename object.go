@@ -72,34 +72,70 @@ func (c *Client) PutFile(ctx context.Context, path, key string) error {
 	if _, err := parseKey(key); err != nil {
 		return usage("put", key, err)
 	}
-	f, size, err := openSource(path)
+	src, err := await(ctx, func() (source, error) { return openSource(path) }, func(s source) { s.Close() })
+	if err != nil && ctx.Err() != nil {
+		return c.wrap(ctx, "put", key, -1, err)
+	}
 	if err != nil {
 		return &Error{Op: "put", Key: key, Code: wire.CodeStorage, Text: err.Error(), Err: err}
 	}
-	defer f.Close()
-	return c.Put(ctx, key, f, size)
+	defer src.Close()
+	return c.Put(ctx, key, src.File, src.size)
 }
 
-// openSource opens a local file for upload. The size of what is no regular
-// file is -1.
-func openSource(path string) (*os.File, int64, error) {
+// source is a local file open for upload.
+type source struct {
+	*os.File
+	size int64 // or -1 if it must be read to know
+}
+
+// openSource opens a local file for upload. What is no regular file has no
+// known size, and what reports none may have some all the same, as the files
+// in /proc do.
+func openSource(path string) (source, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, 0, err
+		return source{}, err
 	}
 	fi, err := f.Stat()
+	if err == nil && fi.IsDir() {
+		err = &os.PathError{Op: "open", Path: path, Err: errIsDir}
+	}
 	if err != nil {
 		f.Close()
-		return nil, 0, err
+		return source{}, err
 	}
-	if fi.IsDir() {
-		f.Close()
-		return nil, 0, &os.PathError{Op: "open", Path: path, Err: errIsDir}
+	if !fi.Mode().IsRegular() || fi.Size() == 0 {
+		return source{f, -1}, nil
 	}
-	if !fi.Mode().IsRegular() {
-		return f, -1, nil
+	return source{f, fi.Size()}, nil
+}
+
+// await runs open, which may block for as long as a named pipe has nobody at
+// its other end. If ctx ends first, await returns, and undo gets what open
+// returns later.
+func await[T any](ctx context.Context, open func() (T, error), undo func(T)) (T, error) {
+	type result struct {
+		v   T
+		err error
 	}
-	return f, fi.Size(), nil
+	done := make(chan result, 1)
+	go func() {
+		v, err := open()
+		done <- result{v, err}
+	}()
+	select {
+	case r := <-done:
+		return r.v, r.err
+	case <-ctx.Done():
+	}
+	go func() {
+		if r := <-done; r.err == nil {
+			undo(r.v)
+		}
+	}()
+	var none T
+	return none, context.Cause(ctx)
 }
 
 // Get writes a key's bytes to w and checks them against the checksum stored
@@ -163,7 +199,10 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 	if err != nil {
 		return Object{}, usage("get", key, err)
 	}
-	dst, err := openTarget(path)
+	dst, err := await(ctx, func() (*target, error) { return openTarget(path) }, (*target).close)
+	if err != nil && ctx.Err() != nil {
+		return Object{}, c.wrap(ctx, "get", key, -1, err)
+	}
 	if err != nil {
 		return Object{}, &Error{Op: "get", Key: key, Code: wire.CodeStorage, Text: err.Error(), Err: err}
 	}

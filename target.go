@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"s4/wire"
@@ -22,6 +23,11 @@ type target struct {
 // openTarget prepares to write path. Symbolic links are followed, as cp does.
 // Devices and pipes are opened and written directly: they cannot be replaced.
 func openTarget(path string) (*target, error) {
+	if isStream(path) {
+		// A link to an open file, which must not be replaced by a new one.
+		dev, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		return &target{dev: dev}, err
+	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
@@ -38,6 +44,12 @@ func openTarget(path string) (*target, error) {
 		return nil, err
 	}
 	return &target{dir: dir, name: filepath.Base(path)}, nil
+}
+
+// isStream reports whether path names one of this process's own open files.
+func isStream(path string) bool {
+	path = filepath.Clean(path)
+	return path == "/dev/stdout" || path == "/dev/stderr" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/")
 }
 
 // receive takes one object from conn and publishes it when it is verified.

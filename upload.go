@@ -157,12 +157,12 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, que
 			fail(err)
 			continue
 		}
-		f, size, err := openSource(u.path)
+		f, err := openSource(u.path)
 		if err != nil {
 			fail(&Error{Op: "put", Key: key, Code: wire.CodeStorage, Text: err.Error(), Err: err})
 			continue
 		}
-		r := c.putRequest(u.name, f, size)
+		r := c.putRequest(u.name, f.File, f.size)
 		send := r.Send
 		r.Send = func(conn *xfer.Conn, tag uint16, refused func() bool) error {
 			defer f.Close() // an answer may come much later
@@ -170,7 +170,7 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, que
 		}
 		line.do(p, r, func(err error) {
 			f.Close()
-			t.Size = size
+			t.Size = max(f.size, 0)
 			fail(err)
 		})
 	}

@@ -70,7 +70,7 @@ func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
 	if strings.HasSuffix(src, "/") {
 		return usagef("%s is a directory of keys: use -r for all below it", src)
 	}
-	if dst == "-" {
+	if dst == "-" || dst == "/dev/stdout" {
 		_, err := c.Get(ctx, src, a.stdout)
 		return err
 	}
@@ -92,10 +92,10 @@ func (a *app) copied(src, dst string, err error) error {
 
 // copyObject is one copied file as --json prints it.
 type copyObject struct {
-	Src   string `json:"src"`
-	Dst   string `json:"dst"`
-	Size  *int64 `json:"size,omitempty"`
-	Error string `json:"error,omitempty"`
+	Src     string `json:"src"`
+	Dst     string `json:"dst,omitempty"`
+	Size    *int64 `json:"size,omitempty"`
+	Skipped string `json:"skipped,omitempty"`
 }
 
 func (a *app) putTree(ctx context.Context, c *s4.Client, src, dst string) error {
@@ -139,6 +139,9 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 	case r.Skip:
 		t.skipped++
 		a.note("s4: cp %s: skipped: %v", src, r.Err)
+		if a.json {
+			_ = a.line("", copyObject{Src: src, Skipped: r.Err.Error()}) // it says what was not done
+		}
 	case errors.Is(r.Err, s4.ErrCanceled):
 		// Interrupted, which is said once, at the end.
 	case r.Err != nil:
@@ -167,7 +170,11 @@ func (a *app) summary(t *tally, err error, none string) error {
 		return err
 	}
 	if err == nil || errors.Is(err, s4.ErrCanceled) {
-		a.note("copied %s, %s", count(t.copied, "file"), bytes(t.bytes))
+		skipped := ""
+		if t.skipped > 0 {
+			skipped = fmt.Sprintf(", %d skipped", t.skipped)
+		}
+		a.note("copied %s, %s%s", count(t.copied, "file"), bytes(t.bytes), skipped)
 	}
 	return err
 }

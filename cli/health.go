@@ -40,7 +40,10 @@ func healthLine(h s4.ServerHealth) (string, any) {
 		reason := h.Err.Error()
 		var e *s4.Error
 		if errors.As(h.Err, &e) {
-			reason = e.Text // without the hint to see 's4 health'
+			reason = e.Reason()
+			if errors.Is(e, s4.ErrUnavailable) || errors.Is(e, s4.ErrTimeout) {
+				reason = e.Text // without the hint to see 's4 health'
+			}
 		}
 		return fmt.Sprintf("unhealthy %s %s", h.Server, oneLine(reason)),
 			map[string]any{"server": h.Server.String(), "healthy": false, "error": reason}

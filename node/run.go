@@ -25,6 +25,9 @@ import (
 // stderrTail is how much of a failed task's standard error is reported.
 const stderrTail = 16 << 10
 
+// sigpipeExit is what bash makes of a command that SIGPIPE (13) ended.
+const sigpipeExit = 128 + 13
+
 // run runs all tasks. The first failure stops the others.
 func (j *job) run() error {
 	// A worker holds a task slot only while its command runs, so that output
@@ -141,10 +144,14 @@ func (j *job) command(i int, dir string, keys []string, in, out *os.File) error 
 	if res.ExitCode == 0 {
 		return nil
 	}
+	text := "command failed: " + exec.ExitText(res)
+	if res.ExitCode == sigpipeExit {
+		text += ", SIGPIPE: a command in a pipe stopped reading, as head does, and pipefail is on"
+	}
 	e := &wire.Error{
 		Code:   wire.CodeTaskFailed,
 		Key:    keys[0],
-		Text:   "command failed: " + exec.ExitText(res),
+		Text:   text,
 		Exit:   int32(res.ExitCode),
 		Signal: byte(res.Signal),
 		Stderr: string(res.Stderr),

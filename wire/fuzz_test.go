@@ -174,3 +174,27 @@ func BenchmarkDecodeEntries(b *testing.B) {
 		}
 	}
 }
+
+// FuzzOpenBody checks that only a body with the right checksum is opened, and
+// that what AppendFrame made is.
+func FuzzOpenBody(f *testing.F) {
+	f.Add(byte(TypeOK), byte(FlagChecked), uint16(1), []byte("\x00\x00\x00\x00"))
+	f.Add(byte(TypeGet), byte(FlagChecked), uint16(7), AppendFrame(nil, 7, FlagChecked, &Get{Key: "b/k"})[HeaderSize:])
+	f.Fuzz(func(t *testing.T, typ, flags byte, tag uint16, body []byte) {
+		h := Header{Len: uint32(len(body)), Type: Type(typ), Flags: flags, Tag: tag}
+		text, err := OpenBody(h, body)
+		if err != nil || flags&FlagChecked == 0 {
+			return
+		}
+		if len(text) != len(body)-4 {
+			t.Fatalf("%d of %d bytes", len(text), len(body))
+		}
+		m, err := Decode(h.Type, text)
+		if err != nil {
+			return
+		}
+		if got := AppendFrame(nil, tag, flags, m); string(got[HeaderSize:]) != string(body) {
+			t.Fatalf("%x encodes as %x", body, got[HeaderSize:])
+		}
+	})
+}
