@@ -49,6 +49,9 @@ func reference(b []byte) (plain []byte, length int, ok bool) {
 			}
 			plain = append(plain, p...)
 		case wire.TypeTrailer:
+			if body, err = wire.OpenBody(h, body); err != nil {
+				return nil, 0, false
+			}
 			if len(body) != 16 || binary.BigEndian.Uint64(body) != uint64(len(plain)) || binary.BigEndian.Uint64(body[8:]) != xxhash.Sum64(plain) {
 				return nil, 0, false
 			}
@@ -73,6 +76,7 @@ func streams() (all [][]byte) {
 		trailer(data(nil, hello, 0), hello),
 		trailer(data(append(data(pingFrame[:8:8], hello[:2], 0), pingFrame...), hello[2:], 0), hello),
 		append(trailer(nil, nil), "more"...),
+		wire.AppendFrame(data(nil, hello, 0), 1, wire.FlagChecked, &wire.Trailer{Length: 5, Sum: xxhash.Sum64(hello)}),
 		data(nil, hello, 0),
 		wire.AppendFrame(data(nil, hello, 0), 1, 0, wire.Empty{T: wire.TypeAbort}),
 		wire.AppendFrame(data(nil, hello, 0), 1, 0, wire.Errorf(wire.CodeStorage, "x")),
