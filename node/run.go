@@ -59,7 +59,7 @@ func (j *job) run() error {
 // task runs one command and stages its output.
 func (j *job) task(i int) (err error) {
 	keys, size := j.inputs(i)
-	dir := filepath.Join(j.stage.path, "work", strconv.Itoa(i))
+	dir := filepath.Join(j.stage.path, "tasks", strconv.Itoa(i))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return storeError(plain(err), keys[0])
 	}

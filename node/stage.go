@@ -19,7 +19,7 @@ import (
 // and its tasks' working directories.
 //
 //	_s4/jobs/<id>/stage/bucket/path/name   output, named as the keys it will be
-//	_s4/jobs/<id>/work/<n>/                where task n runs
+//	_s4/jobs/<id>/tasks/<n>/               where task n runs
 //	_s4/jobs/<id>/tmp/                     the tasks' TMPDIR
 //	_s4/jobs/<id>/commit                   exists from the decision to publish on
 type stage struct {
@@ -41,7 +41,7 @@ func (s *store) newStage(id uint64) (*stage, error) {
 		}
 		return nil, storeError(plain(err), "")
 	}
-	for _, d := range []string{"stage", "work", "tmp"} {
+	for _, d := range []string{"stage", "tasks", "tmp"} {
 		if err := os.Mkdir(filepath.Join(p.path, d), 0o755); err != nil {
 			return nil, errors.Join(storeError(plain(err), ""), removeAll(p.path))
 		}

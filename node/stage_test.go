@@ -313,7 +313,7 @@ func TestSweep(t *testing.T) {
 	q := testStage(t, s, 2, "b/never")
 	q.tree.close()
 	jobs := filepath.Join(dir, "_s4/jobs")
-	for _, f := range []string{jobs + "/eval-9/file", jobs + "/0000000000000002/work/3/big", dir + "/_s4/tmp/.s4-tmp-ABC", dir + "/_s4/tmp/probe"} {
+	for _, f := range []string{jobs + "/eval-9/file", jobs + "/0000000000000002/tasks/3/big", dir + "/_s4/tmp/.s4-tmp-ABC", dir + "/_s4/tmp/probe"} {
 		if err := os.MkdirAll(filepath.Dir(f), 0o755); err != nil {
 			t.Fatal(err)
 		}
