@@ -464,12 +464,12 @@ func (p *pausing) Read(b []byte) (int, error) {
 
 // A producer may pause for several timeouts.
 func TestSlowProducer(t *testing.T) {
-	const timeout = 100 * time.Millisecond
+	const timeout = 500 * time.Millisecond // several pings, also on a busy machine
 	_, client := start(t, node.Config{IOTimeout: timeout})
 	b := noise("slow", 1<<20)
 	for i, size := range []int64{-1, int64(len(b))} {
 		key := fmt.Sprintf("b/%d_slow", i)
-		if err := client.Put(guarded(t), "s4://"+key, &pausing{bytes.NewReader(b), 5 * timeout, 3}, size); err != nil {
+		if err := client.Put(guarded(t), "s4://"+key, &pausing{bytes.NewReader(b), 3 * timeout, 2}, size); err != nil {
 			t.Errorf("put of %d bytes: %v", size, err)
 		}
 		if get(t, client, key) != string(b) {
@@ -495,19 +495,19 @@ func (s *slowWriter) Write(b []byte) (int, error) {
 
 // So may a consumer, of a key, of a command's output, and of a listing.
 func TestSlowConsumer(t *testing.T) {
-	const timeout = 100 * time.Millisecond
+	const timeout = 500 * time.Millisecond // several pings, also on a busy machine
 	c, client := start(t, node.Config{IOTimeout: timeout})
 	b := noise("slow", 24<<20) // more than sockets hold
 	put(t, c.Client(t, nil), "b/k", b)
 	var got bytes.Buffer
-	if _, err := client.Get(guarded(t), "s4://b/k", &slowWriter{&got, 6 * timeout, 3}); err != nil {
+	if _, err := client.Get(guarded(t), "s4://b/k", &slowWriter{&got, 3 * timeout, 2}); err != nil {
 		t.Errorf("get: %v", err)
 	}
 	if !bytes.Equal(got.Bytes(), b) {
 		t.Error("get: wrong bytes")
 	}
 	got.Reset()
-	if st, err := client.Eval(guarded(t), "s4://b/k", "cat", &slowWriter{&got, 6 * timeout, 3}, io.Discard); err != nil || st.Code != 0 {
+	if st, err := client.Eval(guarded(t), "s4://b/k", "cat", &slowWriter{&got, 3 * timeout, 2}, io.Discard); err != nil || st.Code != 0 {
 		t.Errorf("eval: %+v, %v", st, err)
 	}
 	if !bytes.Equal(got.Bytes(), b) {

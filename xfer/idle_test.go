@@ -18,7 +18,7 @@ import (
 // anything takes: where an end must bear with the other, the other pings many
 // times within its patience.
 const (
-	brisk   = 150 * time.Millisecond // pings every 50 ms
+	brisk   = 300 * time.Millisecond // pings every 100 ms
 	lenient = 1200 * time.Millisecond
 	forlong = 3 * lenient // longer than lenient bears
 )
