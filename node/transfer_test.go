@@ -516,7 +516,7 @@ func TestSlowConsumer(t *testing.T) {
 }
 
 func TestSlowConsumerOfAListing(t *testing.T) {
-	const timeout = 100 * time.Millisecond
+	const timeout = 500 * time.Millisecond
 	c := nodetest.Start(t, 1, node.Config{IOTimeout: timeout})
 	client := c.Client(t, &s4.Options{IOTimeout: timeout})
 	long := strings.Repeat(strings.Repeat("x", 200)+"/", 4)
@@ -536,7 +536,7 @@ func TestSlowConsumerOfAListing(t *testing.T) {
 			t.Fatalf("after %d of %d keys: %v", n, keys, err)
 		}
 		if n++; n == 1 {
-			time.Sleep(8 * timeout) // as less does
+			time.Sleep(3 * timeout) // as less does
 		}
 	}
 	if n != keys {
