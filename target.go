@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -23,10 +24,14 @@ type target struct {
 // openTarget prepares to write path. Symbolic links are followed, as cp does.
 // Devices and pipes are opened and written directly: they cannot be replaced.
 func openTarget(path string) (*target, error) {
-	if isStream(path) {
-		// A link to an open file, which must not be replaced by a new one.
-		dev, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-		return &target{dev: dev}, err
+	if fd, ok := ownFile(path); ok {
+		// Not opened anew, but shared with its offset: what a shell has
+		// written before stays, and what it writes next comes after.
+		own, err := syscall.Dup(fd)
+		if err != nil {
+			return nil, &os.PathError{Op: "write", Path: path, Err: err}
+		}
+		return &target{dev: os.NewFile(uintptr(own), path)}, nil
 	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
@@ -46,10 +51,21 @@ func openTarget(path string) (*target, error) {
 	return &target{dir: dir, name: filepath.Base(path)}, nil
 }
 
-// isStream reports whether path names one of this process's own open files.
-func isStream(path string) bool {
-	path = filepath.Clean(path)
-	return path == "/dev/stdout" || path == "/dev/stderr" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/")
+// ownFile returns the descriptor, if path names one of this process's open
+// files.
+func ownFile(path string) (fd int, ok bool) {
+	switch path = filepath.Clean(path); path {
+	case "/dev/stdout":
+		return 1, true
+	case "/dev/stderr":
+		return 2, true
+	}
+	number, ok := strings.CutPrefix(path, "/dev/fd/")
+	if !ok {
+		number, ok = strings.CutPrefix(path, "/proc/self/fd/")
+	}
+	fd, err := strconv.Atoi(number)
+	return fd, ok && err == nil
 }
 
 // receive takes one object from conn and publishes it when it is verified.

@@ -70,7 +70,7 @@ func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
 	if strings.HasSuffix(src, "/") {
 		return usagef("%s is a directory of keys: use -r for all below it", src)
 	}
-	if dst == "-" || dst == "/dev/stdout" {
+	if dst == "-" {
 		_, err := c.Get(ctx, src, a.stdout)
 		return err
 	}

@@ -26,8 +26,8 @@ const idlePings = 4
 
 // KeepAlive sends a PING every second, or every third of a shorter timeout,
 // until stop is called, so that the peer does not take a long wait for a death.
-// If busy is not nil, it is every five seconds when that reports false. A ping never stands
-// inside another frame. stop waits for one that is under way.
+// If busy is not nil, it is every five seconds when that reports false. stop
+// waits for a ping that is under way.
 func (c *Conn) KeepAlive(busy func() bool) (stop func()) {
 	var (
 		mu      sync.Mutex
@@ -45,10 +45,9 @@ func (c *Conn) KeepAlive(busy func() bool) (stop func()) {
 		}
 		if busy != nil && !busy() && skipped < idlePings {
 			skipped++
-		} else if skipped = 0; c.wmu.TryLock() {
-			c.wbuf = c.frame(c.wbuf[:0], 0, 0, wire.Empty{T: wire.TypePing})
-			_ = c.send(c.wbuf, false) // a broken connection shows at the next frame
-			c.wmu.Unlock()
+		} else {
+			skipped = 0
+			c.ping()
 		}
 		timer.Reset(interval)
 	})
@@ -59,6 +58,16 @@ func (c *Conn) KeepAlive(busy func() bool) (stop func()) {
 		stopped = true
 		mu.Unlock()
 	}
+}
+
+// ping sends a PING, unless a frame is being written, which says as much.
+func (c *Conn) ping() {
+	if !c.wmu.TryLock() {
+		return
+	}
+	defer c.wmu.Unlock()
+	c.wbuf = c.frame(c.wbuf[:0], 0, 0, wire.Empty{T: wire.TypePing})
+	_ = c.send(c.wbuf, false) // a broken connection shows at the next frame
 }
 
 // Drain reads and forgets what still comes, until the peer closes or for d at
@@ -101,10 +110,8 @@ func (c *Conn) WaitGone(gone func()) (stop func()) {
 				gone()
 				return
 			}
-			if half = half || ev&unix.POLLRDHUP != 0; half && c.wmu.TryLock() {
-				c.wbuf = c.frame(c.wbuf[:0], 0, 0, wire.Empty{T: wire.TypePing})
-				_ = c.send(c.wbuf, false)
-				c.wmu.Unlock()
+			if half = half || ev&unix.POLLRDHUP != 0; half {
+				c.ping()
 			}
 		}
 	}()
