@@ -72,15 +72,24 @@ func (c *Client) PutFile(ctx context.Context, path, key string) error {
 	if _, err := parseKey(key); err != nil {
 		return usage("put", key, err)
 	}
-	src, err := await(ctx, func() (source, error) { return openSource(path) }, func(s source) { s.Close() })
-	if err != nil && ctx.Err() != nil {
-		return c.wrap(ctx, "put", key, -1, err)
-	}
+	src, err := c.openSource(ctx, path, key)
 	if err != nil {
-		return &Error{Op: "put", Key: key, Code: wire.CodeStorage, Text: err.Error(), Err: err}
+		return err
 	}
 	defer src.Close()
 	return c.Put(ctx, key, src.File, src.size)
+}
+
+// openSource opens the local file at path for key. The caller closes it.
+func (c *Client) openSource(ctx context.Context, path, key string) (source, error) {
+	src, err := await(ctx, func() (source, error) { return openSource(path) }, func(s source) { s.Close() })
+	if err != nil && ctx.Err() != nil {
+		return source{}, c.wrap(ctx, "put", key, -1, err)
+	}
+	if err != nil {
+		return source{}, &Error{Op: "put", Key: key, Code: wire.CodeStorage, Text: err.Error(), Err: err}
+	}
+	return src, nil
 }
 
 // source is a local file open for upload.

@@ -13,7 +13,7 @@ import (
 	"s4/xfer"
 )
 
-// Transfer is the outcome for one key of a recursive copy.
+// Transfer is the outcome for one key of a copy of many.
 type Transfer struct {
 	Key  string // with its scheme
 	Path string // local
@@ -22,7 +22,7 @@ type Transfer struct {
 	Err  error  // nil if the key, or the file, is whole
 }
 
-// connsPerServer is how many connections a recursive copy uses to each
+// connsPerServer is how many connections a copy of many keys uses to each
 // server: one keeps the wire busy with small keys, the second goes on while a
 // large one is under way on the first.
 const connsPerServer = 2
