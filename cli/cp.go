@@ -13,7 +13,10 @@ import (
 )
 
 func (a *app) cp() *cobra.Command {
-	var recursive bool
+	var (
+		recursive, header bool
+		size              sizeFlag
+	)
 	cmd := &cobra.Command{
 		Use:   "cp SRC DST",
 		Short: "copy a file to a key, or a key to a file; - is stdin or stdout",
@@ -23,16 +26,41 @@ is a directory or is a bucket keeps the name of SRC. Keys are immutable: an
 existing one is not replaced. Local files are, when all is there and verified.
 
 With -r, SRC is a directory, local or of keys, and all below it is copied in
-parallel over all servers.`,
+parallel over all servers.
+
+With --split-lines, SRC is a file or standard input and becomes many keys: it is
+cut at line ends, and each part is named by its number and the name in DST,
+00000_data.csv, 00001_data.csv and so on, or the number alone for standard input
+that is given no name. Numbered keys are spread over the servers evenly. A part
+ends with the first line that ends at or after SIZE bytes, whatever the length
+of the line: it is longer than SIZE by less than a line. The parts together are
+SRC, byte for byte; an empty SRC makes none. SIZE is in bytes or has a unit: K,
+M, G, T or KiB, MiB, GiB, TiB in powers of 1024, and kB, MB, GB, TB of 1000. A
+part that fails ends the copy; the parts before it stay.
+
+With --header, every part begins with the first line of SRC, at most 1 MiB. SIZE
+is without it.`,
 		Example: `  s4 cp data.csv s4://bucket/in/
   seq 1000 | s4 cp - s4://bucket/in/000
   s4 cp s4://bucket/out/000 - | sort
   s4 cp -r dir s4://bucket/dir
+  s4 cp --split-lines 64M --header data.csv s4://bucket/in/
   s4 cp -r s4://bucket/out/ out/`,
 		Args: cobra.ExactArgs(2),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			src, dst := args[0], args[1]
-			switch up, down := s4.IsRemote(dst), s4.IsRemote(src); {
+			up, down := s4.IsRemote(dst), s4.IsRemote(src)
+			switch split := size > 0; {
+			case header && !split:
+				return usagef("--header is for --split-lines")
+			case split && recursive:
+				return usagef("--split-lines cuts one file: leave it or -r off")
+			case split && down:
+				return usagef("--split-lines is for copies from a file or stdin to keys: leave it off")
+			case split && up:
+				return a.putSplit(ctx, c, src, dst, s4.SplitOptions{Size: int64(size), Header: header})
+			}
+			switch {
 			case up && down:
 				return usagef("both SRC and DST are remote: copy with 's4 map SRC/ DST/ cat', or 's4 cp SRC - | s4 cp - DST'")
 			case up && recursive:
@@ -47,7 +75,10 @@ parallel over all servers.`,
 			return usagef("neither SRC nor DST starts with s4://")
 		}),
 	}
-	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "copy everything below SRC")
+	f := cmd.Flags()
+	f.BoolVarP(&recursive, "recursive", "r", false, "copy everything below SRC")
+	f.Var(&size, "split-lines", "cut SRC at line ends into keys of about `SIZE` bytes, as in 64M")
+	f.BoolVar(&header, "header", false, "with --split-lines, repeat the first line in every part")
 	return cmd
 }
 
@@ -109,7 +140,7 @@ func (a *app) putTree(ctx context.Context, c *s4.Client, src, dst string) error 
 	case !fi.IsDir():
 		return fmt.Errorf("%s is not a directory (leave -r off to copy a file)", src)
 	}
-	var t tally
+	t := tally{what: "file"}
 	err := c.PutTree(ctx, src, dst, func(r s4.Transfer) { a.each(&t, r.Path, r.Key, r) })
 	return a.summary(&t, err, "no regular file below "+src)
 }
@@ -120,7 +151,7 @@ func (a *app) getTree(ctx context.Context, c *s4.Client, src, dst string) error 
 		return usagef("stdout takes one key: leave -r off")
 	}
 	dst = s4.DownloadDir(src, dst)
-	var t tally
+	t := tally{what: "file"}
 	err := c.GetTree(ctx, src, dst, func(r s4.Transfer) { a.each(&t, r.Key, r.Path, r) })
 	if errors.Is(err, s4.ErrNotFound) && !strings.HasSuffix(src, "/") {
 		if _, serr := c.Stat(ctx, src); serr == nil {
@@ -130,8 +161,11 @@ func (a *app) getTree(ctx context.Context, c *s4.Client, src, dst string) error 
 	return a.summary(&t, err, "")
 }
 
-// tally counts a recursive copy.
-type tally struct{ copied, failed, skipped, bytes int64 }
+// tally counts a copy of many keys.
+type tally struct {
+	what                           string // one of those counted
+	copied, failed, skipped, bytes int64
+}
 
 // each takes note of one transfer. It is called by one goroutine at a time.
 func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
@@ -157,13 +191,13 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 	}
 }
 
-// summary prints the last line of a recursive copy and makes its error.
+// summary prints the last line of a copy of many keys and makes its error.
 func (a *app) summary(t *tally, err error, none string) error {
 	if err == nil && t.copied+t.failed == 0 && none != "" {
 		return errors.New(none)
 	}
 	if t.failed > 0 {
-		a.print("cp", "", fmt.Sprintf("%s copied, %d failed", count(t.copied, "file"), t.failed))
+		a.print("cp", "", fmt.Sprintf("%s copied, %d failed", count(t.copied, t.what), t.failed))
 		if err == nil {
 			return errReported
 		}
@@ -174,7 +208,7 @@ func (a *app) summary(t *tally, err error, none string) error {
 		if t.skipped > 0 {
 			skipped = fmt.Sprintf(", %d skipped", t.skipped)
 		}
-		a.note("copied %s, %s%s", count(t.copied, "file"), bytes(t.bytes), skipped)
+		a.note("copied %s, %s%s", count(t.copied, t.what), bytes(t.bytes), skipped)
 	}
 	return err
 }
