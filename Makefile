@@ -25,7 +25,7 @@ check: ## formatting, vet, staticcheck, who may import whom
 	scripts/check_imports.sh
 
 bench: ## micro-benchmarks of the data plane
-	$(GO) test -run '^$$' -bench . -benchmem ./wire ./xfer
+	$(GO) test -run '^$$' -bench . -benchmem ./wire ./xfer ./cli/partition
 
 fuzz: ## every decoder, FUZZTIME each
 	scripts/fuzz.sh $(FUZZTIME)

@@ -2,6 +2,6 @@
 // turns words into calls of package s4 and results into lines; anything a
 // program might want to do without a terminal belongs there.
 //
-//	Main ── cobra ── a file per verb ── s4.Client
+//	Main ── cobra ── a file per verb ── s4.Client, or partition.Partitioner
 //	  └── report: the one place that words an error for the user
 package cli

@@ -104,7 +104,7 @@ shell commands where they lie.`,
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print data, listings and errors only")
 	root.AddCommand(a.cp(), a.ls(), a.rm(), a.eval(),
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
-		a.config(), a.health(), a.frames())
+		a.config(), a.health(), a.partition(), a.frames())
 	return root
 }
 
