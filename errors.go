@@ -26,6 +26,7 @@ var (
 	ErrTimeout      = errors.New("peer silent for too long")
 	ErrUnavailable  = errors.New("server unavailable")
 	ErrCanceled     = errors.New("canceled")
+	ErrNoJob        = errors.New("no such job")
 )
 
 // kind is what an error code means to a caller and to a person.
@@ -55,6 +56,8 @@ func kind(code wire.Code) (hint string, sentinel error) {
 		return "is s4-server running there? see 's4 health'", ErrUnavailable
 	case wire.CodeCanceled:
 		return "", ErrCanceled
+	case wire.CodeNoJob:
+		return "see 's4 jobs'", ErrNoJob
 	}
 	return "", nil
 }

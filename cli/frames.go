@@ -244,14 +244,31 @@ func fields(v reflect.Value) string {
 		case wire.Code, wire.Verb:
 			fmt.Fprintf(&b, " %s=%s", name, x)
 		case wire.Type: // of an empty message
-		case wire.Progress:
+		case wire.JobOption:
+			fmt.Fprintf(&b, " %s=%s", name, options(x))
+		case wire.JobState:
+			fmt.Fprintf(&b, " %s=%s", name, numbered(byte(x), "running", "prepared", "orphaned", "committed", "failed", "canceled"))
+		case wire.Verdict:
+			fmt.Fprintf(&b, " %s=%s", name, numbered(byte(x), "discarded", "committed", "prepared", "orphaned"))
+		case wire.Job:
 			b.WriteString(fields(f))
+		case wire.Ready, wire.Progress:
+			if text := fields(f); t.Field(i).Anonymous {
+				b.WriteString(text)
+			} else {
+				fmt.Fprintf(&b, " %s={%s}", name, text[1:])
+			}
 		case wire.Trailer:
 			fmt.Fprintf(&b, " %s=%d/%016x", name, x.Length, x.Sum)
 		case []wire.Entry:
 			fmt.Fprintf(&b, " entries=%d", len(x))
 			for _, e := range x {
 				fmt.Fprintf(&b, " %q:%d", e.Name, e.Size)
+			}
+		case []wire.Task:
+			fmt.Fprintf(&b, " tasks=%d", len(x))
+			for i := range x {
+				b.WriteString(task(&x[i]))
 			}
 		case string:
 			fmt.Fprintf(&b, " %s=%q", name, x)
@@ -269,4 +286,47 @@ func fields(v reflect.Value) string {
 		}
 	}
 	return b.String()
+}
+
+// task prints one run of a task: its key and state, and of the rest what is
+// out of the ordinary. What it used is for 's4 jobs' to print.
+func task(t *wire.Task) string {
+	var more []string
+	add := func(set bool, format string, x any) {
+		if set {
+			more = append(more, fmt.Sprintf(format, x))
+		}
+	}
+	add(t.Attempt != 1, "attempt=%d", t.Attempt)
+	add(t.Exit != 0, "exit=%d", t.Exit)
+	add(t.Signal != 0, "signal=%d", t.Signal)
+	add(t.Error != "", "error=%q", t.Error)
+	add(t.Stderr != "", "stderr=%q", t.Stderr)
+	text := fmt.Sprintf(" %q:%s", t.Key, numbered(byte(t.State), "done", "failed", "retried", "running"))
+	if more == nil {
+		return text
+	}
+	return text + "(" + strings.Join(more, " ") + ")"
+}
+
+// options names the options of a job.
+func options(o wire.JobOption) string {
+	var list []string
+	for i, name := range []string{"keep-going", "resume", "report", "lz4", "detach"} {
+		if o&(1<<i) != 0 {
+			list = append(list, name)
+		}
+	}
+	if list == nil {
+		return "none"
+	}
+	return strings.Join(list, ",") // of others a frame does not decode
+}
+
+// numbered names a number that counts from 1.
+func numbered(n byte, names ...string) string {
+	if n == 0 || int(n) > len(names) {
+		return strconv.Itoa(int(n))
+	}
+	return names[n-1]
 }

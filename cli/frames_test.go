@@ -96,18 +96,53 @@ func TestFramesControl(t *testing.T) {
 	b = wire.AppendFrame(b, 1, 0, &wire.Entries{List: []wire.Entry{
 		{Kind: wire.EntryKey, Size: 7, Mtime: 5, Name: "b/k"}, {Kind: wire.EntryDir, Name: "b/d/"}}})
 	b = wire.AppendFrame(b, 1, 0, &wire.Job{ID: 42, Verb: wire.VerbMapToN, Indir: "b", Outdir: "o", Command: "cat"})
-	b = wire.AppendFrame(b, 1, 0, &wire.Done{Progress: wire.Progress{Tasks: 1, BytesIn: 2, BytesOut: 3, Pushed: 4}})
+	b = wire.AppendFrame(b, 1, 0, &wire.Done{Progress: wire.Progress{Tasks: 1, Failed: 2, Running: 3, BytesIn: 4, BytesOut: 5, Pushed: 6}})
 	b = wire.AppendFrame(b, 1, 0, &wire.Push{Size: wire.SizeUnknown, Job: 42, Key: "o/k"})
 	b = rawFrame(b, wire.TypeStderr, 0, strings.Repeat("x", 25))
 	b = wire.AppendFrame(b, 1, 0, &wire.Exit{Code: -1, Signal: 9, Stdout: wire.Trailer{Sum: xxhash.Sum64(nil)}, Stderr: wire.Trailer{Length: 25, Sum: 1}})
 	wantFrames(t, b,
 		`00000000 LIST       tag=1 len=6 flags=0x01 prefix="b/"`,
 		`0000000e ENTRIES    tag=1 len=53 entries=2 "b/k":7 "b/d/":0`,
-		`0000004b JOB        tag=1 len=26 id=000000000000002a verb=map-to-n indir="b" outdir="o" command="cat"`,
-		`0000006d DONE       tag=1 len=32 tasks=1 bytesin=2 bytesout=3 pushed=4`,
-		`00000095 PUSH       tag=1 len=23 size=unknown job=000000000000002a key="o/k"`,
-		`000000b4 STDERR     tag=1 len=25 "xxxxxxxxxxxxxxxxxxxxxxxx"…`,
-		`000000d5 EXIT       tag=1 len=37 code=-1 signal=9 stdout=0/ef46db3751d8e999 stderr=25/0000000000000001 stdout (matches) stderr (DOES NOT MATCH: 25 bytes, xxh64 c0aaeb18b7725dc6)`,
+		`0000004b JOB        tag=1 len=46 id=000000000000002a verb=map-to-n options=none retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat"`,
+		`00000081 DONE       tag=1 len=48 tasks=1 failed=2 running=3 bytesin=4 bytesout=5 pushed=6`,
+		`000000b9 PUSH       tag=1 len=23 size=unknown job=000000000000002a key="o/k"`,
+		`000000d8 STDERR     tag=1 len=25 "xxxxxxxxxxxxxxxxxxxxxxxx"…`,
+		`000000f9 EXIT       tag=1 len=37 code=-1 signal=9 stdout=0/ef46db3751d8e999 stderr=25/0000000000000001 stdout (matches) stderr (DOES NOT MATCH: 25 bytes, xxh64 c0aaeb18b7725dc6)`,
+	)
+}
+
+// TestFramesJobs prints the messages of jobs, as they come from a server and
+// as it keeps them.
+func TestFramesJobs(t *testing.T) {
+	job := wire.Job{ID: 42, Verb: wire.VerbMap, Options: wire.JobKeepGoing | wire.JobResume | wire.JobReport | wire.JobLZ4 | wire.JobDetach,
+		Retries: 1, Timeout: 2, OKExit: "\x01", Indir: "b\n", Outdir: "o", Command: "echo \"\n"}
+	b := wire.AppendFrame(nil, 0, wire.FlagChecked, &wire.JobInfo{Job: job, State: wire.JobFailed, Started: 3, Ended: 4,
+		Ready:    wire.Ready{Tasks: 5, Bytes: 6, Keys: 7, Skipped: 8},
+		Progress: wire.Progress{Tasks: 9, Failed: 10, Running: 11, BytesIn: 12, BytesOut: 13, Pushed: 14},
+		Keys:     15, Bytes: 16, Error: "a\nb"})
+	b = wire.AppendFrame(b, 0, wire.FlagChecked, &wire.Tasks{List: []wire.Task{
+		{State: wire.TaskDone, Attempt: 1, Key: "b/\n", Wall: 7},
+		{State: wire.TaskRetried, Signal: 9, Exit: -1, Attempt: 1, Key: "b/k", Error: "killed\n", Stderr: "\x00\n"},
+		{State: wire.TaskFailed, Exit: 3, Attempt: 2, Key: "b/k"}, {State: wire.TaskRunning, Attempt: 1, Key: "b/l"}, {State: 9, Attempt: 1}}})
+	for _, m := range []wire.Message{
+		&wire.Ready{Tasks: 1, Bytes: 2, Keys: 3, Skipped: 4}, &wire.Discard{Reason: "no\n"},
+		&wire.Settle{Job: 42}, &wire.Settled{Verdict: wire.VerdictOrphaned}, &wire.Settled{Verdict: 9},
+		&wire.Jobs{}, &wire.JobTasks{Job: 42}, &wire.Cancel{Job: 42}, &wire.Asset{Size: 6, Job: 42, Exec: 1, Name: "a\n"},
+	} {
+		b = wire.AppendFrame(b, 1, 0, m)
+	}
+	wantFrames(t, b,
+		`00000000 JOBINFO    tag=0 len=176 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 error="a\nb"`,
+		`000000b8 TASKS      tag=0 len=419 flags=0x80 tasks=5 "b/\n":done "b/k":retried(exit=-1 signal=9 error="killed\n" stderr="\x00\n") "b/k":failed(attempt=2 exit=3) "b/l":running "":9`,
+		`00000263 READY      tag=1 len=32 tasks=1 bytes=2 keys=3 skipped=4`,
+		`0000028b DISCARD    tag=1 len=7 reason="no\n"`,
+		`0000029a SETTLE     tag=1 len=8 job=000000000000002a`,
+		`000002aa SETTLED    tag=1 len=1 verdict=orphaned`,
+		`000002b3 SETTLED    tag=1 len=1 verdict=9`,
+		`000002bc JOBS       tag=1 len=8 job=0000000000000000`,
+		`000002cc JOBTASKS   tag=1 len=8 job=000000000000002a`,
+		`000002dc CANCEL     tag=1 len=8 job=000000000000002a`,
+		`000002ec ASSET      tag=1 len=23 size=6 job=000000000000002a exec=1 name="a\n"`,
 	)
 }
 

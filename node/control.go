@@ -29,12 +29,23 @@ func (s *session) control(h wire.Header) error {
 		return s.stat(h.Tag, m)
 	case *wire.Job:
 		return s.job(h.Tag, m)
+	case *wire.Discard:
+		return s.reply(h.Tag, nil) // of a job that was refused: nothing to do
+	case *wire.Jobs:
+		return s.listJobs(h.Tag, m)
+	case *wire.JobTasks:
+		return s.jobTasks(h.Tag, m)
+	case *wire.Cancel:
+		return s.reply(h.Tag, s.node.cancelJob(m.Job))
+	case *wire.Settle:
+		v, err := s.node.verdict(m.Job)
+		if err != nil {
+			return s.reply(h.Tag, err)
+		}
+		return s.conn.Write(h.Tag, 0, &wire.Settled{Verdict: v})
 	case wire.Empty:
-		switch m.T {
-		case wire.TypeHealth:
+		if m.T == wire.TypeHealth {
 			return s.health(h.Tag)
-		case wire.TypeDiscard:
-			return s.reply(h.Tag, nil) // of a job that was refused: nothing to do
 		}
 	}
 	return s.reply(h.Tag, wire.Errorf(wire.CodeBadRequest, "a %s frame is no request of the control channel", h.Type))

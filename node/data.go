@@ -22,6 +22,8 @@ func (s *session) data(h wire.Header) error {
 		return s.put(h.Tag, m)
 	case *wire.Push:
 		return s.push(h.Tag, m)
+	case *wire.Asset:
+		return s.asset(h.Tag, m)
 	case *wire.Get:
 		return s.get(h, m)
 	case *wire.Eval:

@@ -9,208 +9,95 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
-
 	"s4"
 	"s4/wire"
 )
 
-// job is this server's part of a job, for as long as its client's connection
-// lasts.
+// job is this server's part of a job. Its client's session drives it, see
+// drive; once the client is lost and the job prepared, settle does.
 type job struct {
-	node   *Node
-	msg    *wire.Job
-	in     s4.Glob
-	stage  *stage
-	tasks  taskList
-	env    []string
-	ctx    context.Context
+	node    *Node
+	msg     *wire.Job
+	in      s4.Glob
+	stage   *stage
+	tasks   taskList
+	started time.Time
+	saved   *wire.Ready // in place of tasks, of a job that a killed server ran
+
+	ctx    context.Context // ends when the job is given up
 	cancel context.CancelCauseFunc
 
+	found atomic.Bool // tasks is complete
+
+	// Of a job that has begun.
+	begun    atomic.Bool
+	env      []string
+	log      *taskLog
+	report   *taskBatch    // to the client
+	finished *finishedList // of a shuffle, or nil
+
 	done     atomic.Uint64 // tasks
+	failed   atomic.Uint64 // tasks
 	bytesIn  atomic.Uint64
 	bytesOut atomic.Uint64
 	pushed   atomic.Uint64
 
+	live  live                         // tasks that run
+	final atomic.Pointer[wire.JobInfo] // once the job is over
+
 	mu     sync.Mutex
-	closed bool           // no more pushes; guarded by mu
-	pushes sync.WaitGroup // receiving now; Add under mu
+	state  wire.JobState  // guarded by mu
+	closed bool           // no more pushes and assets; guarded by mu
+	enters sync.WaitGroup // receiving now; Add under mu
 }
 
-var (
-	errDiscarded  = wire.Errorf(wire.CodeCanceled, "the job was given up")
-	errClientGone = wire.Errorf(wire.CodeCanceled, "the client is gone")
-)
+// givenUp is the cause of a job's end when its client has discarded it, or is
+// gone: there is nobody to tell why.
+type givenUp struct{ why *wire.Error }
 
-// job runs the server's part of a job on the client's control connection. See
-// wire.Job for the exchange. It returns when the job has ended, one way or the
-// other, and nothing of it is left but its published output.
-func (s *session) job(tag uint16, m *wire.Job) error {
-	start := time.Now()
-	j, err := s.node.newJob(m)
-	if err != nil {
-		s.node.log.Info("job refused", zap.String("job", fmt.Sprintf("%016x", m.ID)), zap.Error(err))
-		return s.reply(tag, err)
+func (g givenUp) Error() string { return g.why.Error() }
+func (g givenUp) Unwrap() error { return g.why }
+
+var errClientGone = givenUp{wire.Errorf(wire.CodeCanceled, "the client is gone")}
+
+// discarded is the cause of a job that was given up on purpose.
+func discarded(reason string) error {
+	if reason == "" {
+		reason = "the job was given up"
 	}
-	// The requests of the job are read while it runs, so that giving it up
-	// and losing the client work at any time.
-	asks := make(chan wire.Type)
-	ended := make(chan error, 1)
-	go func() {
-		defer close(asks)
-		ended <- s.readJob(j, asks)
-	}()
-	committed, outcome := s.drive(tag, j, asks)
-	if !committed {
-		j.cancel(errDiscarded)
-	}
-	if err := j.end(); err != nil {
-		s.node.log.Error("clean up job", zap.Error(err))
-	}
-	for t := range asks {
-		// After an error the client says DISCARD; nothing else counts.
-		if t == wire.TypeDiscard {
-			outcome = errors.Join(outcome, s.reply(tag, nil))
-		}
-	}
-	s.node.log.Info("job", zap.String("job", fmt.Sprintf("%016x", m.ID)), zap.Stringer("verb", m.Verb),
-		zap.String("indir", m.Indir), zap.String("outdir", m.Outdir), zap.Uint64("tasks", j.done.Load()),
-		zap.Int64("keys", j.stage.keys.Load()), zap.Int64("bytes", j.stage.bytes.Load()),
-		zap.Duration("took", time.Since(start)), zap.Bool("committed", committed), zap.NamedError("outcome", outcome))
-	return <-ended
+	return givenUp{wire.Errorf(wire.CodeCanceled, "%s", reason)}
 }
 
-// readJob reads the job's requests until the last one, COMMIT or DISCARD. Its
-// error is of the connection.
-func (s *session) readJob(j *job, asks chan<- wire.Type) error {
-	for {
-		h, err := s.conn.ReadHeader()
-		if err == nil {
-			_, err = s.conn.ReadMessage(h)
-		}
-		if err != nil {
-			j.cancel(errClientGone)
-			s.conn.Close()
-			return err
-		}
-		if h.Type == wire.TypeDiscard {
-			j.cancel(errDiscarded)
-		}
-		asks <- h.Type
-		if h.Type == wire.TypeDiscard || h.Type == wire.TypeCommit {
-			return nil
-		}
-	}
-}
-
-// drive takes the job through its phases. After an error it answers with that
-// error and leaves the wait for DISCARD to the caller.
-func (s *session) drive(tag uint16, j *job, asks <-chan wire.Type) (committed bool, err error) {
-	fail := func(err error) (bool, error) {
-		if cause := context.Cause(j.ctx); cause != nil {
-			err = cause // what broke, broke because the job is over
-		}
-		if !errors.Is(err, errClientGone) && !errors.Is(err, errDiscarded) {
-			_ = s.reply(tag, err) // if it does not arrive, the client is gone
-		}
-		return false, err
-	}
-	if err := j.find(); err != nil {
-		return fail(err)
-	}
-	ready := &wire.Ready{Tasks: uint64(j.tasks.len()), Bytes: uint64(j.tasks.bytes)}
-	if err := s.conn.Write(tag, 0, ready); err != nil {
-		return fail(err)
-	}
-	expect := wire.TypeStart
-	for t := range asks {
-		if t == wire.TypeDiscard {
-			return false, errors.Join(errDiscarded, s.discardJob(tag, j))
-		}
-		if t != expect {
-			return fail(wire.Errorf(wire.CodeBadRequest, "a %s frame where %s belongs", t, expect))
-		}
-		switch t {
-		case wire.TypeStart:
-			err := s.runJob(tag, j)
-			if err == nil {
-				err = s.conn.Write(tag, 0, &wire.Done{Progress: j.progress()})
-			}
-			if err != nil {
-				return fail(err)
-			}
-			expect = wire.TypePrepare
-		case wire.TypePrepare:
-			if err := j.prepare(); err != nil {
-				return fail(err)
-			}
-			if err := s.conn.Write(tag, 0, wire.Empty{T: wire.TypePrepared}); err != nil {
-				return fail(err)
-			}
-			expect = wire.TypeCommit
-		case wire.TypeCommit:
-			if err := j.commit(); err != nil {
-				return fail(err)
-			}
-			done := &wire.Committed{Keys: uint64(j.stage.keys.Load()), Bytes: uint64(j.stage.bytes.Load())}
-			return true, s.conn.Write(tag, 0, done)
-		}
-	}
-	return fail(errClientGone)
-}
-
-// discardJob cleans up before it says so.
-func (s *session) discardJob(tag uint16, j *job) error {
-	return errors.Join(j.end(), s.reply(tag, nil))
-}
-
-// progressInterval is how often a running job tells how far it is.
-const progressInterval = 200 * time.Millisecond
-
-// runJob runs the tasks and sends PROGRESS meanwhile.
-func (s *session) runJob(tag uint16, j *job) error {
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		tick := time.NewTicker(progressInterval)
-		defer tick.Stop()
-		var last wire.Progress
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-			}
-			if p := j.progress(); p != last {
-				last = p
-				_ = s.conn.Write(tag, 0, &p) // the reader sees a lost client
-			}
-		}
-	})
-	err := j.run()
-	close(stop)
-	wg.Wait()
-	return err
-}
-
-func (j *job) progress() wire.Progress {
-	return wire.Progress{Tasks: j.done.Load(), BytesIn: j.bytesIn.Load(), BytesOut: j.bytesOut.Load(), Pushed: j.pushed.Load()}
-}
-
-// newJob checks and registers a job. From then on pushes for it are accepted.
-func (n *Node) newJob(m *wire.Job) (*job, error) {
+// checkJob refuses a job that no server can run.
+func checkJob(m *wire.Job) (s4.Glob, error) {
 	if m.Verb != wire.VerbMap && m.Verb != wire.VerbMapToN && m.Verb != wire.VerbMapFromN {
-		return nil, wire.Errorf(wire.CodeBadRequest, "unknown verb %d", m.Verb)
+		return s4.Glob{}, wire.Errorf(wire.CodeBadRequest, "unknown verb %d", m.Verb)
+	}
+	if m.ID == 0 {
+		return s4.Glob{}, wire.Errorf(wire.CodeBadRequest, "a job's id is not 0, which stands for all jobs")
 	}
 	in, err := s4.ParseGlob(m.Indir)
 	if err != nil {
-		return nil, err
+		return in, err
 	}
 	if err := s4.CheckPrefix(m.Outdir + "/"); err != nil {
+		return in, err
+	}
+	return in, s4.CheckCommand(m.Command)
+}
+
+// newJob checks and registers a job. From then on pushes and assets for it
+// are accepted.
+func (n *Node) newJob(m *wire.Job) (*job, error) {
+	in, err := checkJob(m)
+	if err != nil {
 		return nil, err
 	}
-	if err := s4.CheckCommand(m.Command); err != nil {
-		return nil, err
+	switch was, err := n.store.committed(m.ID); {
+	case err != nil:
+		return nil, storeError(plain(err), "")
+	case was:
+		return nil, wire.Errorf(wire.CodeExists, "job %016x was published here before", m.ID)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -221,19 +108,22 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{node: n, msg: m, in: in, stage: st}
+	j := &job{node: n, msg: m, in: in, stage: st, started: time.Now(), state: wire.JobRunning}
 	j.ctx, j.cancel = context.WithCancelCause(n.ctx)
-	j.env = append(n.env[:len(n.env):len(n.env)],
-		"S4_INDIR=s4://"+m.Indir, "S4_OUTDIR=s4://"+m.Outdir, fmt.Sprintf("S4_JOB=%016x", m.ID), "TMPDIR="+st.path+"/tmp")
 	n.jobs[m.ID] = j
 	return j, nil
 }
 
-// enterJob returns a job that accepts a push; leave must be called.
-func (n *Node) enterJob(id uint64) (*job, error) {
+// job returns a job that has not ended, or nil.
+func (n *Node) job(id uint64) *job {
 	n.mu.Lock()
-	j := n.jobs[id]
-	n.mu.Unlock()
+	defer n.mu.Unlock()
+	return n.jobs[id]
+}
+
+// enterJob returns a job that accepts a push or an asset; leave must be called.
+func (n *Node) enterJob(id uint64) (*job, error) {
+	j := n.job(id)
 	if j == nil {
 		return nil, wire.Errorf(wire.CodeNoJob, "no job %016x here", id)
 	}
@@ -245,11 +135,11 @@ func (n *Node) enterJob(id uint64) (*job, error) {
 	if j.ctx.Err() != nil {
 		return nil, wire.Errorf(wire.CodeCanceled, "job %016x has failed", id)
 	}
-	j.pushes.Add(1)
+	j.enters.Add(1)
 	return j, nil
 }
 
-func (j *job) leave() { j.pushes.Done() }
+func (j *job) leave() { j.enters.Done() }
 
 // accepts checks the name of an output.
 func (j *job) accepts(name string) error {
@@ -259,14 +149,76 @@ func (j *job) accepts(name string) error {
 	return nil
 }
 
-// prepare closes the job to pushes, all of which have come, and reserves the
-// names of its output.
+// has reports whether an option is set.
+func (j *job) has(o wire.JobOption) bool { return j.msg.Options&o != 0 }
+
+// begin opens the job's record before its tasks run. report gets tasks for the
+// client: all if it wants them, else the failed ones.
+func (j *job) begin(report func(*wire.Tasks) error) (err error) {
+	if j.env, err = j.jobEnv(); err != nil {
+		return err
+	}
+	if err := writeInfo(j.stage.path, j.info()); err != nil {
+		return storeError(err, "")
+	}
+	if j.log, err = newTaskLog(j.stage.path); err != nil {
+		return err
+	}
+	j.report = &taskBatch{write: report}
+	j.begun.Store(true)
+	if j.msg.Verb == wire.VerbMapToN {
+		j.finished, err = newFinishedList(j.stage.path, j.msg.Outdir)
+	}
+	return err
+}
+
+// prepare closes the job to pushes, all of which have come, reserves the
+// names of its output, and promises to publish it.
 func (j *job) prepare() error {
 	j.close()
-	if err := j.ctx.Err(); err != nil {
+	if j.ctx.Err() != nil {
 		return context.Cause(j.ctx)
 	}
-	return j.stage.prepare()
+	if err := j.stage.prepare(); err != nil {
+		return err
+	}
+	if j.finished != nil {
+		err := j.finished.close()
+		j.finished = nil
+		if err != nil {
+			return err
+		}
+	}
+	info := j.info()
+	info.State = wire.JobPrepared
+	if err := writeInfo(j.stage.path, info); err != nil {
+		return storeError(err, "")
+	}
+	if err := j.stage.promise(); err != nil {
+		return err
+	}
+	if !j.to(wire.JobRunning, wire.JobPrepared) {
+		return context.Cause(j.ctx)
+	}
+	return nil
+}
+
+// to moves the job from one state to another, if it is in the first.
+func (j *job) to(from, to wire.JobState) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.state != from {
+		return false
+	}
+	j.state = to
+	return true
+}
+
+// current returns the job's state.
+func (j *job) current() wire.JobState {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state
 }
 
 // close refuses pushes from now on and waits for those under way.
@@ -274,12 +226,23 @@ func (j *job) close() {
 	j.mu.Lock()
 	j.closed = true
 	j.mu.Unlock()
-	j.pushes.Wait()
+	j.enters.Wait()
 }
 
-// commit publishes the job's output.
+// commit publishes the output of a prepared job. If the decision itself cannot
+// be kept, the job is as prepared as before.
 func (j *job) commit() error {
-	if err := j.stage.publish(); err != nil {
+	// A peer that asks must not be told of a decision that is not on disk.
+	j.mu.Lock()
+	err := j.stage.decide()
+	if err == nil {
+		j.state = wire.JobCommitted
+	}
+	j.mu.Unlock()
+	if err == nil {
+		err = j.stage.publish()
+	}
+	if err != nil {
 		return err
 	}
 	j.node.store.count.Add(j.stage.keys.Load())
@@ -287,16 +250,117 @@ func (j *job) commit() error {
 	return nil
 }
 
-// end removes what is left of the job. It may be called twice.
-func (j *job) end() error {
+// end closes the job's record with the reason why it was not committed, if it
+// was not, and removes what is left of it.
+func (j *job) end(why error) error {
 	j.close()
+	j.mu.Lock()
+	if j.state != wire.JobCommitted {
+		j.state = wire.JobFailed
+		if errors.As(why, new(givenUp)) || toWire(why).Code == wire.CodeCanceled {
+			j.state = wire.JobCanceled
+		}
+	}
+	state := j.state
+	j.mu.Unlock()
+	j.cancel(nil)
+	var errs []error
+	if j.finished != nil {
+		errs = append(errs, j.finished.close())
+	}
+	if j.log != nil {
+		errs = append(errs, j.log.close())
+		text := ""
+		if state != wire.JobCommitted {
+			text = errorLine(toWire(why))
+		}
+		if j.stage.half {
+			return errors.Join(errs...) // it stays, also for peers that ask
+		}
+		info := j.info()
+		end(info, state, text)
+		errs = append(errs, writeInfo(j.stage.path, info))
+		j.final.Store(info)
+	}
+	errs = append(errs, j.stage.remove())
+	// Only now: until its decision is where a peer that asks is sent to.
 	j.node.mu.Lock()
-	mine := j.node.jobs[j.msg.ID] == j
 	delete(j.node.jobs, j.msg.ID)
 	j.node.mu.Unlock()
-	if !mine {
-		return nil
+	return errors.Join(errs...)
+}
+
+// errorLine is an error as the job's record keeps it.
+func errorLine(e *wire.Error) string {
+	if e.Key == "" {
+		return e.Text
 	}
+	return "s4://" + e.Key + ": " + e.Text
+}
+
+// info returns what is known of the job. Its state is final when all is done
+// that the state says.
+func (j *job) info() *wire.JobInfo {
+	if info := j.final.Load(); info != nil {
+		return info
+	}
+	state := j.current()
+	switch state {
+	case wire.JobCommitted:
+		state = wire.JobPrepared
+	case wire.JobFailed, wire.JobCanceled:
+		state = wire.JobRunning
+	}
+	return &wire.JobInfo{
+		Job:      *j.msg,
+		State:    state,
+		Started:  j.started.UnixNano(),
+		Ready:    j.ready(),
+		Progress: j.progress(),
+		Keys:     uint64(j.stage.keys.Load()),
+		Bytes:    uint64(j.stage.bytes.Load()),
+	}
+}
+
+func (j *job) ready() wire.Ready {
+	if j.saved != nil {
+		return *j.saved
+	}
+	t := &j.tasks
+	return wire.Ready{Tasks: uint64(t.len()), Bytes: uint64(t.bytes), Keys: uint64(t.keys), Skipped: uint64(t.skipped)}
+}
+
+func (j *job) progress() wire.Progress {
+	return wire.Progress{
+		Tasks:    j.done.Load(),
+		Failed:   j.failed.Load(),
+		Running:  uint64(j.live.count()),
+		BytesIn:  j.bytesIn.Load(),
+		BytesOut: j.bytesOut.Load(),
+		Pushed:   j.pushed.Load(),
+	}
+}
+
+// jobEnv returns the environment of the job's tasks, but for each task's own.
+func (j *job) jobEnv() ([]string, error) {
+	assets, path, err := j.assets()
+	if err != nil {
+		return nil, err
+	}
+	env := append(j.node.env[:len(j.node.env):len(j.node.env)],
+		"S4_INDIR=s4://"+j.msg.Indir, "S4_OUTDIR=s4://"+j.msg.Outdir,
+		fmt.Sprintf("S4_JOB=%016x", j.msg.ID), "TMPDIR="+j.stage.path+"/tmp", "S4_ASSETS="+assets)
+	if path != "" {
+		env = append(env, "PATH="+path)
+	}
+	return env, nil
+}
+
+// release closes the files of a job that stays on disk when the server stops.
+func (j *job) release() {
 	j.cancel(nil)
-	return j.stage.remove()
+	if j.log != nil {
+		j.log.close()
+	}
+	j.stage.tree.close()
 }

@@ -42,12 +42,16 @@ type Node struct {
 	sched   *scheduler
 	ioSlots chan struct{}
 	peers   *peers
+	client  *s4.Client // of detached jobs
 	stats   xfer.Stats
 	started time.Time
+	path    string   // of every task, with s4 itself on it
 	env     []string // of every task, but for what is the task's own
 
 	ctx    context.Context // ends all jobs and evals when canceled
 	cancel context.CancelCauseFunc
+	late   context.Context // ends when Shutdown has no more time
+	hurry  context.CancelFunc
 
 	mu        sync.Mutex
 	stopping  bool
@@ -94,8 +98,15 @@ func New(cfg Config) (*Node, error) {
 		jobs:    make(map[uint64]*job),
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
+	n.late, n.hurry = context.WithCancel(context.Background())
 	n.peers = newPeers(n)
-	n.env = taskEnv(cfg)
+	n.path = taskPath()
+	n.env = taskEnv(cfg, n.path)
+	n.client = s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout})
+	if err := n.adopt(); err != nil {
+		n.Shutdown(n.ctx)
+		return nil, err
+	}
 	return n, nil
 }
 
@@ -182,11 +193,17 @@ func (n *Node) Shutdown(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
+		n.hurry()
 		n.closeConns(func(*session) bool { return true })
 		n.peers.close() // a task may wait for a peer's answer
 		<-done
 	}
+	n.hurry()
 	n.peers.close()
+	n.client.Close()
+	for _, j := range n.jobs { // prepared: the next start settles them
+		j.release()
+	}
 	if killed, err := exec.KillBelow(filepath.Join(n.store.path, sysDir, jobsDir)); killed > 0 || err != nil {
 		n.log.Warn("killed what tasks left behind", zap.Int("processes", killed), zap.Error(err))
 	}
@@ -203,18 +220,23 @@ func (n *Node) closeConns(which func(*session) bool) {
 	}
 }
 
+// taskPath is the server's PATH, after the directory of its program.
+func taskPath() string {
+	path := os.Getenv("PATH")
+	if self, err := os.Executable(); err == nil {
+		path = filepath.Dir(self) + string(os.PathListSeparator) + path
+	}
+	return path
+}
+
 // taskEnv is the server's environment with what every task gets.
-func taskEnv(cfg Config) []string {
+func taskEnv(cfg Config, path string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
 		if len(kv) > 9 && kv[:9] == "BASH_ENV=" {
 			continue // it would run before every command
 		}
 		env = append(env, kv)
-	}
-	path := os.Getenv("PATH")
-	if self, err := os.Executable(); err == nil {
-		path = filepath.Dir(self) + string(os.PathListSeparator) + path
 	}
 	conf := cfg.Cluster.Path
 	if abs, err := filepath.Abs(conf); err == nil && conf != "" {

@@ -217,11 +217,13 @@ func (docImports) Import(path string) (*types.Package, error) {
 // names and sizes of the fields, and the limits of the strings.
 func TestProtocolLayouts(t *testing.T) {
 	done := make(map[wire.Type]bool)
-	for _, tab := range docTables(t, "Bytes", "Field", "At most", "Meaning") {
-		entry := tab.heading == "ENTRIES" && len(tab.rows) > 1
+	tables := docTables(t, "Bytes", "Field", "At most", "Meaning")
+	for _, tab := range tables {
+		docExpand(t, &tab, tables)
+		entry := (tab.heading == "ENTRIES" || tab.heading == "TASKS") && len(tab.rows) > 1
 		for n := range 256 {
 			typ := wire.Type(n)
-			if !slices.Contains(strings.Split(tab.heading, " and "), typ.String()) {
+			if !slices.Contains(docTypes(tab), typ.String()) {
 				continue
 			}
 			done[typ] = true
@@ -242,6 +244,28 @@ func TestProtocolLayouts(t *testing.T) {
 			}
 		}
 	}
+}
+
+// docTypes returns the names of the frame types that a table is about.
+func docTypes(tab docTable) []string { return strings.Split(tab.heading, " and ") }
+
+// docExpand replaces rows like "all of JOB" by those of that table.
+func docExpand(t *testing.T, tab *docTable, tables []docTable) {
+	t.Helper()
+	var rows [][]string
+	for _, row := range tab.rows {
+		name, ok := strings.CutPrefix(row[0], "all of ")
+		if !ok {
+			rows = append(rows, row)
+			continue
+		}
+		i := slices.IndexFunc(tables, func(of docTable) bool { return slices.Contains(docTypes(of), name) })
+		if i < 0 {
+			t.Fatalf("%s: PROTOCOL.md has no table of %s", tab.heading, name)
+		}
+		rows = append(rows, tables[i].rows...)
+	}
+	tab.rows = rows
 }
 
 func docLayout(t *testing.T, typ wire.Type, front []byte, tab docTable) {
@@ -309,6 +333,30 @@ func TestProtocolSmallTables(t *testing.T) {
 		number, name, _ := strings.Cut(row[0], " ")
 		if want := fmt.Sprintf("0x%02x", flags[name]); number != want {
 			t.Errorf("flag %s is %s, PROTOCOL.md says %s", name, want, number)
+		}
+	}
+	for column, numbers := range map[string]map[string]uint64{
+		"Option": {"keep-going": uint64(wire.JobKeepGoing), "resume": uint64(wire.JobResume), "report": uint64(wire.JobReport),
+			"lz4": uint64(wire.JobLZ4), "detach": uint64(wire.JobDetach)},
+		"Verdict": {"discarded": uint64(wire.VerdictDiscarded), "committed": uint64(wire.VerdictCommitted),
+			"prepared": uint64(wire.VerdictPrepared), "orphaned": uint64(wire.VerdictOrphaned)},
+		"State of a job": {"running": uint64(wire.JobRunning), "prepared": uint64(wire.JobPrepared), "orphaned": uint64(wire.JobOrphaned),
+			"committed": uint64(wire.JobCommitted), "failed": uint64(wire.JobFailed), "canceled": uint64(wire.JobCanceled)},
+		"State of a task": {"done": uint64(wire.TaskDone), "failed": uint64(wire.TaskFailed), "retried": uint64(wire.TaskRetried),
+			"running": uint64(wire.TaskRunning)},
+	} {
+		first := "Number"
+		if column == "Option" {
+			first = "Bit"
+		}
+		rows := docTables(t, first, column, "Meaning")[0].rows
+		for _, row := range rows {
+			if want := strconv.FormatUint(numbers[row[1]], 10); row[0] != want {
+				t.Errorf("%s %s is %s, PROTOCOL.md says %s", column, row[1], want, row[0])
+			}
+		}
+		if len(rows) != len(numbers) {
+			t.Errorf("PROTOCOL.md has %d rows of %s, want %d", len(rows), column, len(numbers))
 		}
 	}
 	end := func(tab docTable) int {

@@ -46,6 +46,9 @@ func (s *store) unlink(dir int, name string) error {
 // removeAll removes every key whose name begins with prefix and returns how
 // many. It goes on after a failure and returns the first.
 func (s *store) removeAll(ctx context.Context, prefix string) (int64, error) {
+	if err := s.forgetFinished(prefix); err != nil {
+		return 0, storeError(err, prefix)
+	}
 	dir, part := splitPrefix(prefix)
 	fd, err := s.keys.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {

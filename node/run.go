@@ -4,34 +4,37 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"math"
 	"os"
-	"path"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"s4"
 	"s4/exec"
 	"s4/wire"
 	"s4/xfer"
 )
 
-// stderrTail is how much of a failed task's standard error is reported.
+// stderrTail is how much of a task's standard error is kept.
 const stderrTail = 16 << 10
 
 // sigpipeExit is what bash makes of a command that SIGPIPE (13) ended.
 const sigpipeExit = 128 + 13
 
-// run runs all tasks. The first failure stops the others.
+// run runs all tasks. The first failure stops the others, unless the job is
+// to keep going.
 func (j *job) run() error {
 	// A worker holds a task slot only while its command runs, so that output
-	// is hashed, staged and pushed while other commands run.
+	// is hashed, staged and pushed while other commands run. There are no more
+	// workers than that takes: a server whose peers or disk are slow starts no
+	// commands whose output it could not get rid of.
 	workers := min(j.tasks.len(), j.node.cfg.MaxCPUJobs+j.node.cfg.MaxIOJobs)
 	var (
 		next atomic.Int64
@@ -44,11 +47,18 @@ func (j *job) run() error {
 				if i >= j.tasks.len() {
 					return
 				}
-				if err := j.task(i); err != nil {
+				err := j.task(i)
+				switch {
+				case err == nil:
+					j.done.Add(1)
+				case j.ctx.Err() == nil && isTaskError(err):
+					j.failed.Add(1)
+					if !j.has(wire.JobKeepGoing) {
+						j.cancel(err)
+					}
+				default:
 					j.cancel(err)
-					return
 				}
-				j.done.Add(1)
 			}
 		})
 	}
@@ -56,9 +66,62 @@ func (j *job) run() error {
 	return context.Cause(j.ctx)
 }
 
-// task runs one command and stages its output.
-func (j *job) task(i int) (err error) {
+// fatal is an error that leaves a part of a task's output staged, so that the
+// job cannot do without the task.
+type fatal struct{ error }
+
+func (f fatal) Unwrap() error { return f.error }
+
+// isTaskError reports whether err is of one task's command or input, and not
+// of the server or the job.
+func isTaskError(err error) bool {
+	if errors.As(err, new(fatal)) {
+		return false
+	}
+	switch toWire(err).Code {
+	case wire.CodeTaskFailed, wire.CodeNotFound, wire.CodeBadKey:
+		return true
+	}
+	return false
+}
+
+// task runs one task, as often as the job allows, and records every attempt.
+func (j *job) task(i int) error {
+	for attempt := uint32(1); ; attempt++ {
+		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.about(i)}
+		err := j.attempt(i, &t)
+		if j.ctx.Err() != nil {
+			j.live.remove(&t)
+			return context.Cause(j.ctx)
+		}
+		again := false
+		if err != nil {
+			again = isTaskError(err) && attempt <= j.msg.Retries
+			t.State, t.Error = wire.TaskFailed, toWire(err).Text
+			if again {
+				t.State = wire.TaskRetried
+			}
+		}
+		j.log.add(t)
+		j.live.remove(&t) // not before: who asks finds it in one or the other
+		if t.State != wire.TaskDone || j.has(wire.JobReport) {
+			if t.State == wire.TaskDone {
+				t.Stderr = "" // stays with the log
+			}
+			j.report.add(t)
+		}
+		if !again {
+			j.bytesIn.Add(t.BytesIn)
+			return err
+		}
+	}
+}
+
+// attempt runs a task's command once and stages its output. It notes in t what
+// the command used and wrote.
+func (j *job) attempt(i int, t *wire.Task) (err error) {
 	keys, size := j.inputs(i)
+	t.BytesIn = uint64(size)
 	dir := filepath.Join(j.stage.path, "tasks", strconv.Itoa(i))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return storeError(plain(err), keys[0])
@@ -79,19 +142,26 @@ func (j *job) task(i int) (err error) {
 		return storeError(err, keys[0])
 	}
 	defer out.Close()
-	if err := j.command(i, dir, keys, in, out.File); err != nil {
+	if err := j.command(i, dir, keys, in, out.File, t); err != nil {
 		return err
 	}
-	j.bytesIn.Add(uint64(size))
 	if j.msg.Verb == wire.VerbMapToN {
-		return j.shuffle(dir, keys[0], out.File)
+		t.BytesOut, err = j.shuffle(dir, keys[0], out.File)
+		if err == nil {
+			j.finished.add(keys[0][len(j.in.Base)+1:])
+		}
+		return err
 	}
 	n, sum, err := hashFile(out.File)
 	if err != nil {
 		return storeError(err, keys[0])
 	}
-	j.bytesOut.Add(uint64(n))
-	return j.stage.add(out, j.output(i), sum)
+	if err := j.stage.add(out, j.output(i), sum); err != nil {
+		return err
+	}
+	t.BytesOut = uint64(n)
+	j.bytesOut.Add(t.BytesOut)
+	return nil
 }
 
 // stdin returns what the command reads: the key's file itself, or for the
@@ -125,10 +195,11 @@ func (j *job) stdin(keys []string) (*os.File, error) {
 }
 
 // command runs the task's command when there is a slot for it.
-func (j *job) command(i int, dir string, keys []string, in, out *os.File) error {
+func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wire.Task) error {
 	if err := j.node.sched.acquire(j.ctx, j); err != nil {
 		return err
 	}
+	j.live.add(t)
 	res, err := exec.Run(j.ctx, exec.Cmd{
 		Script:     j.msg.Command,
 		Dir:        dir,
@@ -136,12 +207,16 @@ func (j *job) command(i int, dir string, keys []string, in, out *os.File) error 
 		Stdin:      in,
 		Stdout:     out,
 		StderrTail: stderrTail,
+		Timeout:    time.Duration(min(j.msg.Timeout, math.MaxInt64)),
 	})
 	j.node.sched.release(j)
 	if err != nil {
 		return err
 	}
-	if res.ExitCode == 0 {
+	t.Start, t.Wall = res.Start.UnixNano(), uint64(res.Wall)
+	t.User, t.Sys, t.MaxRSS = uint64(res.User), uint64(res.Sys), uint64(res.MaxRSS)
+	t.Exit, t.Signal, t.Stderr = int32(res.ExitCode), byte(res.Signal), string(res.Stderr)
+	if res.ExitCode == 0 || res.ExitCode > 0 && strings.IndexByte(j.msg.OKExit, byte(res.ExitCode)) >= 0 {
 		return nil
 	}
 	text := "command failed: " + exec.ExitText(res)
@@ -150,13 +225,13 @@ func (j *job) command(i int, dir string, keys []string, in, out *os.File) error 
 	}
 	e := &wire.Error{
 		Code:   wire.CodeTaskFailed,
-		Key:    keys[0],
+		Key:    t.Key,
 		Text:   text,
-		Exit:   int32(res.ExitCode),
-		Signal: byte(res.Signal),
-		Stderr: string(res.Stderr),
+		Exit:   t.Exit,
+		Signal: t.Signal,
+		Stderr: t.Stderr,
 	}
-	j.node.log.Warn("task failed", zap.String("job", fmt.Sprintf("%016x", j.msg.ID)), zap.String("key", e.Key),
+	j.node.log.Warn("task failed", zap.String("job", jobName(j.msg.ID)), zap.String("key", e.Key),
 		zap.String("outcome", exec.ExitText(res)), zap.String("stderr", lastPart(e.Stderr)))
 	return e
 }
@@ -171,121 +246,4 @@ func hashFile(f *os.File) (int64, uint64, error) {
 		return 0, 0, err
 	}
 	return xfer.Hash(io.NewSectionReader(f, 0, fi.Size()))
-}
-
-// shuffle stages the files whose names the command printed, here or at the
-// servers they belong to, and waits until all have arrived.
-func (j *job) shuffle(dir, key string, names *os.File) error {
-	work, err := openTree(dir)
-	if err != nil {
-		return storeError(plain(err), key)
-	}
-	defer work.close()
-	if _, err := names.Seek(0, io.SeekStart); err != nil {
-		return storeError(err, key)
-	}
-	select { // transfers of this task
-	case j.node.ioSlots <- struct{}{}:
-		defer func() { <-j.node.ioSlots }()
-	case <-j.ctx.Done():
-		return context.Cause(j.ctx)
-	}
-	batch := newBatch(j)
-	err = j.printed(work, dir, key, names, batch)
-	return errors.Join(err, batch.wait())
-}
-
-// printed stages or pushes every printed file.
-func (j *job) printed(work tree, dir, key string, names *os.File, batch *batch) error {
-	rel := key[len(j.in.Base)+1:]
-	seen := make(map[string]bool)
-	sc := bufio.NewScanner(names)
-	sc.Buffer(make([]byte, 0, 8<<10), 64<<10)
-	for sc.Scan() {
-		if err := batch.failed(); err != nil {
-			return err
-		}
-		printed := sc.Text()
-		bad := func(why string) error {
-			return &wire.Error{Code: wire.CodeTaskFailed, Key: key, Exit: 0,
-				Text: fmt.Sprintf("the command printed %q, which %s", printed, why)}
-		}
-		name, ok := inside(dir, printed)
-		if !ok {
-			return bad("is outside its working directory")
-		}
-		base := path.Base(name)
-		if name == "." {
-			return bad("is a directory")
-		}
-		if seen[base] {
-			return bad("it has given already")
-		}
-		seen[base] = true
-		f, _, err := openRegular(work, name)
-		switch {
-		case errors.Is(err, unix.ENOENT):
-			var st unix.Stat_t
-			if work.stat(name, &st) == nil && isDir(&st) {
-				return bad("is a directory")
-			}
-			return bad("is not a file in its working directory")
-		case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV):
-			return bad("is a symbolic link")
-		case err != nil:
-			return bad("cannot be opened: " + err.Error())
-		}
-		out := j.msg.Outdir + "/" + rel + "/" + base
-		if err := s4.CheckKey(out); err != nil {
-			f.Close()
-			return bad("makes a bad key: " + err.(*wire.Error).Text)
-		}
-		if err := j.route(work, name, f, out, batch); err != nil {
-			return err
-		}
-	}
-	if err := sc.Err(); err != nil {
-		return &wire.Error{Code: wire.CodeTaskFailed, Key: key, Text: "the command's list of file names cannot be read: " + err.Error()}
-	}
-	return nil
-}
-
-// inside returns a printed name relative to the working directory, or false
-// if it leads out of it.
-func inside(dir, printed string) (string, bool) {
-	if filepath.IsAbs(printed) {
-		rel, err := filepath.Rel(dir, printed)
-		if err != nil {
-			return "", false
-		}
-		printed = rel
-	}
-	if printed == "" {
-		return "", false
-	}
-	name := filepath.Clean(printed)
-	return name, filepath.IsLocal(name)
-}
-
-// route hashes one output and stages it here or sends it to its server. It
-// closes f.
-func (j *job) route(work tree, name string, f *os.File, out string, batch *batch) error {
-	size, sum, err := hashFile(f)
-	if err != nil {
-		f.Close()
-		return storeError(err, out)
-	}
-	j.bytesOut.Add(uint64(size))
-	if server := j.node.cfg.Cluster.Place(out); server != j.node.cfg.Index {
-		batch.push(server, f, out, size, sum)
-		return nil
-	}
-	defer f.Close()
-	parent, base := splitName(name)
-	d, err := work.openDir(parent, false)
-	if err != nil {
-		return storeError(err, out)
-	}
-	defer unix.Close(d)
-	return j.stage.add(xfer.NamedTemp(f, d, base), out, sum)
 }

@@ -151,7 +151,9 @@ func TestMergeGroups(t *testing.T) {
 	} {
 		list := taskList{rels: strings.Fields(c.rels)}
 		list.sizes = make([]int64, len(list.rels))
-		list.group()
+		if err := list.group(func(string) (bool, error) { return false, nil }); err != nil {
+			t.Fatal(err)
+		}
 		var groups []string
 		for g, name := range list.names {
 			var members []string

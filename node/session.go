@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -145,6 +146,15 @@ func (s *session) reply(tag uint16, err error) error {
 func toWire(err error) *wire.Error {
 	var we *wire.Error
 	if errors.As(err, &we) {
+		return we
+	}
+	var ce *s4.Error // of a job that this server drives
+	if errors.As(err, &ce) {
+		we = &wire.Error{Code: ce.Code, Key: strings.TrimPrefix(ce.Key, s4.Scheme), Text: ce.Text,
+			Exit: int32(ce.Exit), Signal: byte(ce.Signal), Stderr: ce.Stderr}
+		if ce.Server != "" {
+			we.Text += " on " + ce.Server
+		}
 		return we
 	}
 	if errors.Is(err, context.Canceled) {

@@ -51,7 +51,9 @@ func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 	ps.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.p != nil && !c.p.Broken() {
+	// Between jobs nobody reads, and so nobody has seen it if the peer was
+	// started anew. Requests under way are lost then anyhow.
+	if c.p != nil && c.p.Idle() {
 		return c.p, nil
 	}
 	if c.p != nil {
@@ -85,9 +87,11 @@ func (ps *peers) close() {
 // batch is the pushes of one task.
 type batch struct {
 	job *job
-	wg  sync.WaitGroup
-	mu  sync.Mutex
-	err error // the first; guarded by mu
+
+	mu      sync.Mutex
+	pending int           // not answered yet; guarded by mu
+	idle    chan struct{} // of wait, closed when none is pending; guarded by mu
+	err     error         // the first; guarded by mu
 }
 
 func newBatch(j *job) *batch { return &batch{job: j} }
@@ -106,15 +110,25 @@ func (b *batch) fail(err error) {
 	}
 }
 
+// answered counts the end of a push.
+func (b *batch) answered() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pending--; b.pending == 0 && b.idle != nil {
+		close(b.idle)
+	}
+}
+
 // wait waits for the answers to all pushes.
 func (b *batch) wait() error {
-	answered := make(chan struct{})
-	go func() {
-		b.wg.Wait()
-		close(answered)
-	}()
+	b.mu.Lock()
+	idle := make(chan struct{})
+	if b.idle = idle; b.pending == 0 {
+		close(idle)
+	}
+	b.mu.Unlock()
 	select {
-	case <-answered:
+	case <-idle:
 	case <-b.job.ctx.Done():
 		return context.Cause(b.job.ctx) // the answers matter to nobody
 	}
@@ -141,12 +155,20 @@ func (b *batch) push(server int, f *os.File, name string, size int64, sum uint64
 		b.fail(j.peerError(server, name, err))
 		return
 	}
-	b.wg.Add(1)
+	b.mu.Lock()
+	b.pending++
+	b.mu.Unlock()
 	head := &wire.Push{Size: uint64(size), Job: j.msg.ID, Key: name}
 	p.Do(xfer.Request{
 		Send: func(c *xfer.Conn, tag uint16, refused func() bool) error {
 			defer f.Close()
-			return c.SendFile(tag, head, 0, f, size, sum, func() bool { return refused() || j.ctx.Err() != nil })
+			stop := func() bool { return refused() || j.ctx.Err() != nil }
+			if !j.has(wire.JobLZ4) {
+				return c.SendFile(tag, head, 0, f, size, sum, stop)
+			}
+			src := xfer.Source{R: f, Size: size, LZ4: true, Sum: &sum}
+			_, _, err := c.SendStream(tag, head, wire.FlagLZ4, src, stop)
+			return err
 		},
 		Recv: func(c *xfer.Conn, tag uint16) error {
 			m, err := c.ReadReply(tag)
@@ -156,13 +178,13 @@ func (b *batch) push(server int, f *os.File, name string, size int64, sum uint64
 			return err
 		},
 		Done: func(err error) {
-			defer b.wg.Done()
 			f.Close()
 			if err != nil {
 				b.fail(j.peerError(server, name, err))
-				return
+			} else {
+				j.pushed.Add(uint64(size))
 			}
-			j.pushed.Add(uint64(size))
+			b.answered()
 		},
 	})
 }

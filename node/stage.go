@@ -10,31 +10,48 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4/exec"
 	"s4/wire"
 	"s4/xfer"
 )
 
 // stage is the directory of one job: its staged output, which nobody sees,
-// and its tasks' working directories.
+// its tasks' working directories, and what is known of it.
 //
 //	_s4/jobs/<id>/stage/bucket/path/name   output, named as the keys it will be
 //	_s4/jobs/<id>/tasks/<n>/               where task n runs
 //	_s4/jobs/<id>/tmp/                     the tasks' TMPDIR
-//	_s4/jobs/<id>/commit                   exists from the decision to publish on
+//	_s4/jobs/<id>/assets/                  files that came along with the job
+//	_s4/jobs/<id>/finished                 of a shuffle: the inputs that are done
+//	_s4/jobs/<id>/info, log                its record, see record
+//	_s4/jobs/<id>/prepared                 the promise to publish if COMMIT comes
+//	_s4/jobs/<id>/commit                   the same file, renamed: the decision
+//
+// When the job is over, that file goes on to _s4/committed/<id>, where it tells
+// peers that ask, finished to _s4/shuffled/<id>, for --resume, and the record
+// to _s4/history/<id>.
 type stage struct {
 	store *store
+	id    uint64
 	path  string
 	tree  tree // stage/
 	keys  atomic.Int64
 	bytes atomic.Int64
-	half  bool // marked for commit and not all published; the job's goroutine's
+	half  bool // decided and not all published; the job's goroutine's
 }
 
-const commitMark = "commit"
+const (
+	preparedMark = "prepared"
+	commitMark   = "commit"
+)
+
+func jobName(id uint64) string { return fmt.Sprintf("%016x", id) }
+
+func (s *store) stageOf(id uint64) *stage {
+	return &stage{store: s, id: id, path: filepath.Join(s.path, sysDir, jobsDir, jobName(id))}
+}
 
 func (s *store) newStage(id uint64) (*stage, error) {
-	p := &stage{store: s, path: filepath.Join(s.path, sysDir, jobsDir, fmt.Sprintf("%016x", id))}
+	p := s.stageOf(id)
 	if err := os.Mkdir(p.path, 0o755); err != nil {
 		if errors.Is(err, os.ErrExist) {
 			return nil, wire.Errorf(wire.CodeExists, "job %016x is running here already", id)
@@ -46,11 +63,17 @@ func (s *store) newStage(id uint64) (*stage, error) {
 			return nil, errors.Join(storeError(plain(err), ""), removeAll(p.path))
 		}
 	}
-	var err error
-	if p.tree, err = openTree(filepath.Join(p.path, "stage")); err != nil {
-		return nil, errors.Join(storeError(plain(err), ""), removeAll(p.path))
+	if err := p.open(); err != nil {
+		return nil, errors.Join(err, removeAll(p.path))
 	}
 	return p, nil
+}
+
+func (p *stage) open() (err error) {
+	if p.tree, err = openTree(filepath.Join(p.path, "stage")); err != nil {
+		return storeError(plain(err), "")
+	}
+	return nil
 }
 
 // add stages a file as a key to be.
@@ -141,25 +164,10 @@ func emptyBelow(t tree, name string) bool {
 	return !holds(fd)
 }
 
-// publish makes the staged output visible. The commit mark comes first: a
-// server that is killed from then on finishes when it starts again.
-func (p *stage) publish() error {
-	if err := p.mark(); err != nil {
-		return err
-	}
-	p.half = true
-	if err := p.move(""); err != nil {
-		return fmt.Errorf("publishing stopped half way, and goes on when the server is started again: %w", err)
-	}
-	p.half = false
-	if p.store.fsync {
-		return os.NewSyscallError("syncfs", unix.Syncfs(p.store.keys.fd()))
-	}
-	return nil
-}
-
-func (p *stage) mark() error {
-	f, err := os.Create(filepath.Join(p.path, commitMark))
+// promise leaves a mark on disk, after prepare: a server that is killed from
+// then on keeps what is staged, and asks its peers what became of the job.
+func (p *stage) promise() error {
+	f, err := os.Create(filepath.Join(p.path, preparedMark))
 	if err != nil {
 		return storeError(plain(err), "")
 	}
@@ -171,6 +179,54 @@ func (p *stage) mark() error {
 		}
 	}
 	return f.Close()
+}
+
+// decide makes the promise a decision, in one step that needs no space: a
+// server that is killed from then on finishes publish when it starts again.
+func (p *stage) decide() error {
+	if err := os.Rename(filepath.Join(p.path, preparedMark), filepath.Join(p.path, commitMark)); err != nil {
+		return storeError(plain(err), "")
+	}
+	p.half = true
+	return nil
+}
+
+// publish makes the staged output visible, after decide.
+func (p *stage) publish() error {
+	if err := p.sync(p.path); err != nil {
+		return err
+	}
+	if err := p.move(""); err != nil {
+		return fmt.Errorf("publishing stopped half way, and goes on when the server is started again: %w", err)
+	}
+	if p.store.fsync {
+		if err := unix.Syncfs(p.store.keys.fd()); err != nil {
+			return os.NewSyscallError("syncfs", err)
+		}
+	}
+	name := jobName(p.id)
+	if err := p.store.keepFinished(filepath.Join(p.path, finishedFile), name); err != nil {
+		return err
+	}
+	// Last, for until then the job's directory says that it is to be finished.
+	if err := p.store.keepCommitted(filepath.Join(p.path, commitMark), name); err != nil {
+		return err
+	}
+	p.half = false
+	return nil
+}
+
+// sync makes what was renamed in dir survive power loss, if that is asked for.
+func (p *stage) sync(dir string) error {
+	if !p.store.fsync {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return storeError(plain(err), "")
+	}
+	defer d.Close()
+	return os.NewSyscallError("fsync", unix.Fsync(int(d.Fd())))
 }
 
 // move renames what is staged in dir into the data directory. A directory
@@ -203,55 +259,26 @@ func (p *stage) move(dir string) error {
 	return nil
 }
 
-// remove removes the job's directory with all that is in it. If publish has
-// stopped half way, it stays, and its names stay reserved: the next start of
-// the server finishes what has begun.
+// remove removes the job's directory with all that is in it, but for its
+// record, which goes to the history. If publish has stopped half way, it stays,
+// and its names stay reserved: the next start of the server finishes what has
+// begun.
 func (p *stage) remove() error {
 	if p.half {
 		return nil
 	}
 	p.unmark()
 	p.tree.close()
-	return removeAll(p.path)
-}
-
-// sweep deals with what a killed server has left: its tasks' processes, its
-// uploads, and its jobs, which are finished if they had begun to publish and
-// removed if not.
-func (s *store) sweep() error {
-	jobs := filepath.Join(s.path, sysDir, jobsDir)
-	if _, err := exec.KillBelow(jobs); err != nil {
-		return err
+	// Before the rest, or a server killed in between would ask its peers.
+	err := os.Remove(filepath.Join(p.path, preparedMark))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
 	}
-	list, err := os.ReadDir(jobs)
+	for _, d := range []string{"stage", "tasks", "tmp", assetsDir, finishedFile} {
+		err = errors.Join(err, removeAll(filepath.Join(p.path, d)))
+	}
 	if err != nil {
 		return plain(err)
 	}
-	for _, d := range list {
-		p := &stage{store: s, path: filepath.Join(jobs, d.Name())}
-		if _, err := os.Stat(filepath.Join(p.path, commitMark)); err == nil {
-			if p.tree, err = openTree(filepath.Join(p.path, "stage")); err != nil {
-				return plain(err)
-			}
-			err = p.move("")
-			p.tree.close()
-			if err != nil {
-				return fmt.Errorf("finish job %s: %w", d.Name(), err)
-			}
-		}
-		if err := removeAll(p.path); err != nil {
-			return plain(err)
-		}
-	}
-	tmp := filepath.Join(s.path, sysDir, tmpDir)
-	list, err = os.ReadDir(tmp)
-	if err != nil {
-		return plain(err)
-	}
-	for _, d := range list {
-		if err := removeAll(filepath.Join(tmp, d.Name())); err != nil {
-			return plain(err)
-		}
-	}
-	return nil
+	return p.store.keepRecord(p.path)
 }

@@ -81,6 +81,14 @@ func (p *stage) write(name string) error {
 	return writeTo(p.store, text, func(f *tempFile) error { return p.add(f.Temp, name, f.sum) })
 }
 
+// commit does what a job does after prepare.
+func (p *stage) commit() error {
+	if err := errors.Join(p.promise(), p.decide()); err != nil {
+		return err
+	}
+	return p.publish()
+}
+
 func TestStagedOutputIsInvisible(t *testing.T) {
 	dir := t.TempDir()
 	s := testStore(t, dir)
@@ -94,7 +102,7 @@ func TestStagedOutputIsInvisible(t *testing.T) {
 	if err := p.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.publish(); err != nil {
+	if err := p.commit(); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.remove(); err != nil {
@@ -126,7 +134,7 @@ func TestPreparedKeysAreReserved(t *testing.T) {
 	if err := s.write("b/out/d/other", "x"); err != nil {
 		t.Errorf("put beside: %v", err)
 	}
-	if err := p.publish(); err != nil {
+	if err := p.commit(); err != nil {
 		t.Fatal(err)
 	}
 	wantCode(t, "put after publishing", s.write("b/out/x", "mine"), wire.CodeExists)
@@ -185,7 +193,7 @@ func TestJobsRaceForAKey(t *testing.T) {
 				<-start
 				err := p.prepare()
 				if err == nil {
-					if err = p.publish(); err == nil {
+					if err = p.commit(); err == nil {
 						committed.Add(1)
 					} else {
 						t.Errorf("publish after prepare: %v", err)
@@ -233,7 +241,7 @@ func TestPrepareWhileOthersEnd(t *testing.T) {
 				p := testStage(t, s, id.Add(1), names...)
 				if err := p.prepare(); err != nil {
 					t.Errorf("prepare: %v", err)
-				} else if err := p.publish(); err != nil {
+				} else if err := p.commit(); err != nil {
 					t.Errorf("publish: %v", err)
 				}
 				if err := p.remove(); err != nil {
@@ -267,7 +275,7 @@ func TestPrepareSeesKeysThatMove(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			<-start
-			if err := first.publish(); err != nil {
+			if err := first.commit(); err != nil {
 				t.Errorf("publish: %v", err)
 			}
 		})
@@ -299,7 +307,7 @@ func TestSweep(t *testing.T) {
 	if err := p.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.mark(); err != nil {
+	if err := errors.Join(p.promise(), p.decide()); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "b/out"), 0o755); err != nil {
@@ -374,7 +382,7 @@ func TestFailedPublishKeepsTheRest(t *testing.T) {
 	if err := j.commit(); err == nil {
 		t.Fatal("commit succeeded over the link")
 	}
-	_ = j.end()
+	_ = j.end(nil)
 	if err := os.Remove(obstacle); err != nil {
 		t.Fatal(err)
 	}

@@ -18,9 +18,12 @@ import (
 
 // Names in the data directory. Buckets do not start with an underscore.
 const (
-	sysDir  = "_s4"
-	jobsDir = "jobs" // in sysDir: a directory per running job
-	tmpDir  = "tmp"  // in sysDir: uploads, where O_TMPFILE needs names
+	sysDir       = "_s4"
+	jobsDir      = "jobs"      // in sysDir: a directory per running job
+	tmpDir       = "tmp"       // in sysDir: uploads, where O_TMPFILE needs names
+	historyDir   = "history"   // in sysDir: a directory per job that is over
+	committedDir = "committed" // in sysDir: a file per job that was published here
+	shuffledDir  = "shuffled"  // in sysDir: a file per published shuffle
 )
 
 // sumAttr is the extended attribute that holds a key's xxh64 as 16
@@ -45,6 +48,12 @@ type store struct {
 	// written by anyone else. See prepare.
 	marks   sync.RWMutex
 	pending []*stage
+
+	orphans []*stage // prepared by a killed server; open's, then the node's
+
+	history history
+
+	lists sync.Mutex // the files in _s4/shuffled
 }
 
 // openStore opens dir, which is made if absent, locks it, checks that its
@@ -56,8 +65,8 @@ func openStore(dir string, fsync bool) (*store, error) {
 		return nil, err
 	}
 	sys := filepath.Join(dir, sysDir)
-	for _, d := range []string{filepath.Join(sys, jobsDir), filepath.Join(sys, tmpDir)} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+	for _, d := range []string{jobsDir, tmpDir, historyDir, committedDir, shuffledDir} {
+		if err := os.MkdirAll(filepath.Join(sys, d), 0o755); err != nil {
 			return nil, fmt.Errorf("data directory %s: %w", dir, plain(err))
 		}
 	}
@@ -98,6 +107,9 @@ func (s *store) open(sys string) (err error) {
 	}
 	if err := s.probe(); err != nil {
 		return err
+	}
+	if err := s.openHistory(); err != nil {
+		return plain(err)
 	}
 	if err := s.sweep(); err != nil {
 		return err

@@ -332,7 +332,7 @@ func TestEmptyDirectoriesAndJobs(t *testing.T) {
 	if err := p.prepare(); err != nil {
 		t.Fatalf("prepare: %v", err)
 	}
-	if err := p.publish(); err != nil {
+	if err := p.commit(); err != nil {
 		t.Fatalf("prepare had said it can be published: %v", err)
 	}
 	if got := s.names(t, "b/", true); !slices.Equal(got, []string{"b/d", "b/x/y"}) {

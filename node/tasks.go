@@ -12,9 +12,11 @@ import (
 // taskList holds a job's tasks on one server: for each, its input keys and
 // its output key. Input names are relative to the job's base directory.
 type taskList struct {
-	rels  []string // inputs, in key order
-	sizes []int64
-	bytes int64
+	rels    []string // inputs, in key order
+	sizes   []int64
+	keys    int64 // inputs of tasks to run
+	bytes   int64 // in them
+	skipped int64 // tasks left out, because their output exists
 	// Only for the merge: the inputs of each group, and the groups' names.
 	groups [][]int32
 	names  []string
@@ -27,38 +29,75 @@ func (t *taskList) len() int {
 	return len(t.rels)
 }
 
-// find lists the job's input on this server and checks that map and merge
-// will not write what exists.
+// find lists the job's input on this server and decides which tasks to run.
+// Map and merge know what they will write: if it exists, that is an error, or
+// with JobResume a task less.
 func (j *job) find() error {
 	base := j.in.Base + "/"
+	t := &j.tasks
 	err := j.node.store.list(j.ctx, base, true, func(e *wire.Entry) error {
 		rel := e.Name[len(base):]
-		if !j.in.Match(rel) {
-			return nil
+		if j.in.Match(rel) {
+			t.rels = append(t.rels, rel)
+			t.sizes = append(t.sizes, int64(e.Size))
 		}
-		j.tasks.rels = append(j.tasks.rels, rel)
-		j.tasks.sizes = append(j.tasks.sizes, int64(e.Size))
-		j.tasks.bytes += int64(e.Size)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	done, err := j.doneBefore()
+	if err != nil {
+		return err
+	}
 	if j.msg.Verb == wire.VerbMapFromN {
-		j.tasks.group()
+		return t.group(done)
 	}
+	return t.pick(done)
+}
+
+// doneBefore returns a function that says of a task, by its name below outdir,
+// whether it needs no run.
+func (j *job) doneBefore() (func(name string) (bool, error), error) {
+	resume := j.has(wire.JobResume)
 	if j.msg.Verb == wire.VerbMapToN {
-		return nil
+		if !resume {
+			return func(string) (bool, error) { return false, nil }, nil
+		}
+		finished, err := j.node.store.finished(j.msg.Outdir)
+		return func(name string) (bool, error) { return finished[name], nil }, err
 	}
-	for i := range j.tasks.len() {
-		out := j.output(i)
-		if err := s4.CheckKey(out); err != nil {
+	return func(name string) (bool, error) {
+		out := j.msg.Outdir + "/" + name
+		err := s4.CheckKey(out)
+		if err == nil {
+			err = j.node.store.absent(out)
+		}
+		if err != nil && resume && toWire(err).Code == wire.CodeExists {
+			return true, nil
+		}
+		return false, err
+	}, nil
+}
+
+// pick drops the tasks that need no run.
+func (t *taskList) pick(done func(string) (bool, error)) error {
+	n := 0
+	for i, rel := range t.rels {
+		skip, err := done(rel)
+		if err != nil {
 			return err
 		}
-		if err := j.node.store.absent(out); err != nil {
-			return err
+		if skip {
+			t.skipped++
+			continue
 		}
+		t.rels[n], t.sizes[n] = rel, t.sizes[i]
+		t.bytes += t.sizes[i]
+		n++
 	}
+	t.rels, t.sizes = t.rels[:n], t.sizes[:n]
+	t.keys = int64(n)
 	return nil
 }
 
@@ -72,8 +111,8 @@ func (j *job) output(i int) string {
 
 // group sorts the inputs into groups by numeric prefix, or by basename where
 // there is none. A group is named by its prefix and the suffix that all its
-// keys share, if they do.
-func (t *taskList) group() {
+// keys share, if they do. Groups that need no run are dropped.
+func (t *taskList) group(done func(string) (bool, error)) error {
 	index := make(map[string]int)
 	t.names = []string{}
 	suffixes := []string{}
@@ -96,10 +135,27 @@ func (t *taskList) group() {
 		}
 		t.groups[g] = append(t.groups[g], int32(i))
 	}
-	for g := range t.names {
-		t.names[g] += suffixes[g]
-	}
 	// Two groups cannot get one name: 0_a and 0 + _a are the same group.
+	n := 0
+	for g, name := range t.names {
+		name += suffixes[g]
+		skip, err := done(name)
+		if err != nil {
+			return err
+		}
+		if skip {
+			t.skipped++
+			continue
+		}
+		t.names[n], t.groups[n] = name, t.groups[g]
+		for _, i := range t.groups[g] {
+			t.bytes += t.sizes[i]
+			t.keys++
+		}
+		n++
+	}
+	t.names, t.groups = t.names[:n], t.groups[:n]
+	return nil
 }
 
 // inputs returns the keys that task i reads, and their size.
@@ -114,6 +170,15 @@ func (j *job) inputs(i int) (keys []string, size int64) {
 	}
 	slices.Sort(keys)
 	return keys, size
+}
+
+// about returns the key that task i is known by: its input, or of a merge its
+// output.
+func (j *job) about(i int) string {
+	if j.msg.Verb == wire.VerbMapFromN {
+		return j.output(i)
+	}
+	return j.in.Base + "/" + j.tasks.rels[i]
 }
 
 // taskEnv returns the environment of task i.

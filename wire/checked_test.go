@@ -7,7 +7,7 @@ import (
 
 // TestChecked flips every bit of a frame with a checksum: none goes unnoticed.
 func TestChecked(t *testing.T) {
-	if got := AppendFrame(nil, 0xffff, 0xff, Empty{TypeDiscard}); string(got) != "\x00\x00\x00\x04\x39\xff\xff\xff\xdf\xec\x25\xd3" {
+	if got := AppendFrame(nil, 0xffff, 0xff, Empty{TypeCommit}); string(got) != "\x00\x00\x00\x04\x37\xff\xff\xff\xae\x0e\xea\x4b" {
 		t.Errorf("golden frame became %x", got)
 	}
 	want := &Put{Size: 3, Key: "b/k"}

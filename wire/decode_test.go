@@ -74,20 +74,40 @@ func TestLyingLengths(t *testing.T) {
 	})
 }
 
-func TestEntriesCountIsBounded(t *testing.T) {
-	body := make([]byte, 4+21*10)
-	for _, c := range []struct {
-		count uint32
-		ok    bool
-	}{{10, true}, {9, false}, {11, false}, {MaxMessage, false}, {math.MaxInt32, false}, {math.MaxUint32, false}} {
-		binary.BigEndian.PutUint32(body, c.count)
-		var err error
-		n := allocated(func() { _, err = Decode(TypeEntries, body) })
-		if (err == nil) != c.ok || n > 4<<10 {
-			t.Errorf("%d entries in %d bytes: %v, %d bytes allocated", c.count, len(body), err, n)
+// The body bounds the count of what is in it.
+func TestCountIsBounded(t *testing.T) {
+	for typ, size := range map[Type]int{TypeEntries: 21, TypeTasks: taskSize} {
+		body := make([]byte, 4+size*10)
+		for _, c := range []struct {
+			count uint32
+			ok    bool
+		}{{10, true}, {9, false}, {11, false}, {MaxMessage, false}, {math.MaxInt32, false}, {math.MaxUint32, false}} {
+			binary.BigEndian.PutUint32(body, c.count)
+			var err error
+			n := allocated(func() { _, err = Decode(typ, body) })
+			if (err == nil) != c.ok || n > 4<<10 {
+				t.Errorf("%s: %d in %d bytes: %v, %d bytes allocated", typ, c.count, len(body), err, n)
+			}
+			if !c.ok {
+				wantCode(t, err, CodeBadRequest)
+			}
 		}
-		if !c.ok {
-			wantCode(t, err, CodeBadRequest)
+	}
+}
+
+// An option that this version does not know is refused rather than ignored:
+// the job would not run as its client wants.
+func TestUnknownJobOptions(t *testing.T) {
+	for bit := range 32 {
+		job := Job{ID: 1, Verb: VerbMap, Options: 1<<bit | JobResume, Indir: "b", Outdir: "o", Command: "cat"}
+		for _, m := range []Message{&job, &JobInfo{Job: job}} {
+			_, err := Decode(m.Type(), m.append(nil))
+			if bit < 5 && err != nil {
+				t.Errorf("%s with option %d: %v", m.Type(), bit, err)
+			}
+			if bit >= 5 {
+				wantCode(t, err, CodeBadRequest)
+			}
 		}
 	}
 }
@@ -98,6 +118,10 @@ func TestStringLimits(t *testing.T) {
 	key, longKey := strings.Repeat("k", 1024), strings.Repeat("k", 1025)
 	name, longName := strings.Repeat("n", 1025), strings.Repeat("n", 1026)
 	cmd, longCmd := strings.Repeat("c", 131071), strings.Repeat("c", 131072)
+	ok, longOK := strings.Repeat("\xff", 255), strings.Repeat("\xff", 256)
+	file, longFile := strings.Repeat("f", 255), strings.Repeat("f", 256)
+	text := strings.Repeat("t", 65536)
+	job := Job{OKExit: ok, Indir: key, Outdir: key, Command: cmd}
 	for _, c := range []struct {
 		what      string
 		fits, not Message
@@ -114,7 +138,14 @@ func TestStringLimits(t *testing.T) {
 		{"release", &HealthInfo{Release: key}, &HealthInfo{Release: longKey}},
 		{"indir", &Job{Indir: key}, &Job{Indir: longKey}},
 		{"outdir", &Job{Outdir: key}, &Job{Outdir: longKey}},
-		{"job command", &Job{Indir: key, Outdir: key, Command: cmd}, &Job{Command: longCmd}},
+		{"job command", &job, &Job{Command: longCmd}},
+		{"exit codes", &Job{OKExit: ok}, &Job{OKExit: longOK}},
+		{"info's exit codes", &JobInfo{Job: Job{OKExit: ok}}, &JobInfo{Job: Job{OKExit: longOK}}},
+		{"info's indir", &JobInfo{Job: Job{Indir: key}}, &JobInfo{Job: Job{Indir: longKey}}},
+		{"info's outdir", &JobInfo{Job: Job{Outdir: key}}, &JobInfo{Job: Job{Outdir: longKey}}},
+		{"info's command", &JobInfo{Job: job, Error: text}, &JobInfo{Job: Job{Command: longCmd}}},
+		{"task key", &Tasks{[]Task{{Key: key, Error: text, Stderr: text}}}, &Tasks{[]Task{{}, {Key: longKey}}}},
+		{"asset name", &Asset{Name: file}, &Asset{Name: longFile}},
 	} {
 		b := c.fits.append(nil)
 		if m, err := Decode(c.fits.Type(), b); err != nil || !reflect.DeepEqual(m, c.fits) {
@@ -129,19 +160,27 @@ func TestStringLimits(t *testing.T) {
 		}
 		wantCode(t, err, CodeTooLarge)
 	}
-	// Those of Error, too, which encodes nothing longer by itself.
-	for _, field := range []int{7, 7 + 4, 7 + 4 + 4} {
+	// Those that are never encoded longer, too.
+	for _, c := range []struct {
+		m     Message // with this field empty
+		at    int     // offset of the field
+		limit int
+	}{
+		{&Error{}, 7, 1024},
+		{&Error{}, 7 + 4, 65536},
+		{&Error{}, 7 + 4 + 4, 65536},
+		{&Discard{}, 0, 65536},
+		{&Tasks{[]Task{{}}}, 4 + taskSize - 8, 65536},
+		{&Tasks{[]Task{{}}}, 4 + taskSize - 4, 65536},
+		{&JobInfo{}, len((&JobInfo{}).append(nil)) - 4, 65536},
+	} {
 		for _, over := range []int{0, 1} {
-			limit := MaxErrorText
-			if field == 7 {
-				limit = MaxKey
-			}
-			b := make([]byte, 7+3*4)
-			binary.BigEndian.PutUint32(b[field:], uint32(limit+over))
-			b = append(b[:field+4], append(make([]byte, limit+over), b[field+4:]...)...)
-			_, err := Decode(TypeError, b)
+			b := c.m.append(nil)
+			binary.BigEndian.PutUint32(b[c.at:], uint32(c.limit+over))
+			b = append(b[:c.at+4], append(make([]byte, c.limit+over), b[c.at+4:]...)...)
+			_, err := Decode(c.m.Type(), b)
 			if over == 0 && err != nil {
-				t.Errorf("field at %d of ERROR at its limit: %v", field, err)
+				t.Errorf("field at %d of %s at its limit: %v", c.at, c.m.Type(), err)
 			}
 			if over == 1 {
 				wantCode(t, err, CodeTooLarge)
@@ -164,6 +203,38 @@ func TestErrorIsCut(t *testing.T) {
 	}
 	if want := (&Error{Code: CodeTaskFailed, Key: long[:MaxKey], Text: long[:MaxErrorText], Stderr: long[:MaxErrorText]}); !reflect.DeepEqual(m, want) {
 		t.Error("not cut at the limits")
+	}
+}
+
+// So are the texts of a job, which may come from an ERROR.
+func TestJobTextsAreCut(t *testing.T) {
+	long := strings.Repeat("x", MaxErrorText-1) + "\u20ac"
+	short := long[:MaxErrorText-1] // no half character
+	for _, c := range []struct{ m, want Message }{
+		{&Discard{Reason: long}, &Discard{Reason: short}},
+		{&JobInfo{Error: long}, &JobInfo{Error: short}},
+		{&Tasks{[]Task{{Error: long, Stderr: long}}}, &Tasks{[]Task{{Error: short, Stderr: long[:MaxErrorText]}}}},
+	} {
+		if m, err := Decode(c.m.Type(), c.m.append(nil)); err != nil || !reflect.DeepEqual(m, c.want) {
+			t.Errorf("%s: not cut at its limits: %v", c.m.Type(), err)
+		}
+	}
+}
+
+// A gathered TASKS frame is a legal frame, and TaskSize is what a task takes.
+func TestTaskSize(t *testing.T) {
+	text := strings.Repeat("x", MaxErrorText)
+	largest := Task{Key: text[:MaxKey], Error: text, Stderr: text}
+	if MaxEntries+4+largest.TaskSize() > MaxMessage {
+		t.Error("a full TASKS frame is over MaxMessage")
+	}
+	for _, task := range []Task{{}, largest, {Exit: -1, Start: -1, Wall: 1, Key: "k"}, {Error: "ee"}, {Stderr: "sss"}} {
+		if got, want := len((&Tasks{[]Task{task}}).append(nil)), 4+task.TaskSize(); got != want {
+			t.Errorf("%d, %d and %d bytes of strings: %d bytes, TaskSize says %d", len(task.Key), len(task.Error), len(task.Stderr), got, want)
+		}
+	}
+	if taskSize != 78 {
+		t.Errorf("taskSize is %d, PROTOCOL.md's task has 78 bytes", taskSize)
 	}
 }
 
@@ -191,6 +262,10 @@ func TestRoundTripExtremes(t *testing.T) {
 	for i := range many {
 		many[i].Kind = EntryKind(i)
 	}
+	manyTasks := make([]Task, (MaxMessage-4)/taskSize)
+	for i := range manyTasks {
+		manyTasks[i].Attempt = uint32(i)
+	}
 	for _, m := range []Message{
 		&Error{Code: math.MaxUint16, Exit: math.MinInt32, Signal: 255, Key: odd, Text: odd, Stderr: odd},
 		&Error{Exit: math.MaxInt32},
@@ -204,11 +279,19 @@ func TestRoundTripExtremes(t *testing.T) {
 		&List{odd}, &Remove{odd}, &Remove{}, &Removed{u64}, &Removed{}, &End{u64}, &End{}, &Stat{odd}, &Stat{},
 		&Entries{[]Entry{{255, u64, lo, odd}, {}}}, &Entries{many},
 		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64}, &HealthInfo{},
-		&Job{u64, 255, odd, odd, odd}, &Job{},
-		&Ready{u64, u64}, &Ready{},
-		&Progress{u64, u64, u64, u64}, &Progress{},
-		&Done{Progress{u64, u64, u64, u64}}, &Done{},
+		&Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd}, &Job{},
+		&Ready{u64, u64, u64, u64}, &Ready{},
+		&Progress{u64, u64, u64, u64, u64, u64}, &Progress{},
+		&Done{Progress{u64, u64, u64, u64, u64, u64}}, &Done{},
 		&Committed{u64, u64}, &Committed{},
+		&Discard{odd}, &Discard{},
+		&Tasks{[]Task{{255, 255, math.MinInt32, math.MaxUint32, lo, u64, u64, u64, u64, u64, u64, odd, odd, odd}, {Exit: math.MaxInt32}}},
+		&Tasks{manyTasks}, &Tasks{[]Task{}},
+		&Settle{u64}, &Settle{}, &Settled{255}, &Settled{}, &Jobs{u64}, &Jobs{},
+		&JobInfo{Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd}, 255, lo, math.MaxInt64,
+			Ready{u64, u64, u64, u64}, Progress{u64, u64, u64, u64, u64, u64}, u64, u64, odd}, &JobInfo{},
+		&JobTasks{u64}, &JobTasks{}, &Cancel{u64}, &Cancel{},
+		&Asset{u64, u64, 255, odd}, &Asset{},
 	} {
 		frame := AppendFrame(nil, math.MaxUint16, 0x7f, m)
 		h, err := DecodeHeader(frame)
@@ -225,7 +308,7 @@ func TestRoundTripExtremes(t *testing.T) {
 
 // Raw and unknown types hold no message, whatever their body.
 func TestDecodeRawTypes(t *testing.T) {
-	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x04, 0x1a, 0x3a, 0xff} {
+	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x04, 0x1b, 0x28, 0x41, 0xff} {
 		for _, body := range []string{"", "x", strings.Repeat("\x00", 64)} {
 			m, err := Decode(typ, []byte(body))
 			if m != nil {

@@ -52,6 +52,7 @@ const (
 	TypeAbort   Type = 0x17 // sender gives the stream up
 	TypeStderr  Type = 0x18 // a command's standard error
 	TypeExit    Type = 0x19 // end of an eval: exit code and checksums
+	TypeAsset   Type = 0x1a // client: here comes a file that goes along with a job
 )
 
 // Frame types of the control channel.
@@ -74,6 +75,13 @@ const (
 	TypeCommit     Type = 0x37
 	TypeCommitted  Type = 0x38
 	TypeDiscard    Type = 0x39
+	TypeTasks      Type = 0x3a
+	TypeSettle     Type = 0x3b
+	TypeSettled    Type = 0x3c
+	TypeJobs       Type = 0x3d
+	TypeJobInfo    Type = 0x3e
+	TypeJobTasks   Type = 0x3f
+	TypeCancel     Type = 0x40
 )
 
 var typeNames = [...]string{
@@ -87,7 +95,9 @@ var typeNames = [...]string{
 	TypeJob: "JOB", TypeReady: "READY", TypeStart: "START",
 	TypeProgress: "PROGRESS", TypeDone: "DONE", TypePrepare: "PREPARE",
 	TypePrepared: "PREPARED", TypeCommit: "COMMIT", TypeCommitted: "COMMITTED",
-	TypeDiscard: "DISCARD",
+	TypeDiscard: "DISCARD", TypeAsset: "ASSET", TypeTasks: "TASKS",
+	TypeSettle: "SETTLE", TypeSettled: "SETTLED", TypeJobs: "JOBS",
+	TypeJobInfo: "JOBINFO", TypeJobTasks: "JOBTASKS", TypeCancel: "CANCEL",
 }
 
 // String returns the type's name as PROTOCOL.md writes it.

@@ -73,6 +73,9 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(byte(TypeData), []byte("raw"))
 	f.Add(byte(TypeEntries), []byte("\xff\xff\xff\xff"))
+	f.Add(byte(TypeTasks), []byte("\xff\xff\xff\xff"))
+	f.Add(byte(TypeTasks), []byte("\x00\x00\x00\x02"+strings.Repeat("\x00", 2*taskSize-1)))
+	f.Add(byte(TypeJob), []byte(strings.Repeat("\x00", 9)+"\xff\xff\xff\xff"+strings.Repeat("\x00", 28)))
 	f.Add(byte(TypeGet), []byte("\xff\xff\xff\xffx"))
 	f.Fuzz(func(t *testing.T, typ byte, body []byte) {
 		m, err := Decode(Type(typ), body)
@@ -180,6 +183,9 @@ func BenchmarkDecodeEntries(b *testing.B) {
 func FuzzOpenBody(f *testing.F) {
 	f.Add(byte(TypeOK), byte(FlagChecked), uint16(1), []byte("\x00\x00\x00\x00"))
 	f.Add(byte(TypeGet), byte(FlagChecked), uint16(7), AppendFrame(nil, 7, FlagChecked, &Get{Key: "b/k"})[HeaderSize:])
+	for _, g := range golden {
+		f.Add(byte(g.m.Type()), byte(FlagChecked), g.tag, AppendFrame(nil, g.tag, FlagChecked, g.m)[HeaderSize:])
+	}
 	f.Fuzz(func(t *testing.T, typ, flags byte, tag uint16, body []byte) {
 		h := Header{Len: uint32(len(body)), Type: Type(typ), Flags: flags, Tag: tag}
 		text, err := OpenBody(h, body)

@@ -22,6 +22,13 @@ const (
 	// single argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
 	MaxCommand = 128<<10 - 1
 
+	// MaxName is the longest name in bytes of a file that goes along with a
+	// job, as Linux limits one path segment (NAME_MAX).
+	MaxName = 255
+
+	// MaxOKExit is how many exit codes a job may list as no failure: all.
+	MaxOKExit = 255
+
 	// MaxErrorText is the longest text, and the longest tail of standard
 	// error, in an ERROR frame.
 	MaxErrorText = 64 << 10

@@ -17,7 +17,7 @@ func New(t Type) Message {
 	switch t {
 	case TypeError:
 		return new(Error)
-	case TypeOK, TypePing, TypeAbort, TypeHealth, TypeStart, TypePrepare, TypePrepared, TypeCommit, TypeDiscard:
+	case TypeOK, TypePing, TypeAbort, TypeHealth, TypeStart, TypePrepare, TypePrepared, TypeCommit:
 		return Empty{T: t}
 	case TypePut:
 		return new(Put)
@@ -57,6 +57,24 @@ func New(t Type) Message {
 		return new(Done)
 	case TypeCommitted:
 		return new(Committed)
+	case TypeDiscard:
+		return new(Discard)
+	case TypeTasks:
+		return new(Tasks)
+	case TypeSettle:
+		return new(Settle)
+	case TypeSettled:
+		return new(Settled)
+	case TypeJobs:
+		return new(Jobs)
+	case TypeJobInfo:
+		return new(JobInfo)
+	case TypeJobTasks:
+		return new(JobTasks)
+	case TypeCancel:
+		return new(Cancel)
+	case TypeAsset:
+		return new(Asset)
 	}
 	return nil
 }

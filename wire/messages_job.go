@@ -25,18 +25,37 @@ func (v Verb) String() string {
 	return fmt.Sprintf("verb(%d)", byte(v))
 }
 
+// JobOption changes how a job runs. Options are bits, combined by or.
+type JobOption uint32
+
+// The options of a job. Bits are append-only.
+const (
+	JobKeepGoing JobOption = 1 << 0 // a failed task does not fail the job
+	JobResume    JobOption = 1 << 1 // skip tasks whose output exists
+	JobReport    JobOption = 1 << 2 // send TASKS of all tasks, not only of failed ones
+	JobLZ4       JobOption = 1 << 3 // compress what is pushed to peers
+	JobDetach    JobOption = 1 << 4 // this server drives the job, as a client would
+
+	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach
+)
+
 // Job submits a job to one server, on a control connection that is the job's
-// until it ends: if the connection goes before COMMIT, so does the job. The
+// until it ends: if the connection goes before PREPARED, so does the job. The
 // exchange is
 //
-//	client   JOB      START             PREPARE            COMMIT
-//	server      READY       PROGRESS… DONE      PREPARED          COMMITTED
+//	client   JOB      START                     PREPARE            COMMIT
+//	server      READY       PROGRESS… TASKS… DONE      PREPARED          COMMITTED
 //
 // with the client at every bar waiting for all servers, and ERROR in place of
-// any answer.
+// any answer. With JobDetach it goes to one server, which is the client of the
+// others: that one answers READY with the sums of all, and START with OK.
 type Job struct {
 	ID      uint64 // random, the same on every server
 	Verb    Verb
+	Options JobOption
+	Retries uint32 // how often a task that failed is run again
+	Timeout uint64 // how long a task may run, nanoseconds; 0 for ever
+	OKExit  string // exit codes, one a byte, beside 0, with which a task has not failed
 	Indir   string // may hold globs
 	Outdir  string
 	Command string
@@ -47,12 +66,21 @@ func (*Job) Type() Type { return TypeJob }
 
 func (m *Job) append(b []byte) []byte {
 	b = append(appendU64(b, m.ID), byte(m.Verb))
+	b = appendU32(appendU32(b, uint32(m.Options)), m.Retries)
+	b = appendString(appendU64(b, m.Timeout), m.OKExit)
 	return appendString(appendString(appendString(b, m.Indir), m.Outdir), m.Command)
 }
 
 func (m *Job) decode(d *decoder) {
 	m.ID = d.u64("job")
 	m.Verb = Verb(d.u8("verb"))
+	m.Options = JobOption(d.u32("options"))
+	if m.Options&^jobOptions != 0 && d.err == nil {
+		d.err = Errorf(CodeBadRequest, "unknown options %#x", uint32(m.Options&^jobOptions))
+	}
+	m.Retries = d.u32("retries")
+	m.Timeout = d.u64("timeout")
+	m.OKExit = d.str(MaxOKExit, "exit codes")
 	m.Indir = d.str(MaxKey, "indir")
 	m.Outdir = d.str(MaxKey, "outdir")
 	m.Command = d.str(MaxCommand, "command")
@@ -60,25 +88,34 @@ func (m *Job) decode(d *decoder) {
 
 // Ready answers JOB: the server knows its part and accepts its peers' pushes.
 type Ready struct {
-	Tasks uint64 // commands to run here
-	Bytes uint64 // of input here
+	Tasks   uint64 // commands to run here
+	Bytes   uint64 // of input here
+	Keys    uint64 // of input here
+	Skipped uint64 // tasks left out because their output exists: JobResume
 }
 
 // Type implements Message.
 func (*Ready) Type() Type { return TypeReady }
 
-func (m *Ready) append(b []byte) []byte { return appendU64(appendU64(b, m.Tasks), m.Bytes) }
+func (m *Ready) append(b []byte) []byte {
+	b = appendU64(appendU64(b, m.Tasks), m.Bytes)
+	return appendU64(appendU64(b, m.Keys), m.Skipped)
+}
 
 func (m *Ready) decode(d *decoder) {
 	m.Tasks = d.u64("tasks")
 	m.Bytes = d.u64("bytes")
+	m.Keys = d.u64("keys")
+	m.Skipped = d.u64("skipped")
 }
 
 // Progress tells how far a server is with its part of a job.
 type Progress struct {
-	Tasks    uint64 // done so far
-	BytesIn  uint64 // input of those tasks
-	BytesOut uint64 // output of those tasks
+	Tasks    uint64 // ended well so far
+	Failed   uint64 // ended badly, for good
+	Running  uint64 // tasks running now
+	BytesIn  uint64 // input of the tasks that ended
+	BytesOut uint64 // output of the tasks that ended well
 	Pushed   uint64 // bytes of it sent to peers
 }
 
@@ -86,12 +123,15 @@ type Progress struct {
 func (*Progress) Type() Type { return TypeProgress }
 
 func (m *Progress) append(b []byte) []byte {
-	b = appendU64(appendU64(b, m.Tasks), m.BytesIn)
-	return appendU64(appendU64(b, m.BytesOut), m.Pushed)
+	b = appendU64(appendU64(appendU64(b, m.Tasks), m.Failed), m.Running)
+	b = appendU64(appendU64(b, m.BytesIn), m.BytesOut)
+	return appendU64(b, m.Pushed)
 }
 
 func (m *Progress) decode(d *decoder) {
 	m.Tasks = d.u64("tasks")
+	m.Failed = d.u64("failed")
+	m.Running = d.u64("running")
 	m.BytesIn = d.u64("bytes in")
 	m.BytesOut = d.u64("bytes out")
 	m.Pushed = d.u64("bytes pushed")
@@ -118,4 +158,68 @@ func (m *Committed) append(b []byte) []byte { return appendU64(appendU64(b, m.Ke
 func (m *Committed) decode(d *decoder) {
 	m.Keys = d.u64("keys")
 	m.Bytes = d.u64("bytes")
+}
+
+// Discard gives a job up. The answer is OK.
+type Discard struct{ Reason string } // why, for people; may be empty
+
+// Type implements Message.
+func (*Discard) Type() Type { return TypeDiscard }
+
+func (m *Discard) append(b []byte) []byte { return appendString(b, cutText(m.Reason, MaxErrorText)) }
+func (m *Discard) decode(d *decoder)      { m.Reason = d.str(MaxErrorText, "reason") }
+
+// Settle asks a peer what became of a job, on behalf of a server whose client
+// is gone. The answer is SETTLED. A server that has not prepared the job, or
+// does not know it, promises with its answer never to commit it.
+type Settle struct{ Job uint64 }
+
+// Type implements Message.
+func (*Settle) Type() Type { return TypeSettle }
+
+func (m *Settle) append(b []byte) []byte { return appendU64(b, m.Job) }
+func (m *Settle) decode(d *decoder)      { m.Job = d.u64("job") }
+
+// Verdict is what a server knows of a job's outcome.
+type Verdict byte
+
+// The verdicts.
+const (
+	VerdictDiscarded Verdict = 1 // it has not committed and never will
+	VerdictCommitted Verdict = 2 // it has committed
+	VerdictPrepared  Verdict = 3 // it waits for its client
+	VerdictOrphaned  Verdict = 4 // it is prepared, its client gone, and asks the others
+)
+
+// Settled answers SETTLE.
+type Settled struct{ Verdict Verdict }
+
+// Type implements Message.
+func (*Settled) Type() Type { return TypeSettled }
+
+func (m *Settled) append(b []byte) []byte { return append(b, byte(m.Verdict)) }
+func (m *Settled) decode(d *decoder)      { m.Verdict = Verdict(d.u8("verdict")) }
+
+// Asset opens the upload of a file that goes along with a job, on the data
+// channel between JOB and START: DATA frames follow, then TRAILER or ABORT.
+// The answer is OK or ERROR.
+type Asset struct {
+	Size uint64 // bytes that follow
+	Job  uint64
+	Exec byte   // 1 if it is a program, else 0
+	Name string // one path segment
+}
+
+// Type implements Message.
+func (*Asset) Type() Type { return TypeAsset }
+
+func (m *Asset) append(b []byte) []byte {
+	return appendString(append(appendU64(appendU64(b, m.Size), m.Job), m.Exec), m.Name)
+}
+
+func (m *Asset) decode(d *decoder) {
+	m.Size = d.u64("size")
+	m.Job = d.u64("job")
+	m.Exec = d.u8("exec")
+	m.Name = d.str(MaxName, "name")
 }

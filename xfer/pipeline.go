@@ -179,8 +179,8 @@ func (p *Pipeline) read() {
 	}
 }
 
-// Idle reports whether the pipeline can take a request after a rest. It must
-// not be called while requests are in flight.
+// Idle reports whether the pipeline can take a request after a rest: the peer
+// has not closed the connection meanwhile.
 func (p *Pipeline) Idle() bool { return !p.conn.Stale() }
 
 // Broken reports whether the pipeline can take no more requests.

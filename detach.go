@@ -1,0 +1,58 @@
+package s4
+
+import (
+	"context"
+	"errors"
+
+	"s4/wire"
+)
+
+// detach hands a job to one of the servers, which drives it. It returns when
+// the job runs.
+func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts *JobOptions) (JobProgress, error) {
+	server := int(m.ID % uint64(len(c.cluster.Servers)))
+	var ready wire.Ready
+	err := func() error {
+		conn, err := Dial(ctx, c.cluster, server, wire.ChannelControl, c.opts.IOTimeout, nil)
+		if err != nil {
+			return err
+		}
+		j := newJobConn(conn)
+		defer j.close()
+		stop := context.AfterFunc(ctx, func() { j.giveUp("interrupted") })
+		defer stop()
+		err = j.exchange(m, func(m wire.Message) (bool, error) {
+			r, ok := m.(*wire.Ready)
+			if !ok {
+				return true, unexpected(m)
+			}
+			ready = *r
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := c.sendFiles(ctx, m.ID, files); err != nil {
+			return err
+		}
+		if opts.Started != nil {
+			opts.Started(JobID(m.ID))
+		}
+		if !stop() {
+			return context.Cause(ctx)
+		}
+		// The OK to START is that of a job that was handed over.
+		err = j.exchange(wire.Empty{T: wire.TypeStart}, func(m wire.Message) (bool, error) {
+			return true, unexpected(m)
+		})
+		if errors.Is(err, errDiscarded) {
+			err = nil
+		}
+		return err
+	}()
+	var we *wire.Error
+	if errors.As(err, &we) && we.Code != wire.CodeUnavailable {
+		server = -1 // it tells what another has said, or names itself
+	}
+	return sumParts([]jobPart{{ready: ready}}), c.wrap(ctx, m.Verb.String(), Scheme+m.Indir, server, err)
+}

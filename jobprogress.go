@@ -1,0 +1,112 @@
+package s4
+
+import (
+	"time"
+
+	"s4/wire"
+)
+
+// JobProgress is how far a job is, over all servers.
+type JobProgress struct {
+	Tasks      int64 // commands to run
+	Skipped    int64 // left out, because their output exists: JobOptions.Resume
+	Done       int64 // of Tasks, ended well
+	Failed     int64 // of Tasks, ended badly, after all retries
+	Running    int64 // tasks running now
+	InputKeys  int64 // of all tasks
+	InputBytes int64 // of all tasks
+	BytesIn    int64 // input of the tasks that ended
+	BytesOut   int64 // output of the tasks that ended well
+	Pushed     int64 // bytes of output that went to another server
+
+	// Slowest is the index in the cluster of the server with the largest share
+	// of its tasks still to do, Left how many those are; -1 and 0 if all are
+	// done.
+	Slowest int
+	Left    int64
+}
+
+func sumParts(parts []jobPart) JobProgress {
+	t := JobProgress{Slowest: -1}
+	worst := 0.0
+	for i, p := range parts {
+		t.Tasks += int64(p.ready.Tasks)
+		t.Skipped += int64(p.ready.Skipped)
+		t.InputKeys += int64(p.ready.Keys)
+		t.InputBytes += int64(p.ready.Bytes)
+		t.Done += int64(p.progress.Tasks)
+		t.Failed += int64(p.progress.Failed)
+		t.Running += int64(p.progress.Running)
+		t.BytesIn += int64(p.progress.BytesIn)
+		t.BytesOut += int64(p.progress.BytesOut)
+		t.Pushed += int64(p.progress.Pushed)
+		left := int64(p.ready.Tasks) - int64(p.progress.Tasks) - int64(p.progress.Failed)
+		if left <= 0 {
+			continue
+		}
+		if share := float64(left) / float64(p.ready.Tasks); share > worst {
+			worst, t.Slowest, t.Left = share, i, left
+		}
+	}
+	return t
+}
+
+// JobTask is one run of a task's command. While it runs, only the first five
+// fields are set.
+type JobTask struct {
+	Key      string // its input, with its scheme; of a merge its output
+	Server   Server
+	State    TaskState
+	Attempt  int // from 1
+	Start    time.Time
+	Wall     time.Duration
+	User     time.Duration // CPU time
+	Sys      time.Duration // CPU time
+	MaxRSS   int64         // of the largest process, bytes
+	BytesIn  int64
+	BytesOut int64
+	Exit     int    // exit code, -1 if a signal ended it
+	Signal   int    // that signal, or 0
+	Err      string // why it failed
+	Stderr   string // the end of its standard error
+}
+
+// TaskState is how one run of a task ended.
+type TaskState string
+
+// The states of a task.
+const (
+	TaskDone    TaskState = "done"
+	TaskFailed  TaskState = "failed"
+	TaskRetried TaskState = "retried" // it failed and was run again
+	TaskRunning TaskState = "running"
+)
+
+func toTask(server Server, t *wire.Task) JobTask {
+	state := TaskDone
+	switch t.State {
+	case wire.TaskFailed:
+		state = TaskFailed
+	case wire.TaskRetried:
+		state = TaskRetried
+	case wire.TaskRunning:
+		state = TaskRunning
+	}
+	return JobTask{
+		Key:      Scheme + t.Key,
+		Server:   server,
+		State:    state,
+		Attempt:  int(t.Attempt),
+		Start:    time.Unix(0, t.Start),
+		Wall:     time.Duration(t.Wall),
+		User:     time.Duration(t.User),
+		Sys:      time.Duration(t.Sys),
+		MaxRSS:   int64(t.MaxRSS),
+		BytesIn:  int64(t.BytesIn),
+		BytesOut: int64(t.BytesOut),
+		Exit:     int(t.Exit),
+		Signal:   int(t.Signal),
+		Err:      t.Error,
+		Stderr:   t.Stderr,
+	}
+}

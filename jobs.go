@@ -1,0 +1,389 @@
+package s4
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"s4/wire"
+)
+
+// JobID returns a job's number as people see it: 16 hexadecimal digits.
+func JobID(id uint64) string { return fmt.Sprintf("%016x", id) }
+
+// ParseJobID is the reverse of JobID.
+func ParseJobID(s string) (uint64, error) {
+	id, err := strconv.ParseUint(s, 16, 64)
+	if err != nil || len(s) != 16 || id == 0 {
+		return 0, &Error{Op: "jobs", Code: wire.CodeBadRequest, Text: fmt.Sprintf("%q is no job: an id has 16 hexadecimal digits", s)}
+	}
+	return id, nil
+}
+
+// JobState is how far a job is.
+type JobState string
+
+// The states of a job. The last four are final.
+const (
+	JobRunning    JobState = "running"
+	JobPublishing JobState = "publishing" // all tasks have ended, the output appears
+	JobUnsettled  JobState = "unsettled"  // the client is gone, and the servers settle whether to publish
+	JobDone       JobState = "done"       // the output is there
+	JobPartly     JobState = "partly"     // as done, but for tasks that failed: KeepGoing
+	JobFailed     JobState = "failed"
+	JobCanceled   JobState = "canceled"
+)
+
+// Over reports whether the state is final.
+func (s JobState) Over() bool {
+	return s == JobDone || s == JobPartly || s == JobFailed || s == JobCanceled
+}
+
+// JobStatus is what the servers know of a job.
+type JobStatus struct {
+	ID      string
+	State   JobState
+	Verb    string
+	Indir   string // with its scheme
+	Outdir  string // with its scheme
+	Command string
+	Started time.Time
+	Ended   time.Time // zero if it is not over
+	Keys    int64     // staged or written
+	Bytes   int64     // in them
+	Err     string    // why it failed or was canceled
+	JobProgress
+}
+
+// jobOn asks one server for a job.
+func (c *Client) jobOn(ctx context.Context, server int, id uint64) (*wire.JobInfo, error) {
+	var info *wire.JobInfo
+	err := c.ask(ctx, server, 0, &wire.Jobs{Job: id}, func(m wire.Message) (bool, error) {
+		switch m := m.(type) {
+		case *wire.JobInfo:
+			info = m
+			return false, nil
+		case *wire.End:
+			return true, nil
+		}
+		return true, unexpected(m)
+	})
+	if err == nil && info == nil {
+		err = wire.Errorf(wire.CodeNoJob, "no job %016x here", id)
+	}
+	return info, err
+}
+
+// Jobs returns the jobs that run and that the servers remember, the last
+// first. It returns those of the servers that answered also with an error.
+func (c *Client) Jobs(ctx context.Context) ([]JobStatus, error) {
+	n := len(c.cluster.Servers)
+	lists := make([][]*wire.JobInfo, n)
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			err := c.ask(ctx, i, 0, &wire.Jobs{}, func(m wire.Message) (bool, error) {
+				switch m := m.(type) {
+				case *wire.JobInfo:
+					lists[i] = append(lists[i], m)
+					return false, nil
+				case *wire.End:
+					return true, nil
+				}
+				return true, unexpected(m)
+			})
+			errs[i] = c.wrap(ctx, "jobs", "", i, err)
+		})
+	}
+	wg.Wait()
+	byID := make(map[uint64][]*wire.JobInfo)
+	for i, list := range lists {
+		for _, info := range list {
+			if byID[info.Job.ID] == nil {
+				byID[info.Job.ID] = make([]*wire.JobInfo, n)
+			}
+			byID[info.Job.ID][i] = info
+		}
+	}
+	jobs := make([]JobStatus, 0, len(byID))
+	for _, infos := range byID {
+		jobs = append(jobs, c.mergeJob(infos))
+	}
+	slices.SortFunc(jobs, func(a, b JobStatus) int {
+		return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(a.ID, b.ID))
+	})
+	return jobs, firstError(errs)
+}
+
+// Job returns one job. ErrNoJob if no server knows it.
+func (c *Client) Job(ctx context.Context, id string) (JobStatus, error) {
+	num, err := ParseJobID(id)
+	if err != nil {
+		return JobStatus{}, err
+	}
+	n := len(c.cluster.Servers)
+	infos := make([]*wire.JobInfo, n)
+	errs := make([]error, n)
+	known := false
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			info, err := c.jobOn(ctx, i, num)
+			var we *wire.Error
+			if errors.As(err, &we) && we.Code == wire.CodeNoJob {
+				err = nil
+			}
+			infos[i], errs[i] = info, c.wrap(ctx, "jobs", "", i, err)
+		})
+	}
+	wg.Wait()
+	for _, info := range infos {
+		known = known || info != nil
+	}
+	err = firstError(errs)
+	if !known {
+		if err == nil {
+			err = &Error{Op: "jobs", Code: wire.CodeNoJob, Text: "no server knows job " + id}
+		}
+		return JobStatus{}, err
+	}
+	return c.mergeJob(infos), err
+}
+
+func firstError(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeJob makes one status of what each server knows; nil of one that knows
+// nothing.
+func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
+	var s JobStatus
+	parts := make([]jobPart, len(infos))
+	states := make(map[wire.JobState]string) // and the first reason for it
+	for i, info := range infos {
+		if info == nil {
+			continue
+		}
+		if states[info.State] == "" {
+			states[info.State] = info.Error
+			if info.State == wire.JobFailed { // the reason to cancel names the server
+				states[info.State] += " on " + c.cluster.Servers[i].String()
+			}
+		}
+		parts[i] = jobPart{info.Ready, info.Progress}
+		s.Keys += int64(info.Keys)
+		s.Bytes += int64(info.Bytes)
+		started := time.Unix(0, info.Started)
+		if s.Started.IsZero() || started.Before(s.Started) {
+			s.Started = started
+		}
+		if ended := time.Unix(0, info.Ended); info.Ended != 0 && ended.After(s.Ended) {
+			s.Ended = ended
+		}
+		if m := info.Job; s.ID == "" || m.Verb != 0 { // 0: a record that was damaged
+			s.ID, s.Verb, s.Indir, s.Outdir, s.Command = JobID(m.ID), m.Verb.String(), Scheme+m.Indir, Scheme+m.Outdir, m.Command
+		}
+	}
+	s.JobProgress = sumParts(parts)
+	s.State, s.Err = mergeState(states)
+	if s.State == JobDone && s.Failed > 0 {
+		s.State, s.Err = JobPartly, tasksFailed(s.Failed, s.Tasks)
+	}
+	if !s.State.Over() {
+		s.Ended = time.Time{}
+	}
+	return s
+}
+
+// mergeState makes one state of those that servers are in, and tells why. What
+// is under way anywhere is under way.
+func mergeState(states map[wire.JobState]string) (JobState, string) {
+	for _, s := range []struct {
+		on   wire.JobState
+		here JobState
+	}{
+		{wire.JobRunning, JobRunning},
+		{wire.JobOrphaned, JobUnsettled},
+		{wire.JobPrepared, JobPublishing},
+		{wire.JobCommitted, JobDone},
+		{wire.JobFailed, JobFailed},
+		{wire.JobCanceled, JobCanceled},
+	} {
+		why, ok := states[s.on]
+		if !ok {
+			continue
+		}
+		return s.here, why
+	}
+	return JobFailed, "in a state that this version does not know"
+}
+
+// JobTasks calls each for every run of the job's tasks, until it returns an
+// error, server by server: those that have ended in the order they did, then
+// those that run. ErrNoJob if no server knows the job. A server that does not
+// answer does not keep it from asking the others; the error comes at the end.
+func (c *Client) JobTasks(ctx context.Context, id string, each func(JobTask) error) error {
+	num, err := ParseJobID(id)
+	if err != nil {
+		return err
+	}
+	known := false
+	var first, stop error
+	for i, server := range c.cluster.Servers {
+		err := c.ask(ctx, i, 0, &wire.JobTasks{Job: num}, func(m wire.Message) (bool, error) {
+			switch m := m.(type) {
+			case *wire.Tasks:
+				for k := range m.List {
+					if stop = each(toTask(server, &m.List[k])); stop != nil {
+						return true, stop
+					}
+				}
+				return false, nil
+			case *wire.End:
+				return true, nil
+			}
+			return true, unexpected(m)
+		})
+		var we *wire.Error
+		if errors.As(err, &we) && we.Code == wire.CodeNoJob {
+			continue
+		}
+		switch {
+		case stop != nil:
+			return stop
+		case err == nil:
+			known = true
+		case first == nil:
+			first = c.wrap(ctx, "jobs", "", i, err)
+		}
+	}
+	if !known && first == nil {
+		return &Error{Op: "jobs", Code: wire.CodeNoJob, Text: "no server knows job " + id}
+	}
+	return first
+}
+
+// CancelJob stops a job on all servers, whoever started it. ErrNoJob if it does
+// not run, ErrCanceled if it is too late, because its output is being published.
+func (c *Client) CancelJob(ctx context.Context, id string) error {
+	num, err := ParseJobID(id)
+	if err != nil {
+		return err
+	}
+	stopped := false
+	var mu sync.Mutex
+	errs := make([]error, len(c.cluster.Servers))
+	var wg sync.WaitGroup
+	for i := range c.cluster.Servers {
+		wg.Go(func() {
+			err := c.ask(ctx, i, 0, &wire.Cancel{Job: num}, func(m wire.Message) (bool, error) {
+				if m.Type() != wire.TypeOK {
+					return true, unexpected(m)
+				}
+				return true, nil
+			})
+			mu.Lock()
+			stopped = stopped || err == nil
+			mu.Unlock()
+			errs[i] = c.wrap(ctx, "jobs", "", i, err)
+		})
+	}
+	wg.Wait()
+	if stopped {
+		return nil // one is enough: it fails the job everywhere
+	}
+	// A job that is over here may be publishing there.
+	for _, err := range errs {
+		if !errors.Is(err, ErrNoJob) {
+			return err
+		}
+	}
+	var e *Error
+	if errors.As(errs[0], &e) {
+		e.Server = "" // all say so
+	}
+	return errs[0]
+}
+
+// waitEvery is how often WaitJob looks.
+const waitEvery = 200 * time.Millisecond
+
+// WaitJob waits until a job is over and returns how it ended. progress, if not
+// nil, is called whenever it looks, by this goroutine. A job that failed is no
+// error of WaitJob's: see JobStatus.State. ErrNoJob if no server knows it.
+func (c *Client) WaitJob(ctx context.Context, id string, progress func(JobStatus)) (JobStatus, error) {
+	for {
+		s, err := c.Job(ctx, id)
+		if err != nil {
+			return s, err
+		}
+		if progress != nil {
+			progress(s)
+		}
+		if s.State.Over() {
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			return s, c.wrap(ctx, "jobs", "", -1, context.Cause(ctx))
+		case <-time.After(waitEvery):
+		}
+	}
+}
+
+// ServerPlan is what a job would do on one server.
+type ServerPlan struct {
+	Server  Server
+	Tasks   int64 // commands to run
+	Skipped int64 // left out, because their output exists: JobOptions.Resume
+	Keys    int64 // of input
+	Bytes   int64 // in them
+	Free    int64 // bytes free on the data file system
+}
+
+// Explain tells what a job would do, in the order of the cluster file, and runs
+// nothing. Its errors are those that the job would meet before its first task.
+func (c *Client) Explain(ctx context.Context, verb wire.Verb, indir, outdir, cmd string, opts *JobOptions) ([]ServerPlan, error) {
+	if opts == nil {
+		opts = new(JobOptions)
+	}
+	plain := *opts
+	plain.Detach = false
+	m, err := jobMessage(verb, indir, outdir, cmd, &plain)
+	if err != nil {
+		return nil, err
+	}
+	co, err := c.Submit(ctx, m)
+	if err != nil {
+		return nil, c.notDir(ctx, verb, indir, err)
+	}
+	parts := co.parts // nothing changes them before Run
+	co.Discard("it was only to be explained")
+	health := c.Health(ctx)
+	plans := make([]ServerPlan, len(parts))
+	for i, p := range parts {
+		if health[i].Err != nil {
+			return nil, health[i].Err
+		}
+		plans[i] = ServerPlan{
+			Server:  c.cluster.Servers[i],
+			Tasks:   int64(p.ready.Tasks),
+			Skipped: int64(p.ready.Skipped),
+			Keys:    int64(p.ready.Keys),
+			Bytes:   int64(p.ready.Bytes),
+			Free:    health[i].Free,
+		}
+	}
+	return plans, nil
+}

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"s4"
+	"s4/wire"
+	"s4/xfer"
+)
+
+// assetsDir, in a job's directory, holds the files that came along with it.
+const assetsDir = "assets"
+
+// asset receives a file that goes along with a job.
+func (s *session) asset(tag uint16, m *wire.Asset) error {
+	j, err := s.node.enterJob(m.Job)
+	if err == nil {
+		defer j.leave()
+	}
+	check := func() error {
+		switch {
+		case err != nil:
+			return err
+		case j.begun.Load():
+			return wire.Errorf(wire.CodeBadRequest, "job %016x has begun: its files come before START", m.Job)
+		case strings.Contains(m.Name, "/"):
+			return &wire.Error{Code: wire.CodeBadKey, Key: m.Name, Text: "is a path, not the name of a file"}
+		}
+		return s4.CheckKey("b/" + m.Name) // any bucket
+	}
+	return s.receive("asset", tag, m.Name, m.Size, check, func(tmp *xfer.Temp, sum uint64) error {
+		return j.addAsset(tmp, m.Name, m.Exec != 0, sum)
+	})
+}
+
+// addAsset gives a file that came along its name. The same file may come
+// twice.
+func (j *job) addAsset(tmp *xfer.Temp, name string, program bool, sum uint64) error {
+	dir := filepath.Join(j.stage.path, assetsDir)
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return storeError(plain(err), name)
+	}
+	t, err := openTree(dir)
+	if err != nil {
+		return storeError(plain(err), name)
+	}
+	defer t.close()
+	if err := setSum(tmp.File, sum); err != nil {
+		return err
+	}
+	mode := uint32(0o444)
+	if program {
+		mode = 0o555
+	}
+	if err := unix.Fchmod(int(tmp.Fd()), mode); err != nil {
+		return os.NewSyscallError("fchmod", err)
+	}
+	err = tmp.Publish(t.fd(), name)
+	if !errors.Is(err, unix.EEXIST) {
+		// Before the client hears of it and says START: see assets.
+		return errors.Join(err, tmp.Close())
+	}
+	f, _, err := openRegular(t, name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if there, err := getSum(f); err != nil || there != sum {
+		return &wire.Error{Code: wire.CodeExists, Key: name, Text: "another file of that name came along already"}
+	}
+	return nil
+}
+
+// assets returns the directory of the files that came along, or "" if there
+// are none, and the tasks' PATH if one of them is a program. From now on it
+// is read-only.
+func (j *job) assets() (dir, path string, err error) {
+	dir = filepath.Join(j.stage.path, assetsDir)
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", "", nil
+	}
+	if err != nil {
+		return "", "", storeError(plain(err), "")
+	}
+	for _, e := range list {
+		fi, err := e.Info()
+		if err != nil {
+			return "", "", storeError(plain(err), "")
+		}
+		if fi.Mode()&0o111 != 0 {
+			path = dir + string(os.PathListSeparator) + j.node.path
+		}
+	}
+	if path != "" {
+		// A process that is being started for something else may hold a copy of
+		// the descriptor that a program was written through, until it execs; and
+		// what is open for writing cannot be run (execve(2), ETXTBSY). Forks that
+		// begin from here on have none, and the lock is held up to the exec
+		// (go.dev/issue/22315).
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+	}
+	return dir, path, storeError(plain(os.Chmod(dir, 0o555)), "")
+}

@@ -1,0 +1,148 @@
+package node
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"s4/wire"
+)
+
+// listJobs answers JOBS.
+func (s *session) listJobs(tag uint16, m *wire.Jobs) error {
+	n := s.node
+	count := uint64(0)
+	send := func(info *wire.JobInfo) error {
+		count++
+		return s.conn.Write(tag, 0, info)
+	}
+	if m.Job != 0 {
+		info, err := n.jobInfo(m.Job)
+		if err != nil {
+			return s.reply(tag, err)
+		}
+		if err := send(info); err != nil {
+			return err
+		}
+		return s.conn.Write(tag, 0, &wire.End{Count: count})
+	}
+	listed := make(map[uint64]bool) // a job may end between the two lists
+	for _, j := range n.begun() {
+		listed[j.msg.ID] = true
+		if err := send(j.info()); err != nil {
+			return err
+		}
+	}
+	err := n.store.eachPast(func(info *wire.JobInfo) error {
+		if listed[info.Job.ID] {
+			return nil
+		}
+		return send(info)
+	})
+	if err != nil {
+		return err
+	}
+	return s.conn.Write(tag, 0, &wire.End{Count: count})
+}
+
+// begun returns the jobs that are not over and have begun, the last first.
+func (n *Node) begun() []*job {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []*job
+	for _, j := range n.jobs {
+		if j.begun.Load() {
+			list = append(list, j)
+		}
+	}
+	slices.SortFunc(list, func(a, b *job) int {
+		return cmp.Or(b.started.Compare(a.started), cmp.Compare(a.msg.ID, b.msg.ID))
+	})
+	return list
+}
+
+// jobInfo returns what is known of a job that runs or is over.
+func (n *Node) jobInfo(id uint64) (*wire.JobInfo, error) {
+	if j := n.job(id); j != nil && j.found.Load() {
+		return j.info(), nil // also before START, which a detached job's comes late
+	}
+	dir, err := n.store.past(id)
+	if err == nil {
+		var info *wire.JobInfo
+		if info, err = readInfo(dir); err == nil {
+			return info, nil
+		}
+	}
+	return nil, noJob(id, err)
+}
+
+// jobTasks answers JOBTASKS.
+func (s *session) jobTasks(tag uint16, m *wire.JobTasks) error {
+	n := s.node
+	count := uint64(0)
+	var werr error
+	send := func(t *wire.Tasks) error {
+		count += uint64(len(t.List))
+		werr = s.conn.Write(tag, 0, t)
+		return werr
+	}
+	// Those that run come first: one that ends meanwhile is then in the log.
+	var running []wire.Task
+	if j := n.job(m.Job); j != nil && j.begun.Load() {
+		running = j.live.list()
+		_ = j.log.batch.flush() // its error is the job's
+	}
+	err := n.readTasks(m.Job, func(t *wire.Tasks) error {
+		running = slices.DeleteFunc(running, func(r wire.Task) bool {
+			return slices.ContainsFunc(t.List, func(t wire.Task) bool { return t.Key == r.Key && t.Attempt == r.Attempt })
+		})
+		return send(t)
+	})
+	if err == nil {
+		batch := taskBatch{write: send}
+		for _, t := range running {
+			batch.add(t)
+		}
+		err = batch.flush()
+	}
+	switch {
+	case werr != nil:
+		return werr
+	case err != nil:
+		return s.reply(tag, err)
+	}
+	return s.conn.Write(tag, 0, &wire.End{Count: count})
+}
+
+// readTasks passes on the log of a job that runs or is over.
+func (n *Node) readTasks(id uint64, each func(*wire.Tasks) error) error {
+	j := n.job(id)
+	if j != nil && j.found.Load() {
+		err := readLog(j.stage.path, each)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		// It has not begun, or has just gone to the history.
+	}
+	dir, err := n.store.past(id)
+	if err == nil {
+		err = readLog(dir, each)
+	}
+	if errors.Is(err, fs.ErrNotExist) && j != nil {
+		return nil
+	}
+	if err != nil {
+		return noJob(id, err)
+	}
+	return nil
+}
+
+// noJob is the error for a job of which there is no record.
+func noJob(id uint64, err error) error {
+	e := wire.Errorf(wire.CodeNoJob, "no job %016x here", id)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		e.Text += ": " + plain(err).Error()
+	}
+	return e
+}

@@ -1,0 +1,235 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"s4"
+	"s4/wire"
+)
+
+// A job that is prepared has promised to publish if its client says so, and
+// must not decide alone when the client is gone: a peer may have heard COMMIT.
+// So it asks them all, until one of these is certain:
+//
+//	one has committed            the job is committed here, too
+//	one never will               it is discarded
+//	all are as orphaned as this  nobody heard COMMIT, and nobody will: discarded
+//
+// A peer that has not prepared the job gives its word, by answering, never to
+// do so. A peer that cannot be reached, or waits for its client still, may have
+// decided or yet decide, and there is nothing but to ask again: this is two-phase
+// commit with cooperative termination (Bernstein, Hadzilacos and Goodman,
+// Concurrency Control and Recovery in Database Systems, 7.4).
+
+// Between two rounds of questions.
+const (
+	settleFirst = 100 * time.Millisecond
+	settleMost  = 2 * time.Second
+	settleAsk   = 5 * time.Second // for one peer's answer
+)
+
+// orphan hands a job that is prepared and has lost its client to a goroutine
+// that settles it.
+func (n *Node) orphan(j *job) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.stopping {
+		return // what is on disk says it all to the next start
+	}
+	n.wg.Go(func() { n.settle(j) })
+}
+
+// adopt makes jobs of what a killed server had promised, and settles them.
+func (n *Node) adopt() error {
+	for _, p := range n.store.orphans {
+		info, err := readInfo(p.path)
+		if err != nil {
+			// Nothing but the name is needed to settle it.
+			info = &wire.JobInfo{Job: wire.Job{ID: p.id}, Started: n.started.UnixNano()}
+		}
+		p.keys.Store(int64(info.Keys))
+		p.bytes.Store(int64(info.Bytes))
+		j := &job{node: n, msg: &info.Job, stage: p, started: time.Unix(0, info.Started), state: wire.JobOrphaned, closed: true}
+		j.saved = &info.Ready
+		j.done.Store(info.Progress.Tasks)
+		j.failed.Store(info.Progress.Failed)
+		j.bytesIn.Store(info.Progress.BytesIn)
+		j.bytesOut.Store(info.Progress.BytesOut)
+		j.pushed.Store(info.Progress.Pushed)
+		j.ctx, j.cancel = context.WithCancelCause(n.ctx)
+		if j.log, err = newTaskLog(p.path); err != nil {
+			return err
+		}
+		j.found.Store(true)
+		j.begun.Store(true)
+		if err := p.prepare(); err != nil {
+			// Its keys were reserved: this is a file that s4 did not write.
+			n.log.Error("a job that was prepared meets what is in its place", zap.String("job", jobName(p.id)), zap.Error(err))
+		}
+		n.jobs[p.id] = j
+		n.wg.Go(func() { n.settle(j) })
+	}
+	n.store.orphans = nil
+	return nil
+}
+
+// settle asks the peers until the outcome is known, and brings it about.
+func (n *Node) settle(j *job) {
+	log := n.log.With(zap.String("job", jobName(j.msg.ID)))
+	log.Info("client lost between PREPARED and COMMIT: asking the other servers")
+	for wait := settleFirst; ; wait = min(2*wait, settleMost) {
+		verdict, waiting := n.askPeers(n.ctx, j.msg.ID)
+		if n.ctx.Err() != nil {
+			return // the next start asks again
+		}
+		var err error
+		switch verdict {
+		case wire.VerdictCommitted:
+			if err = j.commit(); err == nil || j.current() == wire.JobCommitted {
+				n.finish(j, err)
+				return
+			}
+			log.Error("commit", zap.Error(err)) // a full disk, perhaps: again
+		case wire.VerdictDiscarded:
+			n.finish(j, errClientGone)
+			return
+		default:
+			log.Info("the job cannot be settled yet", zap.Ints("servers", waiting))
+		}
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// askPeers returns what the answers of all peers amount to: VerdictCommitted,
+// VerdictDiscarded, or VerdictOrphaned for neither, with the servers that it
+// waits for.
+func (n *Node) askPeers(ctx context.Context, id uint64) (wire.Verdict, []int) {
+	verdicts := make([]wire.Verdict, len(n.cfg.Cluster.Servers))
+	var wg sync.WaitGroup
+	for i := range verdicts {
+		if i == n.cfg.Index {
+			verdicts[i] = wire.VerdictOrphaned
+			continue
+		}
+		wg.Go(func() {
+			v, err := n.askPeer(ctx, i, id)
+			if err != nil {
+				n.log.Info("settle", zap.String("job", jobName(id)), zap.Int("peer", i), zap.Error(err))
+			}
+			verdicts[i] = v
+		})
+	}
+	wg.Wait()
+	return tally(verdicts)
+}
+
+// tally makes one verdict of those of all servers; 0 is of one that did not
+// answer.
+func tally(verdicts []wire.Verdict) (wire.Verdict, []int) {
+	var waiting []int
+	gone := false
+	for i, v := range verdicts {
+		switch v {
+		case wire.VerdictCommitted:
+			return v, nil
+		case wire.VerdictDiscarded:
+			gone = true
+		case wire.VerdictOrphaned:
+		default:
+			waiting = append(waiting, i)
+		}
+	}
+	if gone || len(waiting) == 0 {
+		return wire.VerdictDiscarded, nil
+	}
+	return wire.VerdictOrphaned, waiting
+}
+
+// askPeer asks one peer.
+func (n *Node) askPeer(ctx context.Context, peer int, id uint64) (wire.Verdict, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleAsk)
+	defer cancel()
+	conn, err := s4.Dial(ctx, n.cfg.Cluster, peer, wire.ChannelControl, n.cfg.IOTimeout, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := conn.Write(1, 0, &wire.Settle{Job: id}); err != nil {
+		return 0, err
+	}
+	m, err := conn.ReadReply(1)
+	if err != nil {
+		return 0, err
+	}
+	settled, ok := m.(*wire.Settled)
+	if !ok {
+		return 0, wire.Errorf(wire.CodeBadRequest, "unexpected %s frame", m.Type())
+	}
+	return settled.Verdict, nil
+}
+
+var errSettled = wire.Errorf(wire.CodeCanceled, "another server has lost the job's client")
+
+// verdict answers SETTLE. With VerdictDiscarded it makes sure that it is so.
+func (n *Node) verdict(id uint64) (wire.Verdict, error) {
+	if j := n.job(id); j != nil {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		switch j.state {
+		case wire.JobCommitted:
+			return wire.VerdictCommitted, nil
+		case wire.JobPrepared:
+			return wire.VerdictPrepared, nil
+		case wire.JobOrphaned:
+			return wire.VerdictOrphaned, nil
+		case wire.JobRunning:
+			j.stop(errSettled)
+		}
+		return wire.VerdictDiscarded, nil
+	}
+	was, err := n.store.committed(id)
+	switch {
+	case err != nil:
+		return 0, storeError(plain(err), "")
+	case was:
+		return wire.VerdictCommitted, nil
+	}
+	return wire.VerdictDiscarded, nil
+}
+
+// cancelJob stops a job for whoever asks.
+func (n *Node) cancelJob(id uint64) error {
+	over := wire.Errorf(wire.CodeNoJob, "job %016x is over", id)
+	j := n.job(id)
+	if j == nil {
+		if _, err := n.store.past(id); err == nil {
+			return over
+		}
+		return wire.Errorf(wire.CodeNoJob, "no job %016x here", id)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch j.state {
+	case wire.JobRunning:
+		j.stop(wire.Errorf(wire.CodeCanceled, "canceled by 's4 jobs cancel'"))
+		return nil
+	case wire.JobFailed, wire.JobCanceled:
+		return over
+	}
+	return wire.Errorf(wire.CodeCanceled, "too late: the output of job %016x is being published", id)
+}
+
+// stop ends a running job so that prepare fails from now on; j.mu is held.
+func (j *job) stop(why error) {
+	j.state = wire.JobCanceled
+	j.cancel(why)
+}
