@@ -50,24 +50,30 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	verb := verbOf(cmd)
 	switch {
 	case err == nil:
 		return a.exit
 	case ctx.Err() != nil:
-		a.print(cmd.Name(), "", "interrupted")
+		a.print(verb, "", "interrupted")
 		return exitInterrupted
 	case errors.Is(err, errReported):
 		return exitFailed
 	case errors.As(err, new(failure)):
-		a.report(cmd.Name(), err)
+		a.report(verb, err)
 		return exitFailed
 	}
-	hint := "s4 --help"
-	if cmd != root {
-		hint = "s4 " + cmd.Name() + " --help"
-	}
-	a.print(cmd.Name(), "", fmt.Sprintf("%s (see '%s')", oneLine(err.Error()), hint))
+	a.print(verb, "", fmt.Sprintf("%s (see '%s --help')", oneLine(err.Error()), cmd.CommandPath()))
 	return exitUsage
+}
+
+// verbOf returns the name that errors of cmd begin with: its verb, also for a
+// sub-verb.
+func verbOf(cmd *cobra.Command) string {
+	for cmd.HasParent() && cmd.Parent().HasParent() {
+		cmd = cmd.Parent()
+	}
+	return cmd.Name()
 }
 
 func (a *app) command() *cobra.Command {
@@ -104,7 +110,7 @@ shell commands where they lie.`,
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print data, listings and errors only")
 	root.AddCommand(a.cp(), a.ls(), a.rm(), a.eval(),
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
-		a.config(), a.health(), a.partition(), a.frames())
+		a.jobs(), a.config(), a.health(), a.partition(), a.frames())
 	return root
 }
 

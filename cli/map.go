@@ -2,17 +2,22 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"s4"
+	"s4/wire"
 )
 
 // mapHelpText is what differs between the map verbs, but for the work.
 type mapHelpText struct {
-	use, short, long, example string
-	run                       func(c *s4.Client, ctx context.Context, indir, outdir, cmd string, o *s4.JobOptions) (s4.JobResult, error)
+	verb                 wire.Verb
+	short, long, example string
+	run                  func(c *s4.Client, ctx context.Context, indir, outdir, cmd string, o *s4.JobOptions) (s4.JobResult, error)
 }
 
 const mapCommon = `
@@ -20,29 +25,37 @@ const mapCommon = `
 INDIR may hold globs, each matched within one path segment. CMD runs with bash,
 with errexit, nounset and pipefail, in an empty directory of its own, on the
 server that has the key. Either every task succeeds and all output appears at
-once, or there is none.`
+once, or there is none.
+
+With --keep-going what succeeded appears, and every task that failed is told of;
+with --resume the same line again runs only what is missing. --script takes CMD
+from a file: one whose first line is #! and another program than a shell goes
+along with the job and is run by that program.`
 
 var (
 	mapHelp = mapHelpText{
-		use:   "map INDIR OUTDIR CMD",
+		verb:  wire.VerbMap,
 		short: "run a command for every key, 1:1",
 		long: `For every key below INDIR run CMD with the key as standard input; its standard
 output becomes the key with the same relative path below OUTDIR.` + mapCommon,
-		example: `  s4 map s4://bucket/in/ s4://bucket/out/ 'tr A-Z a-z'`,
-		run:     (*s4.Client).Map,
+		example: `  s4 map s4://bucket/in/ s4://bucket/out/ 'tr A-Z a-z'
+  s4 map -k --retries 2 --joblog log.tsv s4://bucket/in/ s4://bucket/out/ 'parse | sort' --file parse
+  s4 map --resume s4://bucket/in/ s4://bucket/out/ --script parse.sh`,
+		run: (*s4.Client).Map,
 	}
 	mapToNHelp = mapHelpText{
-		use:   "map-to-n INDIR OUTDIR CMD",
+		verb:  wire.VerbMapToN,
 		short: "run a command for every key, 1:n: the shuffle",
 		long: `For every key below INDIR run CMD with the key as standard input. CMD writes
 files into its working directory and prints their names, one a line; each
 becomes the key OUTDIR/<the key's relative path>/<the file's basename>, on the
 server that basename belongs to.` + mapCommon,
-		example: `  s4 map-to-n s4://bucket/in/ s4://bucket/parts/ 'awk "{print > \$1 % 12}"; ls'`,
-		run:     (*s4.Client).MapToN,
+		example: `  s4 map-to-n s4://bucket/in/ s4://bucket/parts/ 'awk "{print > \$1 % 12}"; ls'
+  s4 map-to-n --compress lz4 s4://bucket/in/ s4://bucket/parts/ 's4 partition -n 64'`,
+		run: (*s4.Client).MapToN,
 	}
 	mapFromNHelp = mapHelpText{
-		use:   "map-from-n INDIR OUTDIR CMD",
+		verb:  wire.VerbMapFromN,
 		short: "run a command for every group of keys, n:1: the merge",
 		long: `Group the keys below INDIR by numeric prefix, or by basename where there is
 none. For every group run CMD with the paths of the group's files on standard
@@ -54,26 +67,144 @@ the suffix that all keys of the group share.` + mapCommon,
 )
 
 func (a *app) mapVerb(h mapHelpText) *cobra.Command {
-	return &cobra.Command{
-		Use:     h.use,
+	var f mapFlags
+	cmd := &cobra.Command{
+		Use:     h.verb.String() + " INDIR OUTDIR CMD",
 		Short:   h.short,
 		Long:    h.long,
 		Example: h.example,
-		Args:    cobra.ExactArgs(3),
+		Args:    f.check,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			a.about = args[0]
-			start := time.Now()
-			res, err := h.run(c, ctx, args[0], args[1], args[2], nil)
-			if err != nil {
+			j, err := f.job(h, args)
+			switch {
+			case err != nil:
 				return err
+			case f.explain:
+				return a.explain(ctx, c, j)
+			case f.detach:
+				return a.detach(ctx, c, j, &f)
 			}
-			took := time.Since(start)
-			if a.json {
-				return a.line("", map[string]any{"job": res.ID, "tasks": res.Tasks, "keys": res.Keys, "bytes": res.Bytes,
-					"bytes_in": res.BytesIn, "bytes_pushed": res.Pushed, "seconds": took.Seconds()})
-			}
-			a.note("%s, %s in, %s out in %s, %.1fs", count(res.Tasks, "task"), bytes(res.BytesIn), bytes(res.Bytes), count(res.Keys, "key"), took.Seconds())
-			return nil
+			return a.runMap(ctx, c, j, &f)
 		}),
 	}
+	f.register(cmd.Flags(), h.verb)
+	return cmd
 }
+
+// mapJob is a job as the command line gives it.
+type mapJob struct {
+	mapHelpText
+	indir, outdir, cmd string
+	opts               s4.JobOptions
+}
+
+func (j *mapJob) start(ctx context.Context, c *s4.Client) (s4.JobResult, error) {
+	return j.run(c, ctx, j.indir, j.outdir, j.cmd, &j.opts)
+}
+
+// runMap runs a job and tells how it gets on.
+func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) error {
+	verb := j.verb.String()
+	log, err := createJoblog(f.joblog)
+	if err != nil {
+		return err
+	}
+	shown := a.watch(verb, c.Cluster().Servers)
+	defer shown.stop()
+	j.opts.Progress = shown.update
+	j.opts.Started = func(id string) {
+		a.startedJob(id, f)
+		if a.json {
+			_ = a.line("", map[string]any{"job": id, "state": s4.JobRunning}) // the last line fails, too
+		}
+	}
+	j.opts.AllTasks = log != nil
+	j.opts.Task = func(t s4.JobTask) {
+		log.add(t)
+		if f.keepGoing && t.State == s4.TaskFailed {
+			shown.aside(func() { a.reportTask(verb, t) })
+		}
+	}
+	start := time.Now()
+	res, err := j.start(ctx, c)
+	took := time.Since(start)
+	shown.stop()
+	if err == nil || f.keepGoing && isPartly(err, res) {
+		if serr := a.jobSummary(res, took); err == nil {
+			err = serr
+		}
+	}
+	return a.closeJoblog(log, verb, err)
+}
+
+// isPartly reports whether the error of a job that kept going is that tasks
+// failed, and not of the job itself.
+func isPartly(err error, res s4.JobResult) bool {
+	var e *s4.Error
+	return errors.As(err, &e) && e.Code == wire.CodeTaskFailed && e.Server == "" && res.Failed > 0
+}
+
+// detach starts a job and prints its id.
+func (a *app) detach(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) error {
+	j.opts.Detach = true
+	j.opts.Started = func(id string) { a.startedJob(id, f) }
+	res, err := j.start(ctx, c)
+	if err != nil {
+		return err
+	}
+	return a.line(res.ID, map[string]any{"job": res.ID})
+}
+
+// startedJob prints the id with --verbose.
+func (a *app) startedJob(id string, f *mapFlags) {
+	if f.verbose && !a.json {
+		fmt.Fprintln(a.stderr, "job "+id)
+	}
+}
+
+// jobSummary prints the last line of a job that has published its output. The
+// error is of stdout.
+func (a *app) jobSummary(res s4.JobResult, took time.Duration) error {
+	if a.json {
+		return a.line("", map[string]any{"job": res.ID, "tasks": res.Tasks, "failed": res.Failed, "skipped": res.Skipped,
+			"keys": res.Keys, "bytes": res.Bytes, "bytes_in": res.BytesIn, "bytes_pushed": res.Pushed, "seconds": took.Seconds()})
+	}
+	a.note("%s", summaryText(res, took))
+	return nil
+}
+
+// summaryText says what a job did.
+func summaryText(res s4.JobResult, took time.Duration) string {
+	var p parts
+	p.add(true, "%s", count(res.Tasks, "task"))
+	p.add(res.Failed > 0, "%d failed", res.Failed)
+	p.add(res.Skipped > 0, "%d skipped", res.Skipped)
+	p.add(true, "%s in", bytes(res.BytesIn))
+	p.add(true, "%s out in %s", bytes(res.Bytes), count(res.Keys, "key"))
+	p.add(res.Pushed > 0, "%s shuffled", bytes(res.Pushed))
+	p.add(true, "%.1fs", took.Seconds())
+	return p.String()
+}
+
+// parts is a text of parts with commas between.
+type parts []string
+
+// add adds a part if it is there.
+func (p *parts) add(there bool, format string, args ...any) {
+	if there {
+		*p = append(*p, fmt.Sprintf(format, args...))
+	}
+}
+
+func (p parts) String() string { return strings.Join(p, ", ") }
+
+// taskError is the error of a task that failed, as that of a job which it
+// fails.
+func taskError(t s4.JobTask) *s4.Error {
+	return &s4.Error{Key: t.Key, Server: t.Server.String(), Code: wire.CodeTaskFailed,
+		Text: t.Err, Exit: t.Exit, Signal: t.Signal, Stderr: t.Stderr}
+}
+
+// reportTask reports a task that failed, as report does a job's error.
+func (a *app) reportTask(verb string, t s4.JobTask) { a.report(verb, taskError(t)) }

@@ -92,11 +92,14 @@ func (a *app) line(text string, v any) error {
 
 // oneLine makes s safe to print in one line on a terminal.
 func oneLine(s string) string {
+	return printable(strings.ReplaceAll(strings.TrimSpace(s), "\n", " "))
+}
+
+// printable shows what a terminal would obey.
+func printable(s string) string {
 	var b strings.Builder
-	for _, r := range strings.TrimSpace(s) {
+	for _, r := range s {
 		switch {
-		case r == '\n':
-			b.WriteByte(' ')
 		case unicode.IsPrint(r):
 			b.WriteRune(r)
 		default:

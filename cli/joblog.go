@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"s4"
+)
+
+// joblogHeader is the first line of a job log.
+const joblogHeader = "key\tserver\tstart\twall\tuser\tsys\tmax_rss\tbytes_in\tbytes_out\texit\tsignal\tattempt\n"
+
+// joblog is the file of --joblog. A nil one takes everything and keeps nothing.
+type joblog struct {
+	f   *os.File
+	err error // the first
+}
+
+// createJoblog creates or empties the file; none if it has no name.
+func createJoblog(name string) (*joblog, error) {
+	if name == "" {
+		return nil, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("job log: %w", err)
+	}
+	l := &joblog{f: f}
+	l.write(joblogHeader)
+	return l, nil
+}
+
+// add writes a line at once, so that the file can be watched. It is called by
+// one goroutine at a time.
+func (l *joblog) add(t s4.JobTask) {
+	if l != nil {
+		l.write(joblogLine(t))
+	}
+}
+
+func (l *joblog) write(line string) {
+	if l.err == nil {
+		_, l.err = l.f.WriteString(line)
+	}
+}
+
+func joblogLine(t s4.JobTask) string {
+	seconds := func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
+	return strings.Join([]string{
+		t.Key,
+		t.Server.String(),
+		fmt.Sprintf("%d.%03d", t.Start.Unix(), t.Start.Nanosecond()/1e6),
+		seconds(t.Wall),
+		seconds(t.User),
+		seconds(t.Sys),
+		strconv.FormatInt(t.MaxRSS, 10),
+		strconv.FormatInt(t.BytesIn, 10),
+		strconv.FormatInt(t.BytesOut, 10),
+		strconv.Itoa(t.Exit),
+		strconv.Itoa(t.Signal),
+		strconv.Itoa(t.Attempt),
+	}, "\t") + "\n"
+}
+
+// closeJoblog closes the log of a job that ended with err, and returns the
+// command's error.
+func (a *app) closeJoblog(l *joblog, verb string, err error) error {
+	if l == nil {
+		return err
+	}
+	if cerr := l.f.Close(); l.err == nil {
+		l.err = cerr
+	}
+	switch {
+	case l.err == nil:
+		return err
+	case err == nil:
+		return fmt.Errorf("job log: %w (the job is done)", l.err)
+	}
+	a.report(verb, fmt.Errorf("job log: %w", l.err))
+	return err
+}

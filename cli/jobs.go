@@ -1,0 +1,189 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"s4"
+	"s4/wire"
+)
+
+func (a *app) jobs() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "jobs",
+		Short: "list the jobs of the map verbs; show, cancel or wait for one",
+		Long: `List the jobs that run and the last ones that ran, over all servers, the newest
+first: id, state, verb, tasks that succeeded and all, tasks that failed, start,
+duration, directories.
+
+States are running; publishing, when all tasks have ended; unsettled, when the
+client was lost in that moment and the servers settle among themselves whether
+to publish; done; partly, when tasks failed with --keep-going; failed; canceled.
+
+An ID may be shortened to its first digits, if no other job's begins with them.`,
+		Example: `  s4 jobs
+  s4 jobs show 4f2a
+  s4 jobs cancel 4f2a`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				return fmt.Errorf("unknown verb %q, did you mean %s?", args[0], near[0])
+			}
+			return fmt.Errorf("unknown verb %q", args[0])
+		},
+		RunE: a.run(func(ctx context.Context, c *s4.Client, _ []string) error {
+			list, err := c.Jobs(ctx)
+			if perr := a.listJobs(list); perr != nil {
+				return perr
+			}
+			return err
+		}),
+		SuggestionsMinimumDistance: 2,
+	}
+	cmd.AddCommand(a.jobsShow(), a.jobsCancel(), a.jobsWait())
+	return cmd
+}
+
+func (a *app) listJobs(list []s4.JobStatus) error {
+	if a.json {
+		for _, s := range list {
+			if err := a.line("", newJobObject(s)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	out := newTable(a.stdout)
+	now := time.Now()
+	for _, s := range list {
+		fmt.Fprintf(out, "%s\t%s\t%s\t%d/%s\t%d failed\t%s\t%s\t%s -> %s\n", s.ID, s.State, s.Verb, s.Done, count(s.Tasks, "task"),
+			s.Failed, stamp(s.Started), seconds1(jobTook(s, now)), oneLine(s.Indir), oneLine(s.Outdir))
+	}
+	return out.Flush()
+}
+
+// jobTook returns how long a job has run.
+func jobTook(s s4.JobStatus, now time.Time) time.Duration {
+	if !s.Ended.IsZero() {
+		now = s.Ended
+	}
+	return max(0, now.Sub(s.Started)) // the server's clock may be ahead
+}
+
+// seconds1 prints how long something took: with a tenth of a second, below a
+// minute.
+func seconds1(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return seconds(d.Seconds())
+}
+
+// jobObject is a job as --json prints it.
+type jobObject struct {
+	ID          string      `json:"job"`
+	State       s4.JobState `json:"state"`
+	Verb        string      `json:"verb"`
+	Indir       string      `json:"indir"`
+	Outdir      string      `json:"outdir"`
+	Command     string      `json:"command"`
+	Started     time.Time   `json:"started"`
+	Ended       *time.Time  `json:"ended,omitempty"`
+	Tasks       int64       `json:"tasks"`
+	Done        int64       `json:"done"`
+	Failed      int64       `json:"failed"`
+	Skipped     int64       `json:"skipped"`
+	Running     int64       `json:"running"`
+	Keys        int64       `json:"keys"`
+	Bytes       int64       `json:"bytes"`
+	BytesIn     int64       `json:"bytes_in"`
+	BytesPushed int64       `json:"bytes_pushed"`
+	Error       string      `json:"error,omitempty"`
+}
+
+func newJobObject(s s4.JobStatus) jobObject {
+	o := jobObject{ID: s.ID, State: s.State, Verb: s.Verb, Indir: s.Indir, Outdir: s.Outdir, Command: s.Command, Started: s.Started,
+		Tasks: s.Tasks, Done: s.Done, Failed: s.Failed, Skipped: s.Skipped, Running: s.Running,
+		Keys: s.Keys, Bytes: s.Bytes, BytesIn: s.BytesIn, BytesPushed: s.Pushed, Error: s.Err}
+	if !s.Ended.IsZero() {
+		o.Ended = &s.Ended
+	}
+	return o
+}
+
+// idLen is the length of a job's ID.
+const idLen = 16
+
+// jobID returns the ID of the job that a user means, who may have shortened
+// it. What is said of it names what the user wrote.
+func (a *app) jobID(ctx context.Context, c *s4.Client, text string) (string, error) {
+	a.about = text
+	id := strings.ToLower(text)
+	if _, err := s4.ParseJobID(id); err == nil {
+		return id, nil
+	}
+	unknown := &s4.Error{Code: wire.CodeNoJob}
+	if id == "" || len(id) > idLen || strings.Trim(id, "0123456789abcdef") != "" {
+		return "", unknown
+	}
+	list, err := c.Jobs(ctx)
+	var found []string
+	for _, s := range list {
+		if strings.HasPrefix(s.ID, id) {
+			found = append(found, s.ID)
+		}
+	}
+	switch {
+	case len(found) > 1:
+		return "", fmt.Errorf("%d jobs begin with it, such as %s and %s: give more digits", len(found), found[0], found[1])
+	case err != nil: // the server that is silent may know another
+		return "", err
+	case len(found) == 0:
+		return "", unknown
+	}
+	return found[0], nil
+}
+
+// jobVerb makes the RunE of a sub-verb that is about one job.
+func (a *app) jobVerb(f func(ctx context.Context, c *s4.Client, id string) error) func(*cobra.Command, []string) error {
+	return a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+		id, err := a.jobID(ctx, c, args[0])
+		if err == nil {
+			err = f(ctx, c, id)
+		}
+		var e *s4.Error
+		if errors.As(err, &e) && e.Code == wire.CodeNoJob && e.Server == "" && !strings.Contains(e.Text, "over") {
+			return &s4.Error{Code: e.Code} // the line has the id already
+		}
+		return err
+	})
+}
+
+func (a *app) jobsCancel() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel ID",
+		Short: "stop a job on all servers, whoever started it",
+		Long: `Stop a job on all servers, whoever started it. Its commands are killed and there
+is no output. Exit code 1 if it is over, or if it is too late because its output
+is being published.`,
+		Example: `  s4 jobs cancel 4f2a`,
+		Args:    cobra.ExactArgs(1),
+		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
+			if err := c.CancelJob(ctx, id); err != nil {
+				return err
+			}
+			if a.json {
+				return a.line("", map[string]any{"job": id, "state": s4.JobCanceled})
+			}
+			a.note("canceled job %s", id)
+			return nil
+		}),
+	}
+}

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"s4"
+)
+
+func (a *app) jobsWait() *cobra.Command {
+	return &cobra.Command{
+		Use:   "wait ID",
+		Short: "wait until a job is over, and end as it does",
+		Long: `Wait until a job is over, show how it gets on, and end as the map verb that it
+is would have ended: exit code 0 if it is done, 1 if it failed, is done partly or
+was canceled, and with the same lines about what failed. Ctrl-C ends the waiting
+and not the job.`,
+		Example: `  id=$(s4 map --detach s4://bucket/in/ s4://bucket/out/ 'tr a-z A-Z')
+  s4 jobs wait $id`,
+		Args: cobra.ExactArgs(1),
+		RunE: a.jobVerb(a.waitJob),
+	}
+}
+
+func (a *app) waitJob(ctx context.Context, c *s4.Client, id string) error {
+	shown := a.watch("", c.Cluster().Servers)
+	defer shown.stop()
+	s, err := c.WaitJob(ctx, id, shown.updateJob)
+	shown.stop()
+	if err != nil {
+		return err
+	}
+	if s.State == s4.JobDone || s.State == s4.JobPartly {
+		if a.json {
+			err = a.line("", newJobObject(s))
+		} else {
+			a.note("%s", summaryText(s4.JobResult{ID: s.ID, Keys: s.Keys, Bytes: s.Bytes, JobProgress: s.JobProgress}, jobTook(s, time.Now())))
+		}
+	}
+	if err != nil || s.State == s4.JobDone {
+		return err
+	}
+	return a.reportJob(ctx, c, s)
+}
+
+// reportJob prints why a job was not done, as the job itself would have: of one
+// that kept going all tasks that failed and how many, of another the one that
+// failed it.
+func (a *app) reportJob(ctx context.Context, c *s4.Client, s s4.JobStatus) error {
+	key, why := s.Indir, s.Err
+	if k, text, ok := strings.Cut(s.Err, ": "); ok && s4.IsRemote(k) {
+		key, why = k, text
+	}
+	told := false
+	err := c.JobTasks(ctx, s.ID, func(t s4.JobTask) error {
+		if t.State == s4.TaskFailed && (s.State == s4.JobPartly || s.State == s4.JobFailed && t.Key == key) {
+			told = true
+			a.reportTask(s.Verb, t)
+		}
+		return nil
+	})
+	if !told || s.State == s4.JobPartly {
+		a.print(s.Verb, key, why)
+	}
+	if err != nil && !errors.Is(err, s4.ErrNoJob) {
+		return err
+	}
+	return errReported
+}

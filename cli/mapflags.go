@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"s4"
+	"s4/wire"
+)
+
+// mapFlags are the flags of the map verbs, as given.
+type mapFlags struct {
+	resume, keepGoing        bool
+	retries                  int
+	timeout                  timeoutFlag
+	okExit                   exitCodes
+	joblog, script, compress string
+	explain, detach, verbose bool
+	files                    []string
+}
+
+// register defines the flags of a verb.
+func (f *mapFlags) register(fl *pflag.FlagSet, verb wire.Verb) {
+	fl.BoolVar(&f.resume, "resume", false, "run only the tasks whose output does not exist")
+	fl.BoolVarP(&f.keepGoing, "keep-going", "k", false, "publish what succeeds, whatever fails")
+	fl.IntVar(&f.retries, "retries", 0, "run a task that fails again, up to `N` times")
+	fl.Var(&f.timeout, "timeout", "fail a task that runs longer than `D`, as in 90s, 5m or 30 (seconds)")
+	fl.Var(&f.okExit, "ok-exit", "exit `codes` that are no failure, as in 0,1 (repeatable)")
+	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
+	fl.BoolVar(&f.explain, "explain", false, "print what would run where, and run nothing")
+	fl.BoolVar(&f.detach, "detach", false, "print the job's id and leave it to the servers, see s4 jobs")
+	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, to $S4_ASSETS and PATH (repeatable)")
+	fl.StringVar(&f.script, "script", "", "take the command from `FILE`, in place of CMD")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print the job's id when it starts")
+	if verb == wire.VerbMapToN {
+		fl.StringVar(&f.compress, "compress", "", "compress what servers send each other, with `lz4`")
+	}
+}
+
+// check looks at arguments and flags. Its errors are of usage.
+func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
+	script := cmd.Flags().Changed("script")
+	switch {
+	case script && len(args) == 3:
+		return errors.New("--script FILE takes the place of CMD: give one of them")
+	case script:
+		if err := cobra.ExactArgs(2)(cmd, args); err != nil {
+			return err
+		}
+	default:
+		if err := cobra.ExactArgs(3)(cmd, args); err != nil {
+			return err
+		}
+	}
+	switch {
+	case f.retries < 0 || f.retries > math.MaxInt32:
+		return errors.New("--retries N is from 0 to 2147483647")
+	case cmd.Flags().Changed("compress") && f.compress != "lz4":
+		return errors.New("--compress takes lz4 only")
+	case f.detach && !f.explain && f.joblog != "":
+		return errors.New("--joblog needs this command to stay: leave it or --detach off, and see 's4 jobs show ID' for the tasks of a detached job")
+	}
+	return nil
+}
+
+// job makes the job that flags and arguments say.
+func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
+	j := &mapJob{mapHelpText: h, indir: args[0], outdir: args[1]}
+	j.opts = s4.JobOptions{
+		KeepGoing: f.keepGoing,
+		Resume:    f.resume,
+		Retries:   f.retries,
+		Timeout:   time.Duration(f.timeout),
+		OKExit:    f.okExit,
+		LZ4:       f.compress != "",
+	}
+	for _, path := range f.files {
+		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})
+	}
+	if len(args) == 3 {
+		j.cmd = args[2]
+		return j, nil
+	}
+	cmd, asset, err := readScript(f.script)
+	if err != nil {
+		return nil, err
+	}
+	j.cmd = cmd
+	if asset {
+		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: f.script, Exec: true})
+	}
+	return j, nil
+}
+
+// timeoutFlag is a flag that takes a duration, or a number of seconds.
+type timeoutFlag time.Duration
+
+func (d *timeoutFlag) String() string { return time.Duration(*d).String() }
+
+// Type is what pflag calls it.
+func (d *timeoutFlag) Type() string { return "D" }
+
+var errNoTimeout = errors.New("want a time such as 90s, 5m, 1h30m, or a number of seconds")
+
+// Set is given what the user wrote.
+func (d *timeoutFlag) Set(text string) error {
+	v, err := time.ParseDuration(text)
+	if err != nil {
+		v, err = time.ParseDuration(text + "s")
+	}
+	if err != nil || v < 0 {
+		return errNoTimeout
+	}
+	*d = timeoutFlag(v)
+	return nil
+}
+
+// exitCodes is a flag that takes exit codes with commas between, again and
+// again. 0 is none of them: it is never a failure.
+type exitCodes []int
+
+func (c *exitCodes) String() string {
+	var text []string
+	for _, code := range *c {
+		text = append(text, strconv.Itoa(code))
+	}
+	return strings.Join(text, ",")
+}
+
+// Type is what pflag calls it.
+func (c *exitCodes) Type() string { return "codes" }
+
+// Set is given what the user wrote.
+func (c *exitCodes) Set(text string) error {
+	for word := range strings.SplitSeq(text, ",") {
+		code, err := strconv.ParseUint(word, 10, 8)
+		if err != nil {
+			return errors.New("want exit codes from 0 to 255 with commas between, such as 0,1")
+		}
+		if code != 0 && !slices.Contains(*c, int(code)) {
+			*c = append(*c, int(code))
+		}
+	}
+	return nil
+}

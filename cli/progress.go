@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"s4"
+)
+
+// How often progress is shown.
+const (
+	liveEvery  = 200 * time.Millisecond // a line that is rewritten
+	plainFirst = 10 * time.Second       // lines in a file or pipe
+	plainEvery = 30 * time.Second
+)
+
+// progress shows how far a job is: on a terminal in one line that is rewritten,
+// elsewhere in a line now and then. Its methods may be called by any
+// goroutine.
+type progress struct {
+	out   io.Writer  // nil to show nothing
+	width func() int // of the terminal; nil if out is none
+	now   func() time.Time
+
+	mu    sync.Mutex
+	meter meter
+	due   time.Time // of the next line; guarded by mu
+	shown string    // what stands in the terminal's line; guarded by mu
+
+	once  sync.Once
+	ended chan struct{}
+	wg    sync.WaitGroup
+}
+
+// watch returns a progress of a job that starts now. The caller stops it.
+func (a *app) watch(verb string, servers []s4.Server) *progress {
+	p := &progress{now: time.Now, ended: make(chan struct{})}
+	if a.quiet || a.json {
+		return p
+	}
+	p.out = a.stderr
+	if f, ok := a.stderr.(*os.File); ok && isTerminal(f) {
+		p.width = func() int { return terminalWidth(f) }
+	}
+	p.begin(verb, servers)
+	p.wg.Go(func() {
+		tick := time.NewTicker(liveEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-p.ended:
+				return
+			case <-tick.C:
+				p.tick()
+			}
+		}
+	})
+	return p
+}
+
+func (p *progress) begin(verb string, servers []s4.Server) {
+	p.meter = meter{verb: verb, servers: servers}
+	p.due = p.now().Add(plainFirst)
+	if p.width != nil {
+		p.due = p.now().Add(liveEvery)
+	}
+}
+
+// update takes note of how far the job is.
+func (p *progress) update(j s4.JobProgress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.meter.update(j, p.now())
+}
+
+// updateJob is update for a job that is waited for, whose verb is in its
+// status.
+func (p *progress) updateJob(s s4.JobStatus) {
+	p.mu.Lock()
+	p.meter.verb = s.Verb
+	p.mu.Unlock()
+	p.update(s.JobProgress)
+}
+
+// tick shows a line if it is time for one.
+func (p *progress) tick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	if p.out == nil || !p.meter.known || now.Before(p.due) {
+		return
+	}
+	line := p.meter.line(now)
+	if p.width == nil {
+		p.due = now.Add(plainEvery)
+		fmt.Fprintln(p.out, line)
+		return
+	}
+	p.due = now.Add(liveEvery)
+	// One column stays free: some terminals go on to the next line at the last.
+	line = cutRunes(line, p.width()-1)
+	if line != p.shown {
+		fmt.Fprint(p.out, "\r"+line+eraseRest)
+		p.shown = line
+	}
+}
+
+// eraseRest makes a terminal erase from the cursor to the end of its line.
+const eraseRest = "\x1b[K"
+
+// erase makes the terminal's line empty; p.mu is held.
+func (p *progress) erase() {
+	if p.shown != "" {
+		fmt.Fprint(p.out, "\r"+eraseRest)
+		p.shown = ""
+	}
+}
+
+// aside calls f, which may write to the terminal.
+func (p *progress) aside(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.erase()
+	f()
+}
+
+// stop ends it and leaves an empty line to write to. It may be called again.
+func (p *progress) stop() {
+	p.once.Do(func() { close(p.ended) })
+	p.wg.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.erase()
+}
+
+// cutRunes returns at most n runes of s.
+func cutRunes(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:max(n, 0)])
+}
+
+// meter makes the text of one job's progress.
+type meter struct {
+	verb    string
+	servers []s4.Server
+	start   time.Time      // of what is measured: when the first news came
+	base    s4.JobProgress // the first news: a job that is waited for is under way
+	last    s4.JobProgress
+	known   bool
+}
+
+func (m *meter) update(p s4.JobProgress, now time.Time) {
+	if !m.known {
+		m.known, m.start, m.base = true, now, p
+	}
+	m.last = p
+}
+
+// line says how far the job is. What is zero is left out.
+func (m *meter) line(now time.Time) string {
+	p := &m.last
+	elapsed := now.Sub(m.start).Seconds()
+	var rate int64
+	if elapsed > 0 {
+		rate = int64(float64(p.BytesIn-m.base.BytesIn) / elapsed)
+	}
+	var text parts
+	text.add(true, "%s %d/%s", m.verb, p.Done+p.Failed, count(p.Tasks, "task"))
+	text.add(p.Failed > 0, "%d failed", p.Failed)
+	text.add(p.Skipped > 0, "%d skipped", p.Skipped)
+	text.add(p.BytesIn > 0, "%s in", bytes(p.BytesIn))
+	text.add(p.BytesOut > 0, "%s out", bytes(p.BytesOut))
+	text.add(p.Pushed > 0, "%s shuffled", bytes(p.Pushed))
+	text.add(rate > 0, "%s/s", bytes(rate))
+	eta, ok := m.eta(elapsed)
+	text.add(ok, "ETA %s", seconds(eta))
+	if p.Left > 0 && p.Slowest >= 0 && p.Slowest < len(m.servers) {
+		text.add(true, "slowest %s (%d left)", m.servers[p.Slowest], p.Left)
+	}
+	return text.String()
+}
+
+// eta returns how long the rest takes if it goes on as it did: by bytes of
+// input, or by tasks where those do not tell.
+func (m *meter) eta(elapsed float64) (float64, bool) {
+	p := &m.last
+	done, left := p.BytesIn-m.base.BytesIn, p.InputBytes-p.BytesIn
+	if done <= 0 || left <= 0 {
+		done = p.Done + p.Failed - m.base.Done - m.base.Failed
+		left = p.Tasks - p.Done - p.Failed
+	}
+	if done <= 0 || left <= 0 || elapsed <= 0 {
+		return 0, false
+	}
+	return elapsed * float64(left) / float64(done), true
+}
+
+// seconds prints a time for people: 1s, 2m5s, 3h20m.
+func seconds(s float64) string {
+	d := time.Duration(min(s, 1e9) * float64(time.Second)).Round(time.Second)
+	if d >= time.Hour {
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	}
+	return d.String()
+}
