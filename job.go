@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -135,8 +136,8 @@ func jobMessage(verb wire.Verb, indir, outdir, cmd string, opts *JobOptions) (*w
 			m.Options |= bit
 		}
 	}
-	if opts.Retries < 0 || opts.Timeout < 0 {
-		return nil, usage(op, indir, wire.Errorf(wire.CodeBadRequest, "retries and timeout cannot be negative"))
+	if opts.Retries < 0 || opts.Retries > math.MaxInt32 || opts.Timeout < 0 {
+		return nil, usage(op, indir, wire.Errorf(wire.CodeBadRequest, "retries and timeout cannot be negative, nor retries over %d", math.MaxInt32))
 	}
 	m.Retries, m.Timeout = uint32(opts.Retries), uint64(opts.Timeout)
 	var codes []byte

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,13 +147,12 @@ func codeOf(err error) wire.Code {
 	return 0
 }
 
-// marker returns an argument for sleep that no other process has.
-var markers = rand.Uint32()
+var markers atomic.Uint32
 
-func marker() string {
-	markers++
-	return fmt.Sprintf("1000.%d%d", os.Getpid(), markers)
-}
+func init() { markers.Store(rand.Uint32()) }
+
+// marker returns an argument for sleep that no other process has.
+func marker() string { return fmt.Sprintf("1000.%d%d", os.Getpid(), markers.Add(1)) }
 
 func noProcess(t testing.TB, mark string) {
 	t.Helper()
