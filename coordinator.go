@@ -163,8 +163,9 @@ func (co *Coordinator) all(ctx context.Context, phase func(context.Context, int)
 	var mu sync.Mutex
 	reason := "" // of the first failure; guarded by mu
 	server, err := co.client.eachServer(ctx, func(each context.Context, i int) error {
+		stop := func() bool { return true }
 		if conn := co.conns[i]; conn != nil {
-			stop := context.AfterFunc(each, func() {
+			stop = context.AfterFunc(each, func() {
 				mu.Lock()
 				why := reason
 				mu.Unlock()
@@ -173,14 +174,15 @@ func (co *Coordinator) all(ctx context.Context, phase func(context.Context, int)
 				}
 				conn.giveUp(why)
 			})
-			defer stop()
 		}
 		err := phase(each, i)
+		if !stop() || err != nil && each.Err() != nil {
+			// DISCARD is on its way, whatever the answer was: a server that has
+			// prepared takes it back, and so nobody must hear COMMIT.
+			return context.Cause(each)
+		}
 		if err == nil {
 			return nil
-		}
-		if each.Err() != nil {
-			return context.Cause(each)
 		}
 		mu.Lock()
 		if reason == "" {
@@ -268,8 +270,7 @@ func (co *Coordinator) commitAll(ctx context.Context) error {
 	for i := range co.conns {
 		wg.Go(func() {
 			err := co.commit(i)
-			var we *wire.Error
-			if err != nil && !errors.As(err, &we) {
+			if err != nil && co.conns[i].Broken() {
 				err = co.learn(i)
 			}
 			errs[i] = co.wrap(ctx, i, err)

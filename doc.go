@@ -8,7 +8,8 @@
 //	_, err = client.Map(ctx, "s4://b/in/", "s4://b/out/", "sort | uniq -c", nil)
 //
 // One function decides where a key lives (Cluster.Place), and the client dials
-// the owner directly: there is no coordinator.
+// the owner directly: no bytes of a key pass through a third. A job has a
+// Coordinator, which is the client, or for a detached job a server.
 //
 //	Client.Put/Get ── place ── data connection ── server that owns the key
 //	Client.List    ── control connection ── every server, merged in order

@@ -60,10 +60,25 @@ type JobStatus struct {
 	JobProgress
 }
 
+// jobsTimeout is how long a server may take to tell of its jobs: what the others
+// tell does not wait for one that hangs.
+const jobsTimeout = 5 * time.Second
+
+// askJobs is ask with that limit.
+func (c *Client) askJobs(ctx context.Context, server int, m wire.Message, each func(wire.Message) (bool, error)) error {
+	one, cancel := context.WithTimeout(ctx, jobsTimeout)
+	defer cancel()
+	err := c.ask(one, server, 0, m, each)
+	if one.Err() != nil && ctx.Err() == nil {
+		err = wire.Errorf(wire.CodeTimeout, "no answer within %v", jobsTimeout)
+	}
+	return err
+}
+
 // jobOn asks one server for a job.
 func (c *Client) jobOn(ctx context.Context, server int, id uint64) (*wire.JobInfo, error) {
 	var info *wire.JobInfo
-	err := c.ask(ctx, server, 0, &wire.Jobs{Job: id}, func(m wire.Message) (bool, error) {
+	err := c.askJobs(ctx, server, &wire.Jobs{Job: id}, func(m wire.Message) (bool, error) {
 		switch m := m.(type) {
 		case *wire.JobInfo:
 			info = m
@@ -88,7 +103,7 @@ func (c *Client) Jobs(ctx context.Context) ([]JobStatus, error) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			err := c.ask(ctx, i, 0, &wire.Jobs{}, func(m wire.Message) (bool, error) {
+			err := c.askJobs(ctx, i, &wire.Jobs{}, func(m wire.Message) (bool, error) {
 				switch m := m.(type) {
 				case *wire.JobInfo:
 					lists[i] = append(lists[i], m)
@@ -197,6 +212,9 @@ func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
 	}
 	s.JobProgress = sumParts(parts)
 	s.State, s.Err = mergeState(states)
+	if s.State == JobFailed {
+		s.Keys, s.Bytes = 0, 0 // of what was staged
+	}
 	if s.State == JobDone && s.Failed > 0 {
 		s.State, s.Err = JobPartly, tasksFailed(s.Failed, s.Tasks)
 	}
@@ -209,6 +227,13 @@ func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
 // mergeState makes one state of those that servers are in, and tells why. What
 // is under way anywhere is under way.
 func mergeState(states map[wire.JobState]string) (JobState, string) {
+	if _, ok := states[wire.JobCommitted]; ok {
+		for _, s := range []wire.JobState{wire.JobFailed, wire.JobCanceled} {
+			if why, ok := states[s]; ok {
+				return JobFailed, "it was published on some servers and not on others: " + why
+			}
+		}
+	}
 	for _, s := range []struct {
 		on   wire.JobState
 		here JobState
@@ -316,74 +341,37 @@ func (c *Client) CancelJob(ctx context.Context, id string) error {
 	return errs[0]
 }
 
-// waitEvery is how often WaitJob looks.
-const waitEvery = 200 * time.Millisecond
+// How often WaitJob looks: at first, and at most.
+const (
+	waitFirst = 100 * time.Millisecond
+	waitMost  = time.Second
+)
 
 // WaitJob waits until a job is over and returns how it ended. progress, if not
 // nil, is called whenever it looks, by this goroutine. A job that failed is no
-// error of WaitJob's: see JobStatus.State. ErrNoJob if no server knows it.
+// error of WaitJob's: see JobStatus.State. ErrNoJob if no server knows it. Once
+// it has seen the job, it goes on when a server does not answer, which may come
+// back to finish its part.
 func (c *Client) WaitJob(ctx context.Context, id string, progress func(JobStatus)) (JobStatus, error) {
-	for {
+	seen := false
+	for wait := waitFirst; ; wait = min(wait*5/4, waitMost) {
 		s, err := c.Job(ctx, id)
-		if err != nil {
+		known := s.ID != ""
+		seen = seen || known
+		switch {
+		case ctx.Err() != nil:
+			return s, c.wrap(ctx, "jobs", "", -1, context.Cause(ctx))
+		case err != nil && !(seen && (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrTimeout))):
 			return s, err
+		case known && s.State.Over():
+			return s, nil // a server that is down is to do the same when it is back
 		}
-		if progress != nil {
+		if progress != nil && known {
 			progress(s)
-		}
-		if s.State.Over() {
-			return s, nil
 		}
 		select {
 		case <-ctx.Done():
-			return s, c.wrap(ctx, "jobs", "", -1, context.Cause(ctx))
-		case <-time.After(waitEvery):
+		case <-time.After(wait):
 		}
 	}
-}
-
-// ServerPlan is what a job would do on one server.
-type ServerPlan struct {
-	Server  Server
-	Tasks   int64 // commands to run
-	Skipped int64 // left out, because their output exists: JobOptions.Resume
-	Keys    int64 // of input
-	Bytes   int64 // in them
-	Free    int64 // bytes free on the data file system
-}
-
-// Explain tells what a job would do, in the order of the cluster file, and runs
-// nothing. Its errors are those that the job would meet before its first task.
-func (c *Client) Explain(ctx context.Context, verb wire.Verb, indir, outdir, cmd string, opts *JobOptions) ([]ServerPlan, error) {
-	if opts == nil {
-		opts = new(JobOptions)
-	}
-	plain := *opts
-	plain.Detach = false
-	m, err := jobMessage(verb, indir, outdir, cmd, &plain)
-	if err != nil {
-		return nil, err
-	}
-	co, err := c.Submit(ctx, m)
-	if err != nil {
-		return nil, c.notDir(ctx, verb, indir, err)
-	}
-	parts := co.parts // nothing changes them before Run
-	co.Discard("it was only to be explained")
-	health := c.Health(ctx)
-	plans := make([]ServerPlan, len(parts))
-	for i, p := range parts {
-		if health[i].Err != nil {
-			return nil, health[i].Err
-		}
-		plans[i] = ServerPlan{
-			Server:  c.cluster.Servers[i],
-			Tasks:   int64(p.ready.Tasks),
-			Skipped: int64(p.ready.Skipped),
-			Keys:    int64(p.ready.Keys),
-			Bytes:   int64(p.ready.Bytes),
-			Free:    health[i].Free,
-		}
-	}
-	return plans, nil
 }

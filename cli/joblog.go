@@ -19,18 +19,28 @@ type joblog struct {
 	err error // the first
 }
 
-// createJoblog creates or empties the file; none if it has no name.
+// createJoblog opens the file, which is made if absent; none if it has no name.
 func createJoblog(name string) (*joblog, error) {
 	if name == "" {
 		return nil, nil
 	}
-	f, err := os.Create(name)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("job log: %w", err)
 	}
-	l := &joblog{f: f}
+	return &joblog{f: f}, nil
+}
+
+// start empties the file when the job is accepted: one that is refused leaves
+// the log of the job before.
+func (l *joblog) start() {
+	if l == nil {
+		return
+	}
+	if fi, err := l.f.Stat(); err == nil && fi.Mode().IsRegular() {
+		l.err = l.f.Truncate(0)
+	}
 	l.write(joblogHeader)
-	return l, nil
 }
 
 // add writes a line at once, so that the file can be watched. It is called by

@@ -20,7 +20,7 @@ func (a *app) jobsShow() *cobra.Command {
 		Short: "show a job and its tasks",
 		Long: `Show a job, a line for each of its tasks that has ended or runs, and the standard
 error of those that failed; with --stderr also of those that succeeded, of which
-every server keeps the first 64 KiB of a job.`,
+every server keeps the first 64 MiB of a job.`,
 		Example: `  s4 jobs show 4f2a
   s4 jobs show 4f2a --failed`,
 		Args: cobra.ExactArgs(1),

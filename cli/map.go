@@ -114,6 +114,7 @@ func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) 
 	defer shown.stop()
 	j.opts.Progress = shown.update
 	j.opts.Started = func(id string) {
+		log.start()
 		a.startedJob(id, f)
 		if a.json {
 			_ = a.line("", map[string]any{"job": id, "state": s4.JobRunning}) // the last line fails, too

@@ -25,7 +25,10 @@ func (s *session) coordinate(tag uint16, m *wire.Job) error {
 	err = s.conn.Write(tag, 0, &ready)
 	var next wire.Message
 	if err == nil {
-		h, herr := s.conn.AwaitHeader()
+		// A server that stops waits for nobody.
+		unwatch := context.AfterFunc(s.node.ctx, func() { s.conn.Close() })
+		h, herr := s.conn.ReadHeader()
+		unwatch()
 		if err = herr; err == nil {
 			next, err = s.conn.ReadMessage(h)
 		}
@@ -34,17 +37,11 @@ func (s *session) coordinate(tag uint16, m *wire.Job) error {
 		co.Discard("the client was gone before the job began")
 		return err
 	}
-	switch next := next.(type) {
-	case *wire.Discard:
-		co.Discard(next.Reason)
+	if d, ok := next.(*wire.Discard); ok {
+		co.Discard(d.Reason)
 		return s.reply(tag, nil)
-	case wire.Empty:
-		if next.T == wire.TypeStart {
-			break
-		}
-		co.Discard("the client broke the protocol")
-		return s.reply(tag, wire.Errorf(wire.CodeBadRequest, "a %s frame where START belongs", next.T))
-	default:
+	}
+	if next.Type() != wire.TypeStart {
 		co.Discard("the client broke the protocol")
 		return s.reply(tag, wire.Errorf(wire.CodeBadRequest, "a %s frame where START belongs", next.Type()))
 	}

@@ -4,11 +4,13 @@
 //	listener ── connection ─┬─ data:    put, get, push, eval ──┐
 //	                        └─ control: list, remove, job ─────┤
 //	                                                           ▼
-//	  job ── scheduler ── exec.Run ── stage ── shuffle        store ── files
+//	  drive ── job ── scheduler ── exec.Run ── stage ─────────▶ store ── files
+//	    │       └─ record                        └─ push ─▶ peers
+//	    └─ the client lost after PREPARED: settle ─▶ peers
 //
 // The store is the only code that touches the data directory, its commit the
 // only way a key appears; the exec package the only code that starts
 // processes; the s4 package decides placement. The file system is the index:
-// a server has no state that a restart could lose, but for running jobs,
-// which end with it.
+// a restart loses nothing but running jobs, which end with the server. A job
+// that has promised to publish is kept, and settled with the peers.
 package node

@@ -32,8 +32,8 @@ func (s *session) job(tag uint16, m *wire.Job) error {
 	if j.current() == wire.JobPrepared {
 		for range r.asks { // the connection is lost, or was given up
 		}
-		if r.discarded { // just before
-			j.to(wire.JobPrepared, wire.JobRunning)
+		if r.discarded {
+			j.retract()
 		}
 	}
 	switch {
@@ -149,7 +149,7 @@ func (s *session) drive(tag uint16, j *job, r *jobRequests) error {
 			return fail(err)
 		}
 		if ask != step.ask {
-			j.to(wire.JobPrepared, wire.JobRunning) // no COMMIT can follow
+			j.retract() // no COMMIT can follow
 			return fail(wire.Errorf(wire.CodeBadRequest, "a %s frame where %s belongs", ask, step.ask))
 		}
 		reply, err := step.do()
@@ -183,7 +183,6 @@ func (s *session) nextAsk(j *job, r *jobRequests) (wire.Type, error) {
 			case ok:
 				return t, nil
 			case r.discarded:
-				j.to(wire.JobPrepared, wire.JobRunning) // the client takes it back
 				return 0, context.Cause(j.ctx)
 			}
 			return 0, errClientGone
@@ -223,6 +222,7 @@ func (s *session) runJob(tag uint16, j *job) error {
 			case <-tick.C:
 			}
 			_ = j.report.flush() // as below
+			_ = j.log.batch.flush()
 			if p := j.progress(); p != last {
 				last = p
 				_ = s.conn.Write(tag, 0, &p) // the reader sees a lost client

@@ -2,19 +2,24 @@ package node
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+
+	"s4"
 )
 
 // finishedFile lists the inputs of a shuffle that are done on this server, so
-// that --resume can tell those that wrote nothing from those that never ran.
-// The first line is the outdir, every other the path of an input below the
-// job's base. It appears in _s4/shuffled, as the job's name, when the job is
-// published.
+// that --resume can tell those that wrote nothing from those that never ran, and
+// those whose output is complete from those of which a file was removed. The
+// first line is the outdir, every other the path of an input below the job's
+// base, a space, and how many files it became. It appears in _s4/shuffled, as
+// the job's name, when the job is published.
 const finishedFile = "finished"
 
 // finishedList writes such a file.
@@ -30,16 +35,22 @@ func newFinishedList(dir, outdir string) (*finishedList, error) {
 		return nil, storeError(plain(err), "")
 	}
 	l := &finishedList{f: f, w: bufio.NewWriter(f)}
-	l.add(outdir)
+	_, _ = l.w.WriteString(outdir + "\n") // Flush returns the error
 	return l, nil
 }
 
-// add takes one line. Its error, if any, is close's, too.
-func (l *finishedList) add(line string) {
+// add takes an input that became so many files. Its error, if any, is close's.
+func (l *finishedList) add(rel string, files int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, _ = l.w.WriteString(line) // Flush returns the error
-	_ = l.w.WriteByte('\n')
+	_, _ = fmt.Fprintf(l.w, "%s %d\n", rel, files)
+}
+
+// cutFinished is the reverse of add.
+func cutFinished(line string) (rel string, files int) {
+	rel, number, _ := strings.Cut(line, " ") // names have no space
+	files, _ = strconv.Atoi(number)
+	return rel, files
 }
 
 func (l *finishedList) close() error {
@@ -51,6 +62,8 @@ func (l *finishedList) close() error {
 // keepFinished moves the list of a job that is published to the others. There
 // may be none.
 func (s *store) keepFinished(path, name string) error {
+	s.lists.Lock()
+	defer s.lists.Unlock()
 	err := os.Rename(path, s.sysPath(shuffledDir, name))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return storeError(plain(err), "")
@@ -58,12 +71,14 @@ func (s *store) keepFinished(path, name string) error {
 	return nil
 }
 
-// finished returns the inputs that shuffles into outdir have done.
-func (s *store) finished(outdir string) (map[string]bool, error) {
-	done := make(map[string]bool)
+// finished returns the inputs that shuffles into outdir have done, and how many
+// files each became.
+func (s *store) finished(outdir string) (map[string]int, error) {
+	done := make(map[string]int)
 	err := s.eachFinished(func(_, out string, lines *bufio.Scanner) error {
 		for out == outdir && lines.Scan() {
-			done[lines.Text()] = true
+			rel, files := cutFinished(lines.Text())
+			done[rel] = files
 		}
 		return lines.Err()
 	})
@@ -103,8 +118,8 @@ func readFinished(path string, f func(path, outdir string, lines *bufio.Scanner)
 }
 
 // forgetFinished makes shuffles run anew for the inputs whose output has been
-// removed with a prefix: all of the output's directory, that is, not a file of
-// it.
+// removed with a prefix: all of the output's directory, that is, which matters
+// for those that wrote nothing. Of the others, complete sees what is missing.
 func (s *store) forgetFinished(prefix string) error {
 	return s.eachFinished(func(path, outdir string, lines *bufio.Scanner) error {
 		if !strings.HasPrefix(outdir+"/", prefix) && !strings.HasPrefix(prefix, outdir+"/") {
@@ -115,9 +130,10 @@ func (s *store) forgetFinished(prefix string) error {
 		all, left := 0, 0
 		for lines.Scan() {
 			all++
-			if rel := lines.Text(); !strings.HasPrefix(outdir+"/"+rel+"/", prefix) {
+			rel, _ := cutFinished(lines.Text())
+			if !strings.HasPrefix(outdir+"/"+rel+"/", prefix) {
 				left++
-				kept.WriteString(rel + "\n")
+				kept.WriteString(lines.Text() + "\n")
 			}
 		}
 		switch {
@@ -135,4 +151,29 @@ func (s *store) forgetFinished(prefix string) error {
 		}
 		return os.Rename(tmp, path)
 	})
+}
+
+// complete returns those of the inputs that a shuffle into outdir has done
+// whose output is all there, wherever in the cluster.
+func (n *Node) complete(ctx context.Context, outdir string) (map[string]bool, error) {
+	finished, err := n.store.finished(outdir)
+	if err != nil || len(finished) == 0 {
+		return nil, err
+	}
+	there := make(map[string]int)
+	base := outdir + "/"
+	for e, err := range n.client.List(ctx, s4.Scheme+base, true) {
+		if err != nil {
+			return nil, fmt.Errorf("look for output that exists: %w", err)
+		}
+		rel, _ := splitName(strings.TrimPrefix(e.Name, base))
+		if _, ok := finished[rel]; ok {
+			there[rel]++
+		}
+	}
+	done := make(map[string]bool)
+	for rel, files := range finished {
+		done[rel] = there[rel] >= files
+	}
+	return done, nil
 }

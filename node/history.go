@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"s4/wire"
 )
@@ -16,27 +15,24 @@ import (
 // maxHistory is how many jobs that are over a server remembers.
 const maxHistory = 200
 
-// committedTime is how long a server that runs remembers that it has published
-// a job, so that a peer that was down meanwhile can learn it. The time counts
-// from the publishing or the server's last start. Nothing else ends it: a peer
-// that comes back later takes the job for discarded.
-const committedTime = 7 * 24 * time.Hour
+// maxHistoryBytes is how many bytes of their logs.
+const maxHistoryBytes = 1 << 30
 
-// history is the index of _s4/history and _s4/committed.
+// history is the index of _s4/history.
 type history struct {
-	mu        sync.Mutex
-	ids       []uint64       // of jobs that are over, in the order they ended; guarded by mu
-	committed []committedJob // in the order they were published; guarded by mu
+	mu    sync.Mutex
+	jobs  []pastJob // in the order they ended; guarded by mu
+	bytes int64     // of their logs; guarded by mu
 }
 
-type committedJob struct {
-	name  string
-	since time.Time
+type pastJob struct {
+	id    uint64
+	bytes int64
 }
 
 func (s *store) sysPath(dir, name string) string { return filepath.Join(s.path, sysDir, dir, name) }
 
-// openHistory reads the index and drops what is too old.
+// openHistory reads the index.
 func (s *store) openHistory() error {
 	list, err := readByAge(s.sysPath(historyDir, ""))
 	if err != nil {
@@ -44,34 +40,31 @@ func (s *store) openHistory() error {
 	}
 	for _, fi := range list {
 		if id, err := strconv.ParseUint(fi.Name(), 16, 64); err == nil {
-			s.history.ids = append(s.history.ids, id)
+			s.history.add(id, s.logSize(id))
 		}
-	}
-	list, err = readByAge(s.sysPath(committedDir, ""))
-	for _, fi := range list {
-		s.history.committed = append(s.history.committed, committedJob{fi.Name(), time.Now()})
-	}
-	return err
-}
-
-// keepCommitted remembers that a job was published here, whose decision is the
-// file at path, and forgets what is too old.
-func (s *store) keepCommitted(path, name string) error {
-	if err := os.Rename(path, s.sysPath(committedDir, name)); err != nil {
-		return storeError(plain(err), "")
-	}
-	h := &s.history
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.committed = append(h.committed, committedJob{name, time.Now()})
-	for time.Since(h.committed[0].since) > committedTime {
-		err := os.Remove(s.sysPath(committedDir, h.committed[0].name))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return storeError(plain(err), "")
-		}
-		h.committed = h.committed[1:]
 	}
 	return nil
+}
+
+// add takes a job that is over; h.mu is held, or nobody else has h yet.
+func (h *history) add(id uint64, bytes int64) {
+	h.jobs = append(h.jobs, pastJob{id, bytes})
+	h.bytes += bytes
+}
+
+// drop takes the i-th job out; h.mu is held.
+func (h *history) drop(i int) {
+	h.bytes -= h.jobs[i].bytes
+	h.jobs = slices.Delete(h.jobs, i, i+1)
+}
+
+// logSize returns the size of a past job's log, 0 if it has none.
+func (s *store) logSize(id uint64) int64 {
+	fi, err := os.Lstat(filepath.Join(s.sysPath(historyDir, jobName(id)), logFile))
+	if err != nil {
+		return 0
+	}
+	return fi.Size()
 }
 
 // readByAge lists a directory, oldest first.
@@ -93,15 +86,6 @@ func readByAge(dir string) ([]fs.FileInfo, error) {
 	}
 	slices.SortStableFunc(list, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
 	return list, nil
-}
-
-// committed reports whether a job was published here.
-func (s *store) committed(id uint64) (bool, error) {
-	_, err := os.Lstat(s.sysPath(committedDir, jobName(id)))
-	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // keepRecord moves the record of a job that is over to the history, removes the
@@ -137,14 +121,16 @@ func (s *store) keepRecord(dir string) error {
 	if err != nil {
 		return plain(err)
 	}
-	s.history.ids = slices.DeleteFunc(s.history.ids, func(i uint64) bool { return i == id })
-	s.history.ids = append(s.history.ids, id)
-	for len(s.history.ids) > maxHistory {
-		old := s.history.ids[0]
-		s.history.ids = slices.Delete(s.history.ids, 0, 1)
-		if err := removeAll(s.sysPath(historyDir, jobName(old))); err != nil {
+	h := &s.history
+	if i := slices.IndexFunc(h.jobs, func(p pastJob) bool { return p.id == id }); i >= 0 {
+		h.drop(i)
+	}
+	h.add(id, s.logSize(id))
+	for len(h.jobs) > maxHistory || h.bytes > maxHistoryBytes && len(h.jobs) > 1 {
+		if err := removeAll(s.sysPath(historyDir, jobName(h.jobs[0].id))); err != nil {
 			return plain(err)
 		}
+		h.drop(0)
 	}
 	return nil
 }
@@ -156,13 +142,39 @@ func (s *store) past(id uint64) (string, error) {
 	return dir, err
 }
 
+// pastInfo returns the info of a job that is over. If its end could not be
+// recorded, because the disk was full, it is closed here.
+func (s *store) pastInfo(id uint64) (*wire.JobInfo, error) {
+	dir, err := s.past(id)
+	if err != nil {
+		return nil, err
+	}
+	info, err := readInfo(dir)
+	if err != nil || info.Ended != 0 {
+		return info, err
+	}
+	was, err := s.committed(id)
+	if err != nil {
+		return nil, err
+	}
+	if was {
+		end(info, wire.JobCommitted, "")
+	} else {
+		end(info, wire.JobFailed, "how it ended could not be recorded")
+	}
+	if fi, err := os.Lstat(dir); err == nil {
+		info.Ended = fi.ModTime().UnixNano()
+	}
+	return info, nil
+}
+
 // eachPast calls f for every job that is over, the last first, until f fails.
 func (s *store) eachPast(f func(*wire.JobInfo) error) error {
 	s.history.mu.Lock()
-	ids := slices.Clone(s.history.ids)
+	jobs := slices.Clone(s.history.jobs)
 	s.history.mu.Unlock()
-	for _, id := range slices.Backward(ids) {
-		info, err := readInfo(s.sysPath(historyDir, jobName(id)))
+	for _, p := range slices.Backward(jobs) {
+		info, err := s.pastInfo(p.id)
 		if err != nil {
 			continue // dropped meanwhile, or damaged when the server was killed
 		}

@@ -99,14 +99,14 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 	case was:
 		return nil, wire.Errorf(wire.CodeExists, "job %016x was published here before", m.ID)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.stopping {
-		return nil, errShutdown
-	}
 	st, err := n.store.newStage(m.ID)
 	if err != nil {
 		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.stopping {
+		return nil, errors.Join(errShutdown, st.remove())
 	}
 	j := &job{node: n, msg: m, in: in, stage: st, started: time.Now(), state: wire.JobRunning}
 	j.ctx, j.cancel = context.WithCancelCause(n.ctx)
@@ -214,6 +214,9 @@ func (j *job) to(from, to wire.JobState) bool {
 	return true
 }
 
+// retract takes the promise of a prepared job back, as only its client can.
+func (j *job) retract() { j.to(wire.JobPrepared, wire.JobCanceled) }
+
 // current returns the job's state.
 func (j *job) current() wire.JobState {
 	j.mu.Lock()
@@ -270,19 +273,23 @@ func (j *job) end(why error) error {
 	}
 	if j.log != nil {
 		errs = append(errs, j.log.close())
+	}
+	if j.stage.half {
+		return errors.Join(errs...) // it stays, also for peers that ask
+	}
+	errs = append(errs, j.stage.clear()) // which also makes room for the record
+	// A client that gives up before START has its reasons and needs no record.
+	if j.begun.Load() || j.found.Load() && !errors.As(why, new(givenUp)) {
 		text := ""
 		if state != wire.JobCommitted {
 			text = errorLine(toWire(why))
-		}
-		if j.stage.half {
-			return errors.Join(errs...) // it stays, also for peers that ask
 		}
 		info := j.info()
 		end(info, state, text)
 		errs = append(errs, writeInfo(j.stage.path, info))
 		j.final.Store(info)
 	}
-	errs = append(errs, j.stage.remove())
+	errs = append(errs, j.node.store.keepRecord(j.stage.path))
 	// Only now: until its decision is where a peer that asks is sent to.
 	j.node.mu.Lock()
 	delete(j.node.jobs, j.msg.ID)

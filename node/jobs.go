@@ -67,14 +67,11 @@ func (n *Node) jobInfo(id uint64) (*wire.JobInfo, error) {
 	if j := n.job(id); j != nil && j.found.Load() {
 		return j.info(), nil // also before START, which a detached job's comes late
 	}
-	dir, err := n.store.past(id)
-	if err == nil {
-		var info *wire.JobInfo
-		if info, err = readInfo(dir); err == nil {
-			return info, nil
-		}
+	info, err := n.store.pastInfo(id)
+	if err != nil {
+		return nil, noJob(id, err)
 	}
-	return nil, noJob(id, err)
+	return info, nil
 }
 
 // jobTasks answers JOBTASKS.

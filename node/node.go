@@ -58,7 +58,7 @@ type Node struct {
 	listeners []net.Listener
 	conns     map[*session]struct{}
 	jobs      map[uint64]*job
-	wg        sync.WaitGroup // sessions and accept loops
+	wg        sync.WaitGroup // sessions, accept loops, jobs that are settled or driven here
 	evals     atomic.Uint64  // to name their directories
 }
 

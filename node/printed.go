@@ -18,25 +18,24 @@ import (
 )
 
 // shuffle stages the files whose names the command printed, here or at the
-// servers they belong to, and waits until all have arrived. It returns their
-// size. A name that is wrong is found before any file is on its way: nothing
+// servers they belong to, and waits until all have arrived. A name that is wrong is found before any file is on its way: nothing
 // of a task that fails is staged anywhere.
-func (j *job) shuffle(dir, key string, names *os.File) (uint64, error) {
+func (j *job) shuffle(dir, key string, names *os.File, t *wire.Task) error {
 	work, err := openTree(dir)
 	if err != nil {
-		return 0, storeError(plain(err), key)
+		return storeError(plain(err), key)
 	}
 	defer work.close()
 	p := &printed{job: j, work: work, dir: dir, key: key, names: names}
 	seen := make(map[string]bool)
 	if err := p.each(func(name string) error { return p.check(name, seen) }); err != nil {
-		return 0, err
+		return err
 	}
 	select { // transfers of this task
 	case j.node.ioSlots <- struct{}{}:
 		defer func() { <-j.node.ioSlots }()
 	case <-j.ctx.Done():
-		return 0, context.Cause(j.ctx)
+		return context.Cause(j.ctx)
 	}
 	batch := newBatch(j)
 	err = p.each(func(name string) error {
@@ -46,9 +45,11 @@ func (j *job) shuffle(dir, key string, names *os.File) (uint64, error) {
 		return p.route(name, batch)
 	})
 	if err = errors.Join(err, batch.wait()); err != nil {
-		err = fatal{err}
+		return fatal{err}
 	}
-	return p.size, err
+	t.BytesOut = p.size
+	j.finished.add(p.rel(), len(seen))
+	return nil
 }
 
 // printed is the output of one task of a shuffle.
@@ -114,9 +115,12 @@ func (p *printed) check(line string, seen map[string]bool) error {
 	return nil
 }
 
+// rel returns the path of the task's input below the job's base.
+func (p *printed) rel() string { return p.key[len(p.job.in.Base)+1:] }
+
 // out returns the key that a file becomes.
 func (p *printed) out(base string) string {
-	return p.job.msg.Outdir + "/" + p.key[len(p.job.in.Base)+1:] + "/" + base
+	return p.job.msg.Outdir + "/" + p.rel() + "/" + base
 }
 
 // inside returns a printed name relative to the working directory, or false

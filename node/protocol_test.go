@@ -603,7 +603,7 @@ func TestProtocolJobs(t *testing.T) {
 		t.Errorf("verdict %d on a job that nobody knows", v)
 	}
 
-	// Stopped before START it never was; after, it is remembered.
+	// It is remembered, also if it was stopped before START.
 	submit(1, "cat", 0)
 	jobs(0)
 	jobs(1, 1)
@@ -616,11 +616,14 @@ func TestProtocolJobs(t *testing.T) {
 	canceled()
 	cancel(1)
 	other.wantError(2, wire.CodeNoJob)
-	jobs(0)
+	if info := other.over(1); info.State != wire.JobCanceled || info.Error == "" {
+		t.Errorf("got %+v", info)
+	}
+	jobs(0, 1)
 
 	submit(2, "sleep 1000", 0)
 	run()
-	jobs(0, 2)
+	jobs(0, 2, 1)
 	if info := other.jobInfo(2); info.State != wire.JobRunning || info.Started == 0 || info.Ended != 0 {
 		t.Errorf("got %+v", info)
 	}
@@ -727,7 +730,7 @@ func TestProtocolJobs(t *testing.T) {
 	if n := runs(other, 2, wire.TypeEnd, want); n != 4 {
 		t.Errorf("%d runs", n)
 	}
-	jobs(0, 5, 4, 3, 2)
+	jobs(0, 5, 4, 3, 2, 1)
 	c.send(1, 0, job)
 	c.wantError(1, wire.CodeExists)
 	c.send(1, 0, &wire.Discard{})

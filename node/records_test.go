@@ -10,7 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"s4"
 	"s4/wire"
 )
 
@@ -307,18 +309,18 @@ func TestTaskBatch(t *testing.T) {
 	}
 }
 
-// A server's log keeps the chatter of good tasks up to a limit, that of failed
-// ones always.
+// A server's log keeps the chatter of good tasks up to a limit, and of failed
+// ones always something.
 func TestLogLimitsChatter(t *testing.T) {
 	dir := t.TempDir()
 	l, err := newTaskLog(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.room = 25
+	l.done, l.failed = 25, 600
 	for range 3 {
 		l.add(wire.Task{State: wire.TaskDone, Stderr: "ten bytes."})
-		l.add(wire.Task{State: wire.TaskFailed, Stderr: "ten bytes."})
+		l.add(wire.Task{State: wire.TaskFailed, Stderr: strings.Repeat("300", 100)})
 	}
 	if err := l.close(); err != nil {
 		t.Fatal(err)
@@ -332,7 +334,7 @@ func TestLogLimitsChatter(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if kept[wire.TaskDone] != 20 || kept[wire.TaskFailed] != 30 {
+	if kept[wire.TaskDone] != 20 || kept[wire.TaskFailed] != 300+300+minFailedStderr {
 		t.Errorf("%v", kept)
 	}
 }
@@ -365,7 +367,7 @@ func TestForgetFinished(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, in := range all {
-				l.add(in)
+				l.add(in, 1)
 			}
 			if err := errors.Join(l.close(), s.keepFinished(filepath.Join(dir, finishedFile), name)); err != nil {
 				t.Fatal(err)
@@ -390,6 +392,64 @@ func TestForgetFinished(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("after the removal of %s, of %s %q are done, want %q", prefix, outdir, got, want)
 			}
+		}
+	}
+}
+
+// A disk that is full when a job ends must not leave a record that says it
+// runs: whoever waits for it would wait for ever.
+func TestRecordThatCannotBeClosed(t *testing.T) {
+	for _, committed := range []bool{true, false} {
+		n := testNode(t, t.TempDir())
+		j := n.testJob(t, 7)
+		if err := j.prepare(); err != nil {
+			t.Fatal(err)
+		}
+		want := wire.JobFailed
+		if committed {
+			if err := j.commit(); err != nil {
+				t.Fatal(err)
+			}
+			want = wire.JobCommitted
+		}
+		if err := os.Mkdir(filepath.Join(j.stage.path, "info.new"), 0o755); err != nil { // as ENOSPC
+			t.Fatal(err)
+		}
+		if err := j.end(errors.New("disk full")); err == nil {
+			t.Error("end says nothing")
+		}
+		info, err := n.jobInfo(7)
+		if err != nil || info.State != want || info.Ended == 0 {
+			t.Errorf("%+v, %v", info, err)
+		}
+	}
+}
+
+// Many jobs that a killed server had promised are taken up at once.
+func TestAdoptMany(t *testing.T) {
+	dir := t.TempDir()
+	n := testNode(t, dir)
+	for i := range 30 {
+		if err := n.testJob(t, uint64(i+1)).prepare(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, j := range n.jobs {
+		j.release()
+	}
+	n.store.close()
+	cluster, err := s4.ParseCluster(strings.NewReader("127.0.0.1:1\n"), "alone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err = New(Config{Cluster: cluster, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Shutdown(t.Context())
+	for end := time.Now().Add(20 * time.Second); len(n.begun()) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d jobs are not settled", len(n.begun()))
 		}
 	}
 }

@@ -60,6 +60,9 @@ func (s *store) removeAll(ctx context.Context, prefix string) (int64, error) {
 	n, err := s.removeBelow(ctx, fd, part)
 	unix.Close(fd)
 	s.keys.prune(dir)
+	if err == nil {
+		err = s.forgetFinished(prefix) // of a shuffle that was published meanwhile
+	}
 	return n, storeError(err, prefix)
 }
 

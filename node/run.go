@@ -120,9 +120,18 @@ func (j *job) task(i int) error {
 // attempt runs a task's command once and stages its output. It notes in t what
 // the command used and wrote.
 func (j *job) attempt(i int, t *wire.Task) (err error) {
+	// What waits for a slot holds nothing open.
+	if err := j.node.sched.acquire(j.ctx, j); err != nil {
+		return err
+	}
+	release := sync.OnceFunc(func() { j.node.sched.release(j) })
+	defer release()
 	keys, size := j.inputs(i)
 	t.BytesIn = uint64(size)
 	dir := filepath.Join(j.stage.path, "tasks", strconv.Itoa(i))
+	if t.Attempt > 1 {
+		dir += "." + strconv.Itoa(int(t.Attempt)) // the last one may not have been removable
+	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return storeError(plain(err), keys[0])
 	}
@@ -142,15 +151,13 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 		return storeError(err, keys[0])
 	}
 	defer out.Close()
-	if err := j.command(i, dir, keys, in, out.File, t); err != nil {
+	err = j.command(i, dir, keys, in, out.File, t)
+	release()
+	if err != nil {
 		return err
 	}
 	if j.msg.Verb == wire.VerbMapToN {
-		t.BytesOut, err = j.shuffle(dir, keys[0], out.File)
-		if err == nil {
-			j.finished.add(keys[0][len(j.in.Base)+1:])
-		}
-		return err
+		return j.shuffle(dir, keys[0], out.File, t)
 	}
 	n, sum, err := hashFile(out.File)
 	if err != nil {
@@ -194,11 +201,8 @@ func (j *job) stdin(keys []string) (*os.File, error) {
 	return t.File, nil
 }
 
-// command runs the task's command when there is a slot for it.
+// command runs the task's command.
 func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wire.Task) error {
-	if err := j.node.sched.acquire(j.ctx, j); err != nil {
-		return err
-	}
 	j.live.add(t)
 	res, err := exec.Run(j.ctx, exec.Cmd{
 		Script:     j.msg.Command,
@@ -209,7 +213,6 @@ func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wir
 		StderrTail: stderrTail,
 		Timeout:    time.Duration(min(j.msg.Timeout, math.MaxInt64)),
 	})
-	j.node.sched.release(j)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,9 +73,11 @@ func (n *Node) adopt() error {
 			n.log.Error("a job that was prepared meets what is in its place", zap.String("job", jobName(p.id)), zap.Error(err))
 		}
 		n.jobs[p.id] = j
-		n.wg.Go(func() { n.settle(j) })
 	}
 	n.store.orphans = nil
+	for _, j := range slices.Collect(maps.Values(n.jobs)) { // which settle takes them from
+		n.wg.Go(func() { n.settle(j) })
+	}
 	return nil
 }
 
@@ -81,6 +85,7 @@ func (n *Node) adopt() error {
 func (n *Node) settle(j *job) {
 	log := n.log.With(zap.String("job", jobName(j.msg.ID)))
 	log.Info("client lost between PREPARED and COMMIT: asking the other servers")
+	var told []int // the servers that the log says it waits for
 	for wait := settleFirst; ; wait = min(2*wait, settleMost) {
 		verdict, waiting := n.askPeers(n.ctx, j.msg.ID)
 		if n.ctx.Err() != nil {
@@ -98,7 +103,10 @@ func (n *Node) settle(j *job) {
 			n.finish(j, errClientGone)
 			return
 		default:
-			log.Info("the job cannot be settled yet", zap.Ints("servers", waiting))
+			if !slices.Equal(told, waiting) {
+				log.Info("the job cannot be settled yet", zap.Ints("servers", waiting))
+				told = waiting
+			}
 		}
 		select {
 		case <-n.ctx.Done():
@@ -120,11 +128,7 @@ func (n *Node) askPeers(ctx context.Context, id uint64) (wire.Verdict, []int) {
 			continue
 		}
 		wg.Go(func() {
-			v, err := n.askPeer(ctx, i, id)
-			if err != nil {
-				n.log.Info("settle", zap.String("job", jobName(id)), zap.Int("peer", i), zap.Error(err))
-			}
-			verdicts[i] = v
+			verdicts[i], _ = n.askPeer(ctx, i, id) // 0 if it cannot be asked
 		})
 	}
 	wg.Wait()

@@ -195,7 +195,7 @@ func (j *job) peerError(server int, name string, err error) error {
 	var we *wire.Error
 	if errors.As(err, &we) {
 		e := *we
-		e.Text = fmt.Sprintf("push to %s: %s", at, we.Text)
+		e.Text = fmt.Sprintf("push to %s: %s there, seen", at, we.Text) // on this server, the client adds
 		if e.Key == "" {
 			e.Key = name
 		}

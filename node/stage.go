@@ -259,14 +259,10 @@ func (p *stage) move(dir string) error {
 	return nil
 }
 
-// remove removes the job's directory with all that is in it, but for its
-// record, which goes to the history. If publish has stopped half way, it stays,
-// and its names stay reserved: the next start of the server finishes what has
-// begun.
-func (p *stage) remove() error {
-	if p.half {
-		return nil
-	}
+// clear removes all of the job but its record, which keepRecord takes. It must
+// not be called when publish has stopped half way: the next start of the server
+// finishes what has begun, and until then the names stay reserved.
+func (p *stage) clear() error {
 	p.unmark()
 	p.tree.close()
 	// Before the rest, or a server killed in between would ask its peers.
@@ -277,8 +273,13 @@ func (p *stage) remove() error {
 	for _, d := range []string{"stage", "tasks", "tmp", assetsDir, finishedFile} {
 		err = errors.Join(err, removeAll(filepath.Join(p.path, d)))
 	}
-	if err != nil {
-		return plain(err)
+	return plain(err)
+}
+
+// remove is clear, and the end of the record.
+func (p *stage) remove() error {
+	if p.half {
+		return nil
 	}
-	return p.store.keepRecord(p.path)
+	return errors.Join(p.clear(), p.store.keepRecord(p.path))
 }

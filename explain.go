@@ -1,0 +1,53 @@
+package s4
+
+import (
+	"context"
+
+	"s4/wire"
+)
+
+// ServerPlan is what a job would do on one server.
+type ServerPlan struct {
+	Server  Server
+	Tasks   int64 // commands to run
+	Skipped int64 // left out, because their output exists: JobOptions.Resume
+	Keys    int64 // of input
+	Bytes   int64 // in them
+	Free    int64 // bytes free on the data file system
+}
+
+// Explain tells what a job would do, in the order of the cluster file, and runs
+// nothing. Its errors are those that the job would meet before its first task.
+func (c *Client) Explain(ctx context.Context, verb wire.Verb, indir, outdir, cmd string, opts *JobOptions) ([]ServerPlan, error) {
+	if opts == nil {
+		opts = new(JobOptions)
+	}
+	plain := *opts
+	plain.Detach = false
+	m, err := jobMessage(verb, indir, outdir, cmd, &plain)
+	if err != nil {
+		return nil, err
+	}
+	co, err := c.Submit(ctx, m)
+	if err != nil {
+		return nil, c.notDir(ctx, verb, indir, err)
+	}
+	parts := co.parts // nothing changes them before Run
+	co.Discard("it was only to be explained")
+	health := c.Health(ctx)
+	plans := make([]ServerPlan, len(parts))
+	for i, p := range parts {
+		if health[i].Err != nil {
+			return nil, health[i].Err
+		}
+		plans[i] = ServerPlan{
+			Server:  c.cluster.Servers[i],
+			Tasks:   int64(p.ready.Tasks),
+			Skipped: int64(p.ready.Skipped),
+			Keys:    int64(p.ready.Keys),
+			Bytes:   int64(p.ready.Bytes),
+			Free:    health[i].Free,
+		}
+	}
+	return plans, nil
+}

@@ -1,0 +1,71 @@
+package node
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+)
+
+// committedTime is how long a server that runs remembers that it has published
+// a job, so that a peer that was down meanwhile can learn it. The time counts
+// from the publishing or the server's last start. Nothing else ends it: a peer
+// that comes back later takes the job for discarded.
+const committedTime = 7 * 24 * time.Hour
+
+// forgetAtOnce is how many jobs are forgotten for one that is published, at
+// most: its client waits.
+const forgetAtOnce = 100
+
+// memory is the index of _s4/committed.
+type memory struct {
+	mu   sync.Mutex
+	jobs []committedJob // in the order they were published; guarded by mu
+}
+
+type committedJob struct {
+	name  string
+	since time.Time
+}
+
+// openCommitted reads the index.
+func (s *store) openCommitted() error {
+	list, err := readByAge(s.sysPath(committedDir, ""))
+	for _, fi := range list {
+		s.memory.jobs = append(s.memory.jobs, committedJob{fi.Name(), time.Now()})
+	}
+	return err
+}
+
+// keepCommitted remembers that a job was published here, whose decision is the
+// file at path, and forgets what is too old.
+func (s *store) keepCommitted(path, name string) error {
+	if err := os.Rename(path, s.sysPath(committedDir, name)); err != nil {
+		return storeError(plain(err), "")
+	}
+	m := &s.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.jobs = append(m.jobs, committedJob{name, time.Now()})
+	// A week after a start all that was there then is too old at once.
+	for range forgetAtOnce {
+		if time.Since(m.jobs[0].since) < committedTime {
+			break
+		}
+		err := os.Remove(s.sysPath(committedDir, m.jobs[0].name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return storeError(plain(err), "")
+		}
+		m.jobs = m.jobs[1:]
+	}
+	return nil
+}
+
+// committed reports whether a job was published here.
+func (s *store) committed(id uint64) (bool, error) {
+	_, err := os.Lstat(s.sysPath(committedDir, jobName(id)))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,104 @@
+package node
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"s4/wire"
+)
+
+// taskBatch gathers tasks into frames. Its methods may be called by many
+// goroutines; a slow write holds up those that add.
+type taskBatch struct {
+	write func(*wire.Tasks) error
+
+	mu    sync.Mutex
+	tasks wire.Tasks // guarded by mu
+	size  int        // guarded by mu
+	err   error      // the first of write; guarded by mu
+}
+
+// add takes a task, and writes what has gathered if that is a frame's worth.
+func (b *taskBatch) add(t wire.Task) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.size+t.TaskSize() > wire.MaxEntries {
+		b.flushLocked()
+	}
+	b.tasks.List = append(b.tasks.List, t)
+	b.size += t.TaskSize()
+}
+
+// flush writes what has gathered, and returns the first error of any write.
+func (b *taskBatch) flush() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flushLocked()
+	return b.err
+}
+
+func (b *taskBatch) flushLocked() {
+	if len(b.tasks.List) == 0 {
+		return
+	}
+	if b.err == nil {
+		b.err = b.write(&b.tasks)
+	}
+	clear(b.tasks.List) // the strings
+	b.tasks.List, b.size = b.tasks.List[:0], 0
+}
+
+// How much standard error a job's log keeps on a server, in bytes, of the runs
+// that succeeded and of those that failed, and how much of each of the latter it
+// keeps when that is used up. A million chatty tasks must not fill the disk with
+// what nobody reads.
+const (
+	maxDoneStderr   = 64 << 20
+	maxFailedStderr = 256 << 20
+	minFailedStderr = 256
+)
+
+// taskLog is the log of a running job.
+type taskLog struct {
+	f     *os.File
+	batch taskBatch
+
+	mu     sync.Mutex
+	done   int // room for stderr of runs that succeeded; guarded by mu
+	failed int // and of those that failed; guarded by mu
+}
+
+func newTaskLog(dir string) (*taskLog, error) {
+	f, err := os.OpenFile(filepath.Join(dir, logFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, storeError(plain(err), "")
+	}
+	l := &taskLog{f: f, done: maxDoneStderr, failed: maxFailedStderr}
+	var buf []byte
+	l.batch.write = func(m *wire.Tasks) error {
+		buf = wire.AppendFrame(buf[:0], 0, wire.FlagChecked, m)
+		_, err := f.Write(buf)
+		return err
+	}
+	return l, nil
+}
+
+func (l *taskLog) add(t wire.Task) {
+	l.mu.Lock()
+	switch {
+	case t.State == wire.TaskDone:
+		if l.done -= len(t.Stderr); l.done < 0 {
+			t.Stderr = ""
+		}
+	default:
+		if l.failed -= len(t.Stderr); l.failed < 0 {
+			t.Stderr = t.Stderr[max(0, len(t.Stderr)-minFailedStderr):]
+		}
+	}
+	l.mu.Unlock()
+	l.batch.add(t)
+}
+
+func (l *taskLog) close() error { return errors.Join(l.batch.flush(), l.f.Close()) }
