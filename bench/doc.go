@@ -1,0 +1,21 @@
+// Package bench is the s4-bench command: it runs real servers and the real
+// client beside what one would use without them, and says how they compare.
+// Nothing imports it.
+//
+//	Main ── flags ── Run ──┬── host: programs, directory, Cluster
+//	                       └── a Workload ── a Row ── its Sides, in turns, per round:
+//	                             clean ─ reset peaks ─ measure(Command) ─ check ─ clean
+//	                                                       │
+//	      WriteTable, WriteJSON ── Report ── Results ── Samples
+//
+// A Side is s4, its yardstick, or a peer (--peer): a Command that is timed, and
+// the servers that work for it. Every side's command is started by the same
+// hidden subcommand, measure, and every server is a process of its own, so that
+// CPU time and memory are each process's own.
+//
+// To add a row, write a Row whose Start prepares two sides, and list it in a
+// Workload; to add a workload, list it in workloads. A yardstick that no program
+// of the host can be is a hidden subcommand, as bare-send and bare-recv are.
+//
+// Writers of results need a Report and nothing else.
+package bench

@@ -1,0 +1,108 @@
+package bench
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestUsage(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "no workload given"},
+		{[]string{"shuffel"}, `unknown workload "shuffel"`},
+		{[]string{"put", "--rounds", "0"}, "--rounds 0: at least 1"},
+		{[]string{"put", "--servers", "0"}, "--servers 0: at least 1"},
+		{[]string{"put", "--size", "big"}, "want a number of bytes"},
+		{[]string{"put", "--size", "0"}, "want a number of bytes"},
+		{[]string{"put", "--peer", "x"}, "want NAME=TEMPLATE"},
+		{[]string{"put", "--peer", "s4=cp {src} {dst}"}, "the name is taken"},
+		{[]string{"put", "--peer", "x=cp {src}"}, "the template has no {dst}"},
+		{[]string{"put", "--peer", "x=cp {src} {dst}", "--peer", "x=mv {src} {dst}"}, "given twice"},
+		{[]string{"put", "--fast"}, "unknown flag: --fast"},
+	} {
+		var stdout, stderr strings.Builder
+		code := Main(t.Context(), tt.args, &stdout, &stderr)
+		if text := stderr.String(); code != exitUsage || !strings.Contains(text, tt.want) || strings.Count(text, "\n") != 1 {
+			t.Errorf("%q: exit code %d, stderr %q", tt.args, code, text)
+		}
+		if stdout.Len() > 0 {
+			t.Errorf("%q: stdout %q", tt.args, stdout.String())
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	var stdout, stderr strings.Builder
+	if code := Main(t.Context(), []string{"--help"}, &stdout, &stderr); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	for _, w := range workloads() {
+		if !strings.Contains(stdout.String(), "  "+w.Name+" ") {
+			t.Errorf("help does not name %s", w.Name)
+		}
+	}
+	for _, hidden := range []string{measureName, bareSendName, bareRecvName} {
+		if strings.Contains(stdout.String(), "  "+hidden) {
+			t.Errorf("help names %s", hidden)
+		}
+	}
+}
+
+func TestChoose(t *testing.T) {
+	all := []Workload{{Name: "put"}, {Name: "get"}, {Name: "list"}}
+	for args, want := range map[string]string{
+		"all":          "put get list",
+		"list put":     "put list",
+		"get get":      "get",
+		"put all list": "put get list",
+	} {
+		list, err := choose(all, strings.Fields(args))
+		var names []string
+		for _, w := range list {
+			names = append(names, w.Name)
+		}
+		if got := strings.Join(names, " "); err != nil || got != want {
+			t.Errorf("%s: %s, %v; want %s", args, got, err, want)
+		}
+	}
+}
+
+// What programs read results by is unique.
+func TestNames(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, w := range workloads() {
+		for _, name := range append([]string{w.Name}, rowNames(w)...) {
+			if seen[name] {
+				t.Errorf("%s is there twice", name)
+			}
+			seen[name] = true
+		}
+	}
+}
+
+func rowNames(w Workload) (names []string) {
+	for _, r := range w.Rows {
+		names = append(names, w.Name+"/"+r.Name)
+	}
+	return names
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]int64{"1": 1, "1000": 1000, "64K": 64 << 10, "1M": 1 << 20, "2MiB": 2 << 20, "1G": 1 << 30, "3T": 3 << 40} {
+		if got, err := parseSize(text); err != nil || got != want {
+			t.Errorf("%s: %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "M", "1X", "1MG", "1iB", "1B", "1MB", "9999999T", "1.5G"} {
+		if got, err := parseSize(text); err == nil {
+			t.Errorf("%q is %d", text, got)
+		}
+	}
+	for n, want := range map[int64]string{1: "1 B", 1000: "1000 B", 1 << 20: "1 MiB", 3 << 29: "1536 MiB", 1 << 30: "1 GiB"} {
+		if got := sizeText(n); got != want {
+			t.Errorf("%d is %s, want %s", n, got, want)
+		}
+	}
+}

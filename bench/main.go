@@ -1,0 +1,198 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"s4"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// defaultSize is that of the large file.
+const defaultSize = 1 << 30
+
+// app is one run of the command.
+type app struct {
+	stdout, stderr io.Writer
+	opts           Options
+	peers          []string
+	json           string
+	strict         bool
+}
+
+// failure marks an error that is not about usage.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+// errMissed is how a run ends with --strict when a target is missed.
+var errMissed = errors.New("a target was missed (--strict)")
+
+// Main runs the s4-bench command with the given arguments, without the
+// program's name, and returns its exit code. Results go to stdout, progress
+// and errors to stderr. When ctx ends, all is stopped and removed, and the code
+// is 130.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	a := &app{stdout: stdout, stderr: stderr}
+	root := a.command()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "s4-bench: interrupted")
+		return exitInterrupted
+	case errors.As(err, new(failure)):
+		fmt.Fprintf(stderr, "s4-bench: %v\n", err)
+		return exitFailed
+	}
+	fmt.Fprintf(stderr, "s4-bench: %v (see 's4-bench --help')\n", err)
+	return exitUsage
+}
+
+func (a *app) command() *cobra.Command {
+	size := sizeFlag(defaultSize)
+	root := &cobra.Command{
+		Use:   "s4-bench [flags] all|WORKLOAD...",
+		Short: "compare s4 with what one would use without it",
+		Long: `Run real servers and the real client on this host, each piece of work by turns
+with a yardstick that does the same without s4, and print how they compare.
+
+` + workloadHelp() + `
+The programs s4 and s4-server are those beside s4-bench, or on PATH. All is done
+in a new directory below --dir, which is removed at the end, as are the
+processes, also on Ctrl-C.
+
+A --peer is another system. Its TEMPLATE is a bash script, run in an empty
+directory, for put, get and rm: {op} is one of these words, and {src} and {dst}
+are a local path and a remote name, one word each, quoted. A put is from {src},
+local, to {dst}, remote; a get the other way; and rm is to remove {src}, which
+is not timed. What its servers use is not seen.`,
+		Example: `  s4-bench all --json before.json
+  s4-bench put get --size 64M --rounds 9
+  s4-bench put --peer 'cp=case {op} in rm) rm -f {src};; *) cp {src} {dst};; esac'
+  s4-bench get --peer 'scp=case {op} in
+      put) scp -q {src} localhost:/dev/shm/{dst};;
+      get) scp -q localhost:/dev/shm/{src} {dst};;
+      rm) ssh localhost rm -f /dev/shm/{src};; esac'`,
+		Args:          cobra.ArbitraryArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       s4.Release,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a.opts.Size = int64(size)
+			return a.run(cmd.Context(), args)
+		},
+	}
+	f := root.Flags()
+	f.StringVar(&a.opts.Parent, "dir", "", "work below this directory (default "+memoryFS+" if it has room, else $TMPDIR)")
+	f.IntVar(&a.opts.Rounds, "rounds", 5, "rounds that count, after one that does not")
+	f.IntVar(&a.opts.Servers, "servers", 3, "servers of the cluster, a process each")
+	f.Var(&size, "size", "size of the large file, as in 64M; a small one measures how processes start")
+	f.StringArrayVar(&a.peers, "peer", nil, "another system, as `NAME=TEMPLATE`, see above; may be repeated")
+	f.StringVar(&a.json, "json", "", "write the report to this `FILE`, too")
+	f.BoolVar(&a.strict, "strict", false, "exit with 1 if a target is missed")
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
+
+	var send, recv bare
+	root.AddCommand(
+		send.command(bareSendName, send.send),
+		recv.command(bareRecvName, recv.recv),
+		&cobra.Command{Use: measureName, Hidden: true, Args: cobra.MinimumNArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+			if err := measureMain(args); err != nil {
+				return failure{err}
+			}
+			return nil
+		}})
+	return root
+}
+
+func workloadHelp() string {
+	var b strings.Builder
+	for _, w := range workloads() {
+		fmt.Fprintf(&b, "  %-10s %s\n", w.Name, w.Title)
+	}
+	return b.String()
+}
+
+// run runs what the arguments name.
+func (a *app) run(ctx context.Context, args []string) error {
+	list, err := choose(workloads(), args)
+	if err != nil {
+		return err
+	}
+	if a.opts.Rounds < 1 {
+		return fmt.Errorf("--rounds %d: at least 1", a.opts.Rounds)
+	}
+	if a.opts.Servers < 1 {
+		return fmt.Errorf("--servers %d: at least 1", a.opts.Servers)
+	}
+	for _, text := range a.peers {
+		p, err := parsePeer(text)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(a.opts.Peers, func(q Peer) bool { return q.Name == p.Name }) {
+			return fmt.Errorf("--peer %s: given twice", p.Name)
+		}
+		a.opts.Peers = append(a.opts.Peers, p)
+	}
+	report, err := Run(ctx, a.opts, list, a.stderr)
+	if err != nil {
+		return failure{err}
+	}
+	if err := report.WriteTable(a.stdout); err != nil {
+		return failure{err}
+	}
+	if a.json != "" {
+		if err := writeFile(a.json, report.WriteJSON); err != nil {
+			return failure{err}
+		}
+	}
+	if a.strict && report.Missed() {
+		return failure{errMissed}
+	}
+	return nil
+}
+
+// choose returns the workloads that the words name, in their own order.
+func choose(all []Workload, words []string) ([]Workload, error) {
+	if len(words) == 0 {
+		return nil, errors.New("no workload given")
+	}
+	for _, word := range words {
+		if word != "all" && !slices.ContainsFunc(all, func(w Workload) bool { return w.Name == word }) {
+			return nil, fmt.Errorf("unknown workload %q", word)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(w Workload) bool {
+		return !slices.Contains(words, "all") && !slices.Contains(words, w.Name)
+	}), nil
+}
+
+// writeFile writes a file that has its content or is an error.
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}

@@ -1,0 +1,79 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ticksPerSecond is USER_HZ, in which /proc counts: 100 on every architecture
+// that Go runs on.
+const ticksPerSecond = 100
+
+// cpuSeconds returns the CPU time of a running process and of all children it
+// has waited for. The process's own is from its CPU clock, which counts
+// nanoseconds; /proc gives the children's in ticks of 10 ms.
+func cpuSeconds(pid int) (float64, error) {
+	var own unix.Timespec
+	// clock_getcpuclockid(3): the complement of the process id, above
+	// CPUCLOCK_SCHED.
+	if err := unix.ClockGettime(int32(^pid<<3|2), &own); err != nil {
+		return 0, fmt.Errorf("CPU clock of process %d: %w", pid, err)
+	}
+	b, err := os.ReadFile(procFile(pid, "stat"))
+	if err != nil {
+		return 0, err
+	}
+	ticks, err := childTicks(string(b))
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", procFile(pid, "stat"), err)
+	}
+	return float64(own.Nano())/1e9 + float64(ticks)/ticksPerSecond, nil
+}
+
+// childTicks returns cutime+cstime of a line of /proc/PID/stat.
+func childTicks(stat string) (int64, error) {
+	// The name of the program is in parentheses and may hold anything.
+	i := strings.LastIndexByte(stat, ')')
+	f := strings.Fields(stat[i+1:])
+	if i < 0 || len(f) < 15 {
+		return 0, errors.New("not a line of /proc/PID/stat")
+	}
+	var sum int64
+	for _, text := range f[13:15] { // fields 16 and 17 of proc(5)
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+// resetPeak makes the process's peak memory what it has now.
+func resetPeak(pid int) error {
+	return os.WriteFile(procFile(pid, "clear_refs"), []byte("5"), 0)
+}
+
+// peakBytes returns the peak memory of a running process.
+func peakBytes(pid int) (int64, error) {
+	b, err := os.ReadFile(procFile(pid, "status"))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == "VmHWM:" {
+			kb, err := strconv.ParseInt(f[1], 10, 64)
+			return kb * 1024, err
+		}
+	}
+	return 0, fmt.Errorf("no VmHWM in %s", procFile(pid, "status"))
+}
+
+func procFile(pid int, name string) string {
+	return "/proc/" + strconv.Itoa(pid) + "/" + name
+}

@@ -1,0 +1,149 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// ReportVersion is the version of the JSON of a Report. It rises when a field
+// changes its meaning or goes; a new field leaves it as it is.
+const ReportVersion = 1
+
+// Report is all that a run has found. What prints or compares results works
+// from it alone.
+type Report struct {
+	Version int       `json:"version"`
+	Date    time.Time `json:"date"`
+	Machine Machine   `json:"machine"`
+	Setup   Setup     `json:"setup"`
+	Results []Result  `json:"results"`
+	LeftOut []LeftOut `json:"left_out"`
+}
+
+// Setup is what the user chose, as far as it changes results.
+type Setup struct {
+	Size    int64 `json:"size_bytes"`
+	Rounds  int   `json:"rounds"`
+	Servers int   `json:"servers"`
+}
+
+// LeftOut is something that could not be done on this host, and why.
+type LeftOut struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+}
+
+// Result is one Row after its rounds.
+type Result struct {
+	Workload  string       `json:"workload"`
+	Row       string       `json:"row"`
+	Work      string       `json:"work"`
+	Yardstick string       `json:"yardstick"`
+	Sides     []SideResult `json:"sides"`    // s4, the yardstick, then the peers
+	Verdicts  []Verdict    `json:"verdicts"` // s4 to the yardstick, one for each target
+	Peers     []PeerResult `json:"peers,omitempty"`
+}
+
+// SideResult is one side of a Result.
+type SideResult struct {
+	Name    string   `json:"name"`
+	Samples []Sample `json:"samples"` // by round, without the warm-up
+	Wall    Stat     `json:"wall_seconds"`
+	CPU     Stat     `json:"cpu_seconds"` // client and servers
+	// Speed is in bytes, or where none move keys, per second.
+	Speed Stat `json:"speed"`
+	// The largest of all rounds.
+	ClientPeak int64 `json:"client_peak_bytes"`
+	ServerPeak int64 `json:"server_peak_bytes"` // of the largest server
+}
+
+// Verdict is s4 against a yardstick by one metric.
+type Verdict struct {
+	// S4 and Yardstick are the medians of the metric, in its unit: seconds,
+	// bytes, or one of them per byte or second.
+	S4        float64   `json:"s4"`
+	Yardstick float64   `json:"yardstick"`
+	Target    Target    `json:"target"`
+	Ratio     float64   `json:"ratio"`               // of the medians, s4 to the other
+	PerRound  Stat      `json:"ratio_of_each_round"` // summed up
+	Rounds    []float64 `json:"rounds"`
+	Holds     bool      `json:"holds"`
+	Unknown   string    `json:"unknown,omitempty"` // why there is no ratio
+}
+
+// PeerResult is s4 against another system, which has no target.
+type PeerResult struct {
+	Name string  `json:"name"`
+	Time Verdict `json:"time"`
+}
+
+// newResult sums up the samples of each side.
+func newResult(workload string, row Row, setup Setup, names []string, samples [][]Sample) Result {
+	r := Result{Workload: workload, Row: row.Name, Work: fillIn(row.Work, setup.Size), Yardstick: fillIn(row.Yardstick, setup.Size)}
+	for i, name := range names {
+		s := SideResult{Name: name, Samples: samples[i]}
+		s.Wall = stat(s.Samples, func(s Sample) float64 { return s.Wall })
+		s.CPU = stat(s.Samples, func(s Sample) float64 { return s.ClientCPU + s.ServerCPU })
+		s.Speed = stat(s.Samples, Sample.speed)
+		for _, one := range s.Samples {
+			s.ClientPeak = max(s.ClientPeak, one.ClientPeak)
+			s.ServerPeak = max(s.ServerPeak, one.serverPeak())
+		}
+		r.Sides = append(r.Sides, s)
+	}
+	for _, t := range row.Targets {
+		r.Verdicts = append(r.Verdicts, compare(t, samples[0], samples[1]))
+	}
+	for i := 2; i < len(names); i++ {
+		r.Peers = append(r.Peers, PeerResult{Name: names[i], Time: compare(Target{Metric: Time}, samples[0], samples[i])})
+	}
+	return r
+}
+
+// speed is bytes per second, or keys per second where no bytes count.
+func (s Sample) speed() float64 {
+	m := Throughput
+	if s.Bytes == 0 {
+		m = KeyThroughput
+	}
+	if v, ok := m.value(s); ok {
+		return v
+	}
+	return 0
+}
+
+// Missed reports whether any target was missed or could not be decided.
+func (r *Report) Missed() bool {
+	for _, res := range r.Results {
+		for _, v := range res.Verdicts {
+			if !v.Holds {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// WriteJSON writes the report for programs.
+func (r *Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	if err := e.Encode(r); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// ReadReport reads what WriteJSON wrote, of this version only.
+func ReadReport(rd io.Reader) (*Report, error) {
+	var r Report
+	if err := json.NewDecoder(rd).Decode(&r); err != nil {
+		return nil, fmt.Errorf("read report: %w", err)
+	}
+	if r.Version != ReportVersion {
+		return nil, fmt.Errorf("read report: it is of version %d, and this s4-bench reads %d", r.Version, ReportVersion)
+	}
+	return &r, nil
+}

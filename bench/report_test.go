@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// exampleReport has two results, one with a peer and one of keys.
+func exampleReport() *Report {
+	setup := Setup{Size: 1 << 30, Rounds: 2, Servers: 3}
+	side := func(walls ...float64) (s []Sample) {
+		for _, w := range walls {
+			s = append(s, Sample{Wall: w, ClientCPU: 0.5, ServerCPU: 0.25, ClientPeak: 7 << 20, ServerPeaks: []int64{8 << 20, 9 << 20}, Bytes: 1 << 30, Keys: 1})
+		}
+		return s
+	}
+	peer := side(4, 4)
+	for i := range peer {
+		peer[i].ServerCPU, peer[i].ServerPeaks = 0, nil
+	}
+	keys := []Sample{{Wall: 2, ClientCPU: 1, Keys: 4000}, {Wall: 4, ClientCPU: 1, Keys: 4000}}
+	row := Row{Name: "put-file", Work: "put {size} file", Yardstick: "bare {size}", Targets: []Target{AtLeast(0.95, Throughput), AtMost(1.1, ServerCPU)}}
+	small := Row{Name: "list", Work: "list keys", Yardstick: "find"}
+	return &Report{
+		Version: ReportVersion,
+		Date:    time.Date(2026, 11, 22, 1, 2, 3, 0, time.UTC),
+		Machine: Machine{CPU: "Abacus", Cores: 2, Memory: 24 << 30, Kernel: "Linux 6.18", FileSystem: "tmpfs", Go: "go1.26", S4: "s4 version 0.1.0", Load: 0.5},
+		Setup:   setup,
+		Results: []Result{
+			newResult("put", row, setup, []string{"s4", "bare", "other"}, [][]Sample{side(2, 2), side(1, 2), peer}),
+			newResult("list", small, setup, []string{"s4", "find"}, [][]Sample{keys, keys}),
+		},
+		LeftOut: []LeftOut{{What: "iperf3", Why: "it is not on PATH"}},
+	}
+}
+
+func TestJSON(t *testing.T) {
+	r := exampleReport()
+	var b bytes.Buffer
+	if err := r.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	got, err := ReadReport(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, r) {
+		t.Errorf("read back\n%+v\nwant\n%+v", got, r)
+	}
+	newer := strings.Replace(text, `"version": 1`, `"version": 2`, 1)
+	if _, err := ReadReport(strings.NewReader(newer)); err == nil || !strings.Contains(err.Error(), "version 2") {
+		t.Errorf("another version: %v", err)
+	}
+	if _, err := ReadReport(strings.NewReader("{")); err == nil {
+		t.Error("half a report is read")
+	}
+}
+
+func TestTable(t *testing.T) {
+	var b strings.Builder
+	if err := exampleReport().WriteTable(&b); err != nil {
+		t.Fatal(err)
+	}
+	const want = `
+Abacus, 2 cores, 24 GiB of memory, Linux 6.18, tmpfs, go1.26, s4 version 0.1.0
+2026-11-22, load before 0.5; medians of 2 rounds, s4 with 3 servers and its yardstick by turns
+
+work             s4 s   yardstick s  s4           yardstick    s4 CPU s  yardstick       client   server   ratio (spread)    target                 holds
+put 1 GiB file   2.000  1.500        537 MB/s     805 MB/s     0.750     0.750           7.0 MiB  9.0 MiB  0.67 (0.50-1.00)  >= 0.95 of throughput  NO
+  server CPU                         0.250 s/GiB  0.250 s/GiB                                              1.00 (1.00-1.00)  <= 1.1 x server CPU    yes
+  against other  2.000  4.000        537 MB/s     268 MB/s     0.750     0.500 (client)                    0.50 (0.50-0.50)  time, no target
+list keys        3.000  3.000        1500 keys/s  1500 keys/s  1.000     1.000           0.0 MiB  0.0 MiB                    none
+
+The ratio is that of the medians, s4 to yardstick; the spread is that of the
+rounds. Client and server are peak memory of s4, the server's of the largest one.
+
+put 1 GiB file: against bare 1 GiB
+list keys: against find
+left out: iperf3, because it is not on PATH
+`
+	if got := "\n" + b.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestMissed(t *testing.T) {
+	r := exampleReport()
+	if !r.Missed() {
+		t.Error("a missed target is not seen")
+	}
+	r.Results = r.Results[1:]
+	if r.Missed() {
+		t.Error("a row without a target is missed")
+	}
+}

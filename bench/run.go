@@ -1,0 +1,163 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Options is what the user chose.
+type Options struct {
+	Parent  string // where to make a directory to work in; empty for the default
+	Size    int64  // of the large file
+	Rounds  int
+	Servers int
+	Peers   []Peer
+}
+
+func (o Options) setup() Setup {
+	return Setup{Size: o.Size, Rounds: o.Rounds, Servers: o.Servers}
+}
+
+// Run runs the workloads and returns what they found. Progress goes to log, a
+// line for each row. Nothing is left behind, whether it fails or ctx ends.
+func Run(ctx context.Context, o Options, list []Workload, log io.Writer) (_ *Report, err error) {
+	var need int64
+	for _, w := range list {
+		for _, r := range w.Rows {
+			need = max(need, o.Size+r.Room(o))
+		}
+	}
+	var left *LeftOut
+	parent := o.Parent
+	if parent == "" {
+		parent, left = chooseDir(need)
+	}
+	env, err := newEnv(o, parent)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, env.close()) }()
+	if left != nil {
+		env.LeaveOut(left.What, left.Why)
+	}
+	report := &Report{
+		Version: ReportVersion,
+		Date:    time.Now().UTC().Truncate(time.Second),
+		Machine: describe(env.Dir),
+		Setup:   o.setup(),
+	}
+	if report.Machine.S4, err = env.s4Version(ctx); err != nil {
+		return nil, err
+	}
+	for _, w := range list {
+		results, err := env.runWorkload(ctx, w, log)
+		if err = errors.Join(err, env.endWorkload()); err != nil {
+			return nil, err
+		}
+		report.Results = append(report.Results, results...)
+	}
+	report.LeftOut = env.leftOut
+	return report, nil
+}
+
+// runWorkload runs the rows for which there is room.
+func (e *Env) runWorkload(ctx context.Context, w Workload, log io.Writer) ([]Result, error) {
+	var results []Result
+	for _, row := range w.Rows {
+		name := w.Name + ": " + fillIn(row.Work, e.Size)
+		need := row.Room(e.Options)
+		if e.source == nil {
+			need += e.Size
+		}
+		have, err := free(e.Dir)
+		if err != nil {
+			return nil, err
+		}
+		if have < need {
+			e.LeaveOut(name, fmt.Sprintf("it needs %s and %s has %d MiB free", sizeText(need), e.Dir, have>>20))
+			continue
+		}
+		fmt.Fprintln(log, name)
+		names, samples, err := e.runRow(ctx, row)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		results = append(results, newResult(w.Name, row, e.setup(), names, samples))
+	}
+	return results, nil
+}
+
+// runRow runs a warm-up round and then those that count, and returns the names
+// of the sides and the samples of each.
+func (e *Env) runRow(ctx context.Context, row Row) (names []string, samples [][]Sample, err error) {
+	sides, err := row.Start(ctx, e)
+	defer func() {
+		for _, s := range sides {
+			if s.Close != nil {
+				err = errors.Join(err, s.Close())
+			}
+		}
+	}()
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range sides {
+		names = append(names, sides[i].Name)
+		if err := sides[i].clean(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	samples = make([][]Sample, len(sides))
+	for round := -1; round < e.Rounds; round++ {
+		for _, i := range order(len(sides), round) {
+			sample, err := e.once(ctx, &sides[i])
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", sides[i].Name, err)
+			}
+			if round >= 0 {
+				samples[i] = append(samples[i], sample)
+			}
+		}
+	}
+	return names, samples, nil
+}
+
+// order returns in which order n sides run: forwards and backwards by turns, so
+// that none always has the caches and the clock speed that another leaves.
+func order(n, round int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+		if round%2 != 0 {
+			list[i] = n - 1 - i
+		}
+	}
+	return list
+}
+
+// once measures one round of a side and leaves nothing of it.
+func (e *Env) once(ctx context.Context, s *Side) (Sample, error) {
+	sample, out, err := e.measure(ctx, s)
+	if err == nil && s.Check != nil {
+		if err = s.Check(ctx, out); err != nil {
+			err = fmt.Errorf("wrong result: %w", err)
+		}
+	}
+	if err != nil {
+		return Sample{}, err
+	}
+	return sample, s.clean(ctx)
+}
+
+func (s *Side) clean(ctx context.Context) error {
+	if s.Clean == nil {
+		return nil
+	}
+	if err := s.Clean(ctx); err != nil {
+		return fmt.Errorf("%s: clean up: %w", s.Name, err)
+	}
+	return nil
+}

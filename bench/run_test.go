@@ -1,0 +1,97 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A row without room is left out, and said to be.
+func TestNoRoom(t *testing.T) {
+	e := &Env{Options: Options{Size: 1 << 20, Rounds: 1, Servers: 1}, Dir: t.TempDir()}
+	w := Workload{Name: "put", Rows: []Row{{
+		Work:  "put {size}",
+		Room:  func(Options) int64 { return 1 << 60 },
+		Start: func(context.Context, *Env) ([]Side, error) { t.Error("started"); return nil, nil },
+	}}}
+	results, err := e.runWorkload(t.Context(), w, io.Discard)
+	if err != nil || len(results) > 0 {
+		t.Errorf("%v, %v", results, err)
+	}
+	if len(e.leftOut) != 1 || e.leftOut[0].What != "put: put 1 MiB" || !strings.Contains(e.leftOut[0].Why, "it needs") {
+		t.Errorf("left out: %+v", e.leftOut)
+	}
+}
+
+// No side is always the first.
+func TestOrder(t *testing.T) {
+	if got := fmt.Sprint(order(3, 0), order(3, 1), order(3, 2)); got != "[0 1 2] [2 1 0] [0 1 2]" {
+		t.Error(got)
+	}
+}
+
+func TestChildTicks(t *testing.T) {
+	const stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 200 0 0 11 12 13 14 20 0 1 0 5 6 7"
+	if got, err := childTicks(stat); err != nil || got != 27 {
+		t.Errorf("%d, %v; want 27", got, err)
+	}
+	for _, bad := range []string{"", "7 (a) S 1", strings.Replace(stat, "13", "x", 1)} {
+		if got, err := childTicks(bad); err == nil {
+			t.Errorf("%q: %d", bad, got)
+		}
+	}
+}
+
+// What is asked of /proc is there.
+func TestOwnUse(t *testing.T) {
+	pid := os.Getpid()
+	if err := resetPeak(pid); err != nil {
+		t.Error(err)
+	}
+	if cpu, err := cpuSeconds(pid); err != nil || cpu <= 0 {
+		t.Errorf("CPU %v, %v", cpu, err)
+	}
+	if peak, err := peakBytes(pid); err != nil || peak <= 0 {
+		t.Errorf("peak %v, %v", peak, err)
+	}
+}
+
+// A wrong result is an error, whatever its figures.
+func TestCheckFile(t *testing.T) {
+	src, err := makeSource(t.Context(), filepath.Join(t.TempDir(), "f"), 300_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkFile(src.Path, src.Sum); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []Sum{{src.Size, src.Hash + 1}, {src.Size - 1, src.Hash}} {
+		if err := checkFile(src.Path, bad); err == nil {
+			t.Errorf("%+v passes", bad)
+		}
+	}
+}
+
+// Names reach a peer's script as one word each.
+func TestPeerCommand(t *testing.T) {
+	p, err := parsePeer("x-1=f {op} {src} {dst} a=b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Env{Dir: t.TempDir()}
+	c, err := p.command(e, "put", "it's; $HOME", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `f put 'it'\''s; $HOME' 'b' a=b`
+	if got := c.Args[6]; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if c.Dir != filepath.Join(e.Dir, "peer-x-1") {
+		t.Errorf("in %s", c.Dir)
+	}
+}

@@ -1,0 +1,65 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// sizeFlag is a flag that takes a number of bytes.
+type sizeFlag int64
+
+func (s *sizeFlag) String() string { return sizeText(int64(*s)) }
+
+// Type is what pflag calls it.
+func (s *sizeFlag) Type() string { return "SIZE" }
+
+// Set is given what the user wrote.
+func (s *sizeFlag) Set(text string) error {
+	n, err := parseSize(text)
+	*s = sizeFlag(n)
+	return err
+}
+
+var errSize = errors.New("want a number of bytes, at least 1, or one with K, M, G or T (in powers of 1024)")
+
+// parseSize returns the bytes that text says: 1000, 64K, 1M, 1MiB.
+func parseSize(text string) (int64, error) {
+	digits := strings.TrimRight(text, "KMGTiB")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 1 {
+		return 0, errSize
+	}
+	unit := strings.TrimSuffix(text[len(digits):], "iB")
+	if unit == "" && digits == text {
+		return n, nil
+	}
+	shift := strings.Index("KMGT", unit)
+	if len(unit) != 1 || shift < 0 {
+		return 0, errSize
+	}
+	for range shift + 1 {
+		if n > math.MaxInt64/1024 {
+			return 0, errSize
+		}
+		n *= 1024
+	}
+	return n, nil
+}
+
+// sizeText returns the size in the largest unit that leaves it whole.
+func sizeText(n int64) string {
+	unit := 0
+	for n > 0 && n%1024 == 0 && unit < 4 {
+		n /= 1024
+		unit++
+	}
+	return fmt.Sprintf("%d %s", n, [...]string{"B", "KiB", "MiB", "GiB", "TiB"}[unit])
+}
+
+// fillIn puts the size in use into a row's words.
+func fillIn(text string, size int64) string {
+	return strings.ReplaceAll(text, "{size}", sizeText(size))
+}

@@ -1,0 +1,115 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// WriteTable writes the report for people.
+func (r *Report) WriteTable(w io.Writer) error {
+	var b strings.Builder
+	m := r.Machine
+	fmt.Fprintf(&b, "%s, %d cores, %s of memory, %s, %s, %s, %s\n", m.CPU, m.Cores, memoryText(m.Memory), m.Kernel, m.FileSystem, m.Go, m.S4)
+	fmt.Fprintf(&b, "%s, load before %.1f; medians of %d rounds, s4 with %d servers and its yardstick by turns\n\n",
+		r.Date.Format("2006-01-02"), m.Load, r.Setup.Rounds, r.Setup.Servers)
+	var table strings.Builder
+	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "work\ts4 s\tyardstick s\ts4\tyardstick\ts4 CPU s\tyardstick\tclient\tserver\tratio (spread)\ttarget\tholds")
+	for _, res := range r.Results {
+		res.writeRows(t)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(table.String()) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	if len(r.Results) > 0 {
+		b.WriteString("\nThe ratio is that of the medians, s4 to yardstick; the spread is that of the\nrounds. Client and server are peak memory of s4, the server's of the largest one.\n\n")
+	}
+	for _, res := range r.Results {
+		fmt.Fprintf(&b, "%s: against %s\n", res.Work, res.Yardstick)
+	}
+	for _, l := range r.LeftOut {
+		fmt.Fprintf(&b, "left out: %s, because %s\n", l.What, l.Why)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeRows writes a line for each verdict and each peer; the first has the
+// figures of both sides.
+func (res *Result) writeRows(w io.Writer) {
+	if len(res.Sides) < 2 {
+		return
+	}
+	a, b := res.Sides[0], res.Sides[1]
+	figures := fmt.Sprintf("%s\t%.3f\t%.3f\t%s\t%s\t%.3f\t%.3f\t%s\t%s", res.Work, a.Wall.Median, b.Wall.Median,
+		speedText(a), speedText(b), a.CPU.Median, b.CPU.Median, memoryText(a.ClientPeak), memoryText(a.ServerPeak))
+	if len(res.Verdicts) == 0 {
+		fmt.Fprintf(w, "%s\t\tnone\t\n", figures)
+	}
+	for i, v := range res.Verdicts {
+		if i > 0 {
+			m := v.Target.Metric
+			figures = fmt.Sprintf("  %s\t\t\t%s\t%s\t\t\t\t", m, m.text(v.S4, a), m.text(v.Yardstick, b))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", figures, v.ratioText(), v.Target, yesNo(v.Holds))
+	}
+	for i, p := range res.Peers {
+		side := res.Sides[2+i]
+		fmt.Fprintf(w, "  against %s\t%.3f\t%.3f\t%s\t%s\t%.3f\t%.3f (client)\t\t\t%s\ttime, no target\t\n", p.Name, a.Wall.Median, side.Wall.Median,
+			speedText(a), speedText(side), a.CPU.Median, side.CPU.Median, p.Time.ratioText())
+	}
+}
+
+func (v *Verdict) ratioText() string {
+	if v.Unknown != "" {
+		return "? (" + v.Unknown + ")"
+	}
+	return fmt.Sprintf("%.2f (%.2f-%.2f)", v.Ratio, v.PerRound.Min, v.PerRound.Max)
+}
+
+// text is a value of the metric for people.
+func (m Metric) text(v float64, s SideResult) string {
+	switch m {
+	case Throughput:
+		return fmt.Sprintf("%.0f MB/s", v/1e6)
+	case KeyThroughput:
+		return fmt.Sprintf("%.0f keys/s", v)
+	case ServerCPU:
+		if s.movesBytes() {
+			return fmt.Sprintf("%.3f s/GiB", v*(1<<30))
+		}
+	case ServerPeak, ClientPeak:
+		return memoryText(int64(v))
+	}
+	return fmt.Sprintf("%.3f s", v)
+}
+
+func (s SideResult) movesBytes() bool { return len(s.Samples) == 0 || s.Samples[0].Bytes > 0 }
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "NO"
+}
+
+// speedText is the median speed in MB or keys per second.
+func speedText(s SideResult) string {
+	if s.movesBytes() {
+		return Throughput.text(s.Speed.Median, s)
+	}
+	return KeyThroughput.text(s.Speed.Median, s)
+}
+
+// memoryText is memory in the unit that people compare.
+func memoryText(n int64) string {
+	if n >= 10<<30 {
+		return fmt.Sprintf("%.0f GiB", float64(n)/(1<<30))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}

@@ -1,0 +1,67 @@
+package bench
+
+import (
+	"context"
+	"os"
+)
+
+// Workload is a named list of rows, the unit that a user asks for.
+type Workload struct {
+	Name  string // the word on the command line
+	Title string // one line for the help
+	Rows  []Row
+}
+
+// Row is one comparison: a piece of work done by s4 and by a yardstick.
+type Row struct {
+	Name      string // unique within the workload, for programs
+	Work      string // what s4 does, for people; {size} is the size in use
+	Yardstick string // what is done in its stead
+	Targets   []Target
+
+	// Room returns how many bytes of files are alive at once, besides the
+	// source file that all rows share.
+	Room func(o Options) int64
+
+	// Start makes ready what all rounds share, and returns the sides: s4, then
+	// the yardstick, then the peers. It must not leave behind what no Side's
+	// Close and not Env removes, also if it fails.
+	Start func(ctx context.Context, env *Env) ([]Side, error)
+}
+
+// Side is one of those compared in a Row.
+type Side struct {
+	Name string
+	// Servers are the processes that work for the side beside its command,
+	// by id. They live from the row's Start to Close.
+	Servers []int
+	// Command is what is timed. It must not have an effect that Clean does not
+	// undo.
+	Command Command
+	// Bytes and Keys are what one round moves.
+	Bytes, Keys int64
+	// Check, if not nil, says whether the round that has just been timed did
+	// what it was to do. It gets what the command wrote to standard output,
+	// unless Command.Stdout took that.
+	Check func(ctx context.Context, stdout []byte) error
+	// Clean, if not nil, removes what a round made. It is called outside of the
+	// timed part before the first round and after each, and may find nothing.
+	Clean func(ctx context.Context) error
+	// Close, if not nil, ends what belongs to the side alone.
+	Close func() error
+}
+
+// Command is one program to run and wait for.
+type Command struct {
+	Args   []string
+	Dir    string   // working directory, or empty for that of s4-bench
+	Env    []string // added to the environment
+	Stdin  *os.File // nil is /dev/null
+	Stdout *os.File // nil keeps the output, for Check
+}
+
+// Script returns the command that runs a bash script with pipefail and the
+// arguments $1, $2 and so on.
+func Script(script string, args ...string) Command {
+	return Command{Args: append([]string{"bash", "-e", "-u", "-o", "pipefail", "-c", script, "s4-bench"}, args...)}
+}
