@@ -4,12 +4,12 @@ GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 
-.PHONY: all build demo test check bench fuzz soak install clean
+.PHONY: all build demo test check bench bench-micro fuzz soak install clean
 
 all: build
 
-build: ## bin/s4 and bin/s4-server
-	$(GO) build -o bin/ ./cli/s4 ./cli/s4-server
+build: ## bin/s4, bin/s4-server and bin/s4-bench
+	$(GO) build -o bin/ ./cli/s4 ./cli/s4-server ./bench/s4-bench
 
 demo: build ## count words of Go's source on an embedded three-server cluster
 	scripts/demo.sh
@@ -24,7 +24,10 @@ check: ## formatting, vet, staticcheck, who may import whom
 	$(GO) run $(STATICCHECK) ./...
 	scripts/check_imports.sh
 
-bench: ## micro-benchmarks of the data plane
+bench: build ## s4 beside what one would use without it, on this machine
+	bin/s4-bench all
+
+bench-micro: ## micro-benchmarks of the data plane
 	$(GO) test -run '^$$' -bench . -benchmem ./wire ./xfer ./cli/partition
 
 fuzz: ## every decoder, FUZZTIME each
