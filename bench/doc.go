@@ -2,10 +2,10 @@
 // client beside what one would use without them, and says how they compare.
 // Nothing imports it.
 //
-//	Main ── flags ── Run ──┬── host: programs, directory, Cluster
+//	Main ── flags ── Run ──┬── Env: programs, directory, Source, Cluster
 //	                       └── a Workload ── a Row ── its Sides, in turns, per round:
-//	                             clean ─ reset peaks ─ measure(Command) ─ check ─ clean
-//	                                                       │
+//	                             reset peaks ─ measure(Command) ─ check ─ clean
+//	                                                 │
 //	      WriteTable, WriteJSON ── Report ── Results ── Samples
 //
 // A Side is s4, its yardstick, or a peer (--peer): a Command that is timed, and
@@ -15,7 +15,12 @@
 //
 // To add a row, write a Row whose Start prepares two sides, and list it in a
 // Workload; to add a workload, list it in workloads. A yardstick that no program
-// of the host can be is a hidden subcommand, as bare-send and bare-recv are.
+// of the host can be is a hidden subcommand, as bare-send and bare-recv are. What
+// the host lacks is a NotHere of Start, or a note by Env.LeaveOut.
+//
+// The CPU time of servers has all of them in it, and who does the work of
+// loopback's softirqs, sender or receiver, is the kernel's choice: judge by it
+// only over many rounds, and look at CPU as a whole, too.
 //
 // Writers of results need a Report and nothing else.
 package bench

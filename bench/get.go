@@ -20,6 +20,7 @@ func getWorkload() Workload {
 			Work:      "get {size} to a file",
 			Yardstick: "bare sendfile -> recv, xxh64, fallocated file",
 			Targets:   []Target{AtLeast(0.95, Throughput), AtMost(1.1, ServerCPU)},
+			Source:    true,
 			Room:      func(o Options) int64 { return int64(2+len(o.Peers)) * o.Size },
 			Start:     func(ctx context.Context, e *Env) ([]Side, error) { return startGet(ctx, e, true) },
 		}, {
@@ -27,6 +28,7 @@ func getWorkload() Workload {
 			Work:      "get {size} to - > /dev/null",
 			Yardstick: "bare sendfile -> recv, xxh64",
 			Targets:   []Target{AtLeast(0.95, Throughput), AtMost(1.1, ServerCPU)},
+			Source:    true,
 			Room:      func(o Options) int64 { return o.Size },
 			Start:     func(ctx context.Context, e *Env) ([]Side, error) { return startGet(ctx, e, false) },
 		}},

@@ -15,6 +15,7 @@ func putWorkload() Workload {
 			Work:      "put {size} file",
 			Yardstick: "bare sendfile -> recv, xxh64, fallocated file",
 			Targets:   []Target{AtLeast(0.95, Throughput)},
+			Source:    true,
 			Room:      roomPutFile,
 			Start:     startPutFile,
 		}, {
@@ -22,6 +23,7 @@ func putWorkload() Workload {
 			Work:      "put {size} from a pipe",
 			Yardstick: "cat | read, xxh64, send -> recv, xxh64, file",
 			Targets:   []Target{AtLeast(0.9, Throughput)},
+			Source:    true,
 			Room:      func(o Options) int64 { return o.Size },
 			Start:     startPutPipe,
 		}},

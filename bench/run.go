@@ -27,7 +27,7 @@ func Run(ctx context.Context, o Options, list []Workload, log io.Writer) (_ *Rep
 	var need int64
 	for _, w := range list {
 		for _, r := range w.Rows {
-			need = max(need, o.Size+r.Room(o))
+			need = max(need, r.room(o, false))
 		}
 	}
 	var left *LeftOut
@@ -68,10 +68,7 @@ func (e *Env) runWorkload(ctx context.Context, w Workload, log io.Writer) ([]Res
 	var results []Result
 	for _, row := range w.Rows {
 		name := w.Name + ": " + fillIn(row.Work, e.Size)
-		need := row.Room(e.Options)
-		if e.source == nil {
-			need += e.Size
-		}
+		need := row.room(e.Options, e.source != nil)
 		have, err := free(e.Dir)
 		if err != nil {
 			return nil, err
@@ -82,6 +79,10 @@ func (e *Env) runWorkload(ctx context.Context, w Workload, log io.Writer) ([]Res
 		}
 		fmt.Fprintln(log, name)
 		names, samples, err := e.runRow(ctx, row)
+		if lacks, ok := errors.AsType[*NotHere](err); ok {
+			e.LeaveOut(name, lacks.Why)
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

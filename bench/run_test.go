@@ -27,6 +27,38 @@ func TestNoRoom(t *testing.T) {
 	}
 }
 
+// So is one that the host lacks something for, and what it had begun ends.
+func TestNotHere(t *testing.T) {
+	e := &Env{Options: Options{Rounds: 1}, Dir: t.TempDir()}
+	closed := false
+	w := Workload{Name: "get", Rows: []Row{{
+		Work: "get",
+		Start: func(context.Context, *Env) ([]Side, error) {
+			s := Side{Close: func() error { closed = true; return nil }}
+			return []Side{s}, fmt.Errorf("start: %w", &NotHere{Why: "there is no iperf3"})
+		},
+	}}}
+	results, err := e.runWorkload(t.Context(), w, io.Discard)
+	if err != nil || len(results) > 0 || !closed {
+		t.Errorf("%v, %v, closed %v", results, err, closed)
+	}
+	if want := (LeftOut{What: "get: get", Why: "there is no iperf3"}); len(e.leftOut) != 1 || e.leftOut[0] != want {
+		t.Errorf("left out: %+v", e.leftOut)
+	}
+}
+
+// The source counts where a row uses it and it is not there yet.
+func TestRoom(t *testing.T) {
+	o := Options{Size: 100}
+	r := Row{Source: true, Room: func(Options) int64 { return 7 }}
+	if with, without := r.room(o, true), r.room(o, false); with != 7 || without != 107 {
+		t.Errorf("%d and %d, want 7 and 107", with, without)
+	}
+	if n := (&Row{}).room(o, false); n != 0 {
+		t.Errorf("%d, want 0", n)
+	}
+}
+
 // No side is always the first.
 func TestOrder(t *testing.T) {
 	if got := fmt.Sprint(order(3, 0), order(3, 1), order(3, 2)); got != "[0 1 2] [2 1 0] [0 1 2]" {

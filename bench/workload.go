@@ -19,14 +19,35 @@ type Row struct {
 	Yardstick string // what is done in its stead
 	Targets   []Target
 
-	// Room returns how many bytes of files are alive at once, besides the
-	// source file that all rows share.
+	// Source says that the row uses Env.Source, for which there must be room.
+	Source bool
+	// Room, if not nil, returns how many bytes of files are alive at once
+	// beside that.
 	Room func(o Options) int64
 
 	// Start makes ready what all rounds share, and returns the sides: s4, then
 	// the yardstick, then the peers. It must not leave behind what no Side's
-	// Close and not Env removes, also if it fails.
+	// Close and not Env removes, also if it fails. If the host lacks what the
+	// row needs, the error is a NotHere, and the row is left out.
 	Start func(ctx context.Context, env *Env) ([]Side, error)
+}
+
+// NotHere is the error of a row that this host lacks something for.
+type NotHere struct{ Why string }
+
+func (e *NotHere) Error() string { return e.Why }
+
+// room returns how many bytes the row adds, at most, to what is there when the
+// source is, or is not.
+func (r *Row) room(o Options, haveSource bool) int64 {
+	var n int64
+	if r.Source && !haveSource {
+		n = o.Size
+	}
+	if r.Room != nil {
+		n += r.Room(o)
+	}
+	return n
 }
 
 // Side is one of those compared in a Row.
