@@ -19,6 +19,7 @@ type Report struct {
 	Machine Machine   `json:"machine"`
 	Setup   Setup     `json:"setup"`
 	Results []Result  `json:"results"`
+	Series  []Series  `json:"series,omitempty"` // the curves of "scaling"
 	LeftOut []LeftOut `json:"left_out"`
 }
 

@@ -92,3 +92,9 @@ func TestTarget(t *testing.T) {
 		}
 	}
 }
+
+func TestNewPoint(t *testing.T) {
+	if got, want := newPoint(7, []float64{4, 1, 3}), (Point{X: 7, Y: 3, Min: 1, Max: 4}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}

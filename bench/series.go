@@ -1,0 +1,26 @@
+package bench
+
+// Series is one curve: how a measure of s4 changes with one thing that is
+// varied. What draws or prints it needs nothing else.
+type Series struct {
+	Name   string  `json:"name"`           // what is measured of what, unique in a report
+	XLabel string  `json:"x_label"`        // what is varied, with its unit
+	YLabel string  `json:"y_label"`        // what is measured, with its unit
+	XLog   bool    `json:"x_log"`          // X is best drawn on a logarithmic axis
+	Points []Point `json:"points"`         // by rising X
+	Note   string  `json:"note,omitempty"` // how it was measured, and what was left out
+}
+
+// Point is the median of the rounds at one X, and their spread.
+type Point struct {
+	X   float64 `json:"x"`
+	Y   float64 `json:"y"`
+	Min float64 `json:"min"`
+	Max float64 `json:"max"`
+}
+
+// newPoint sums up what was measured at x.
+func newPoint(x float64, values []float64) Point {
+	s := summarize(values)
+	return Point{X: x, Y: s.Median, Min: s.Min, Max: s.Max}
+}
