@@ -25,7 +25,9 @@ type Env struct {
 
 	cluster *Cluster
 	source  *Source
+	trees   map[string]*Tree // of the workload under way, by directory
 	leftOut []LeftOut
+	series  []Series // of the workload under way
 }
 
 // Source is the file that rows move.
@@ -82,14 +84,18 @@ func (e *Env) Cluster(ctx context.Context) (*Cluster, error) {
 	return e.cluster, nil
 }
 
-// endWorkload stops the workload's cluster.
+// endWorkload stops the workload's cluster and removes its trees.
 func (e *Env) endWorkload() error {
-	c := e.cluster
-	e.cluster = nil
-	if c == nil {
-		return nil
+	var errs []error
+	if e.cluster != nil {
+		errs = append(errs, e.cluster.Close())
+		e.cluster = nil
 	}
-	return c.Close()
+	for dir := range e.trees {
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	e.trees = nil
+	return errors.Join(errs...)
 }
 
 // Source returns the file of Options.Size random bytes, made when it is first

@@ -14,6 +14,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"shuffel"}, `unknown workload "shuffel"`},
 		{[]string{"put", "--rounds", "0"}, "--rounds 0: at least 1"},
 		{[]string{"put", "--servers", "0"}, "--servers 0: at least 1"},
+		{[]string{"put", "--scale", "0"}, "--scale 0: more than 0"},
+		{[]string{"put", "--scale", "NaN"}, "--scale NaN: more than 0"},
 		{[]string{"put", "--size", "big"}, "want a number of bytes"},
 		{[]string{"put", "--size", "0"}, "want a number of bytes"},
 		{[]string{"put", "--peer", "x"}, "want NAME=TEMPLATE"},
@@ -38,7 +40,7 @@ func TestHelp(t *testing.T) {
 	if code := Main(t.Context(), []string{"--help"}, &stdout, &stderr); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr.String())
 	}
-	for _, w := range workloads() {
+	for _, w := range workloads(Options{}) {
 		if !strings.Contains(stdout.String(), "  "+w.Name+" ") {
 			t.Errorf("help does not name %s", w.Name)
 		}
@@ -51,12 +53,13 @@ func TestHelp(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	all := []Workload{{Name: "put"}, {Name: "get"}, {Name: "list"}}
+	all := []Workload{{Name: "put"}, {Name: "get"}, {Name: "list"}, {Name: "slow", Apart: true}}
 	for args, want := range map[string]string{
 		"all":          "put get list",
 		"list put":     "put list",
 		"get get":      "get",
 		"put all list": "put get list",
+		"slow all":     "put get list slow",
 	} {
 		list, err := choose(all, strings.Fields(args))
 		var names []string
@@ -72,7 +75,7 @@ func TestChoose(t *testing.T) {
 // What programs read results by is unique.
 func TestNames(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, w := range workloads() {
+	for _, w := range workloads(Options{}) {
 		for _, name := range append([]string{w.Name}, rowNames(w)...) {
 			if seen[name] {
 				t.Errorf("%s is there twice", name)

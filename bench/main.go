@@ -25,6 +25,9 @@ const (
 // defaultSize is that of the large file.
 const defaultSize = 1 << 30
 
+// maxScale keeps counts and sizes in the range of their types.
+const maxScale = 100
+
 // app is one run of the command.
 type app struct {
 	stdout, stderr io.Writer
@@ -106,6 +109,8 @@ is not timed. What its servers use is not seen.`,
 	f.IntVar(&a.opts.Rounds, "rounds", 5, "rounds that count, after one that does not")
 	f.IntVar(&a.opts.Servers, "servers", 3, "servers of the cluster, a process each")
 	f.Var(&size, "size", "size of the large file, as in 64M; a small one measures how processes start")
+	f.Float64Var(&a.opts.Scale, "scale", 1, "factor of all counts and sizes but --size; targets are meant for 1")
+	f.BoolVar(&a.opts.Full, "full", false, "with a million keys, 4 GiB and 16 servers, where it applies: takes long")
 	f.StringArrayVar(&a.peers, "peer", nil, "another system, as `NAME=TEMPLATE`, see above; may be repeated")
 	f.StringVar(&a.json, "json", "", "write the report to this `FILE`, too")
 	f.BoolVar(&a.strict, "strict", false, "exit with 1 if a target is missed")
@@ -127,17 +132,24 @@ is not timed. What its servers use is not seen.`,
 
 func workloadHelp() string {
 	var b strings.Builder
-	for _, w := range workloads() {
-		fmt.Fprintf(&b, "  %-10s %s\n", w.Name, w.Title)
+	for _, w := range workloads(Options{}) {
+		title := w.Title
+		if w.Apart {
+			title += " (not part of all)"
+		}
+		fmt.Fprintf(&b, "  %-10s %s\n", w.Name, title)
 	}
 	return b.String()
 }
 
 // run runs what the arguments name.
 func (a *app) run(ctx context.Context, args []string) error {
-	list, err := choose(workloads(), args)
+	list, err := choose(workloads(a.opts), args)
 	if err != nil {
 		return err
+	}
+	if !(a.opts.Scale > 0 && a.opts.Scale <= maxScale) {
+		return fmt.Errorf("--scale %v: more than 0, and at most %d", a.opts.Scale, maxScale)
 	}
 	if a.opts.Rounds < 1 {
 		return fmt.Errorf("--rounds %d: at least 1", a.opts.Rounds)
@@ -173,7 +185,8 @@ func (a *app) run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// choose returns the workloads that the words name, in their own order.
+// choose returns the workloads that the words name, in their own order. The
+// word all names those that are not apart.
 func choose(all []Workload, words []string) ([]Workload, error) {
 	if len(words) == 0 {
 		return nil, errors.New("no workload given")
@@ -184,7 +197,7 @@ func choose(all []Workload, words []string) ([]Workload, error) {
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(w Workload) bool {
-		return !slices.Contains(words, "all") && !slices.Contains(words, w.Name)
+		return !slices.Contains(words, w.Name) && (w.Apart || !slices.Contains(words, "all"))
 	}), nil
 }
 

@@ -28,6 +28,9 @@ type Setup struct {
 	Size    int64 `json:"size_bytes"`
 	Rounds  int   `json:"rounds"`
 	Servers int   `json:"servers"`
+	// Scale is that of all counts and sizes but Size.
+	Scale float64 `json:"scale"`
+	Full  bool    `json:"full,omitempty"` // with the sizes that take long
 }
 
 // LeftOut is something that could not be done on this host, and why.
@@ -64,14 +67,20 @@ type SideResult struct {
 type Verdict struct {
 	// S4 and Yardstick are the medians of the metric, in its unit: seconds,
 	// bytes, or one of them per byte or second.
-	S4        float64   `json:"s4"`
-	Yardstick float64   `json:"yardstick"`
-	Target    Target    `json:"target"`
-	Ratio     float64   `json:"ratio"`               // of the medians, s4 to the other
-	PerRound  Stat      `json:"ratio_of_each_round"` // summed up
-	Rounds    []float64 `json:"rounds"`
-	Holds     bool      `json:"holds"`
-	Unknown   string    `json:"unknown,omitempty"` // why there is no ratio
+	S4        float64 `json:"s4"`
+	Yardstick float64 `json:"yardstick"`
+	Target    Target  `json:"target"`
+	// Value is what the target limits, by the medians: the ratio, s4's own
+	// figure or the difference.
+	Value  float64 `json:"value"`
+	Spread Stat    `json:"value_of_each_round"` // summed up
+	// Ratio is that of the medians, s4 to the other, whatever the target
+	// limits; 0 where the other measures 0 or nothing.
+	Ratio    float64   `json:"ratio"`
+	PerRound Stat      `json:"ratio_of_each_round"` // summed up
+	Rounds   []float64 `json:"rounds"`              // the ratio of each
+	Holds    bool      `json:"holds"`
+	Unknown  string    `json:"unknown,omitempty"` // why there is no Value
 }
 
 // PeerResult is s4 against another system, which has no target.

@@ -76,7 +76,9 @@ put 1 GiB file   2.000  1.500        537 MB/s     805 MB/s     0.750     0.750  
 list keys        3.000  3.000        1500 keys/s  1500 keys/s  1.000     1.000           0.0 MiB  0.0 MiB                    none
 
 The ratio is that of the medians, s4 to yardstick; the spread is that of the
-rounds. Client and server are peak memory of s4, the server's of the largest one.
+rounds. Where the target is an amount, it is s4's own figure, and with a sign the
+difference. Client and server are peak memory of s4, the server's of the largest
+one.
 
 put 1 GiB file: against bare 1 GiB
 list keys: against find
@@ -95,5 +97,39 @@ func TestMissed(t *testing.T) {
 	r.Results = r.Results[1:]
 	if r.Missed() {
 		t.Error("a row without a target is missed")
+	}
+}
+
+func TestWriteSeries(t *testing.T) {
+	r := &Report{Series: []Series{{
+		Name: "put", XLabel: "keys", YLabel: "µs each", XLog: true, Note: "of 100 B",
+		Points: []Point{{X: 100, Y: 12.345, Min: 10, Max: 20}, {X: 1e6, Y: 9.87654, Min: 9, Max: 11}},
+	}}}
+	var b strings.Builder
+	if err := r.writeSeries(&b); err != nil {
+		t.Fatal(err)
+	}
+	const want = `
+put
+of 100 B
+     keys  µs each  from  to
+      100    12.35    10  20
+  1000000    9.877     9  11
+`
+	if got := strings.ReplaceAll(b.String(), " \n", "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestTexts(t *testing.T) {
+	for n, want := range map[int]string{1: "1", 999: "999", 1000: "1,000", 2000000: "2,000,000"} {
+		if got := countText(n); got != want {
+			t.Errorf("%d is %s", n, got)
+		}
+	}
+	for s, want := range map[float64]string{0: "0.00 µs", 0.00001234: "12.34 µs", 0.00012: "120 µs", 0.0123: "12.30 ms", 2.5: "2.500 s"} {
+		if got := secondsText(s); got != want {
+			t.Errorf("%v is %s", s, got)
+		}
 	}
 }

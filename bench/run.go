@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 )
 
@@ -14,11 +15,25 @@ type Options struct {
 	Size    int64  // of the large file
 	Rounds  int
 	Servers int
+	Scale   float64 // of all counts and sizes but Size; 0 is 1
+	Full    bool    // with the sizes that take long
 	Peers   []Peer
 }
 
 func (o Options) setup() Setup {
-	return Setup{Size: o.Size, Rounds: o.Rounds, Servers: o.Servers}
+	return Setup{Size: o.Size, Rounds: o.Rounds, Servers: o.Servers, Scale: o.scale(), Full: o.Full}
+}
+
+func (o Options) scale() float64 {
+	if o.Scale == 0 {
+		return 1
+	}
+	return o.Scale
+}
+
+// count returns a number of keys, or of bytes, by the scale: at least 1.
+func (o Options) count(n int) int {
+	return max(1, int(math.Round(float64(n)*o.scale())))
 }
 
 // Run runs the workloads and returns what they found. Progress goes to log, a
@@ -28,6 +43,9 @@ func Run(ctx context.Context, o Options, list []Workload, log io.Writer) (_ *Rep
 	for _, w := range list {
 		for _, r := range w.Rows {
 			need = max(need, r.room(o, false))
+		}
+		for _, c := range w.Curves {
+			need = max(need, c.Room(o))
 		}
 	}
 	var left *LeftOut
@@ -54,10 +72,15 @@ func Run(ctx context.Context, o Options, list []Workload, log io.Writer) (_ *Rep
 	}
 	for _, w := range list {
 		results, err := env.runWorkload(ctx, w, log)
+		if err == nil {
+			err = env.runCurves(ctx, w, log)
+		}
 		if err = errors.Join(err, env.endWorkload()); err != nil {
 			return nil, err
 		}
 		report.Results = append(report.Results, results...)
+		report.Series = append(report.Series, env.series...)
+		env.series = nil
 	}
 	report.LeftOut = env.leftOut
 	return report, nil
@@ -68,13 +91,9 @@ func (e *Env) runWorkload(ctx context.Context, w Workload, log io.Writer) ([]Res
 	var results []Result
 	for _, row := range w.Rows {
 		name := w.Name + ": " + fillIn(row.Work, e.Size)
-		need := row.room(e.Options, e.source != nil)
-		have, err := free(e.Dir)
-		if err != nil {
+		if ok, err := e.hasRoom(name, row.room(e.Options, e.source != nil)); err != nil {
 			return nil, err
-		}
-		if have < need {
-			e.LeaveOut(name, fmt.Sprintf("it needs %s and %s has %d MiB free", sizeText(need), e.Dir, have>>20))
+		} else if !ok {
 			continue
 		}
 		fmt.Fprintln(log, name)
@@ -89,6 +108,41 @@ func (e *Env) runWorkload(ctx context.Context, w Workload, log io.Writer) ([]Res
 		results = append(results, newResult(w.Name, row, e.setup(), names, samples))
 	}
 	return results, nil
+}
+
+// hasRoom reports whether need bytes can be had, and notes it if not.
+func (e *Env) hasRoom(name string, need int64) (bool, error) {
+	have, err := free(e.Dir)
+	if err != nil {
+		return false, err
+	}
+	if have < need {
+		e.LeaveOut(name, fmt.Sprintf("it needs %s and %s has %s free", aboutSize(need), e.Dir, aboutSize(have)))
+	}
+	return have >= need, nil
+}
+
+// runCurves measures the curves for which there is room.
+func (e *Env) runCurves(ctx context.Context, w Workload, log io.Writer) error {
+	for _, curve := range w.Curves {
+		name := w.Name + ": " + curve.Name
+		if ok, err := e.hasRoom(name, curve.Room(e.Options)); err != nil {
+			return err
+		} else if !ok {
+			continue
+		}
+		fmt.Fprintln(log, name)
+		series, err := curve.Measure(ctx, e)
+		if lacks, ok := errors.AsType[*NotHere](err); ok {
+			e.LeaveOut(name, lacks.Why)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		e.series = append(e.series, series...)
+	}
+	return nil
 }
 
 // runRow runs a warm-up round and then those that count, and returns the names

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -125,5 +126,57 @@ func TestPeerCommand(t *testing.T) {
 	}
 	if c.Dir != filepath.Join(e.Dir, "peer-x-1") {
 		t.Errorf("in %s", c.Dir)
+	}
+}
+
+// Counts follow the scale, which is 1 if nobody says it.
+func TestScale(t *testing.T) {
+	for _, tt := range []struct {
+		scale float64
+		want  int
+	}{{0, 2000}, {1, 2000}, {0.01, 20}, {1e-9, 1}, {2, 4000}} {
+		if got := (Options{Scale: tt.scale}).count(2000); got != tt.want {
+			t.Errorf("%v: %d, want %d", tt.scale, got, tt.want)
+		}
+	}
+}
+
+// A tree's sum does not depend on where its files are, and differs with a name
+// or a byte.
+func TestTree(t *testing.T) {
+	e := &Env{Dir: t.TempDir()}
+	tree, err := e.Tree(t.Context(), 7, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tree.Files != 7 || tree.Bytes != 700 {
+		t.Errorf("%+v", tree.TreeSum)
+	}
+	if again, err := e.Tree(t.Context(), 7, 100); err != nil || again != tree {
+		t.Errorf("made again: %v", err)
+	}
+	other := t.TempDir()
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(filepath.Join(tree.Dir, from), to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move("f0000003", filepath.Join(other, "f0000003"))
+	if err := checkTree(t.Context(), tree.TreeSum, tree.Dir, other, filepath.Join(other, "absent")); err != nil {
+		t.Error(err)
+	}
+	if err := checkTree(t.Context(), tree.TreeSum, tree.Dir); err == nil {
+		t.Error("a file is missing and is not missed")
+	}
+	move("f0000004", filepath.Join(other, "f0000009"))
+	if err := checkTree(t.Context(), tree.TreeSum, tree.Dir, other); err == nil {
+		t.Error("another name passes")
+	}
+	if err := e.close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(tree.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the tree is left: %v", err)
 	}
 }

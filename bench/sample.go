@@ -55,36 +55,46 @@ func stat(samples []Sample, f func(Sample) float64) Stat {
 	return summarize(values)
 }
 
-// compare fills in a Verdict: the ratio of the medians of a to those of b, and
-// the ratio of each round, where both did the same at nearly the same time.
+// compare fills in a Verdict: what the target limits of the medians of a and b,
+// and of each round, where both did the same at nearly the same time.
 func compare(t Target, a, b []Sample) Verdict {
 	v := Verdict{Target: t}
 	if len(a) != len(b) || len(a) == 0 {
 		v.Unknown = fmt.Sprintf("%d rounds against %d", len(a), len(b))
 		return v
 	}
-	var as, bs []float64
+	var as, bs, values []float64
 	for i := range a {
 		x, ok1 := t.Metric.value(a[i])
 		y, ok2 := t.Metric.value(b[i])
-		if !ok1 || !ok2 {
+		if !ok1 || !ok2 && t.Kind != OfS4 {
 			v.Unknown = "not to be measured on one of the sides"
 			return v
+		}
+		if !ok2 {
+			y = 0
 		}
 		as, bs = append(as, x), append(bs, y)
 		if y > 0 {
 			v.Rounds = append(v.Rounds, x/y)
 		}
+		if value, ok := t.value(x, y); ok {
+			values = append(values, value)
+		}
 	}
 	v.S4, v.Yardstick = summarize(as).Median, summarize(bs).Median
-	ratio := v.S4 / v.Yardstick
-	if len(v.Rounds) < len(a) || math.IsNaN(ratio) || math.IsInf(ratio, 0) {
-		v.Rounds = nil
+	if len(v.Rounds) < len(a) {
+		v.Rounds = nil // a spread of some rounds is none
+	} else {
+		v.Ratio, v.PerRound = v.S4/v.Yardstick, summarize(v.Rounds)
+	}
+	value, ok := t.value(v.S4, v.Yardstick)
+	if !ok || len(values) < len(a) || math.IsNaN(value) || math.IsInf(value, 0) {
+		v.Ratio, v.PerRound, v.Rounds = 0, Stat{}, nil
 		v.Unknown = "the yardstick measures 0"
 		return v
 	}
-	v.Ratio = ratio
-	v.PerRound = summarize(v.Rounds)
-	v.Holds = t.Holds(ratio)
+	v.Value, v.Spread = value, summarize(values)
+	v.Holds = t.Holds(value)
 	return v
 }

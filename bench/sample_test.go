@@ -56,6 +56,38 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// A target of s4 alone needs nothing of the yardstick, and a difference is that
+// of the medians. The ratio is told where there is one.
+func TestCompareKinds(t *testing.T) {
+	samples := func(list ...Sample) []Sample { return list }
+	v := compare(NoMore(100, ServerPeak), samples(Sample{ServerPeaks: []int64{90}}, Sample{ServerPeaks: []int64{110}}), samples(Sample{}, Sample{}))
+	if v.Value != 100 || v.Spread != (Stat{100, 90, 110}) || !v.Holds || v.Unknown != "" || v.Ratio != 0 || v.Rounds != nil {
+		t.Errorf("s4 alone: %+v", v)
+	}
+	if text := v.ratioText(); text != "0.0 MiB (0.0 MiB to 0.0 MiB)" {
+		t.Errorf("printed %s", text)
+	}
+	runs := func(walls ...float64) (s []Sample) {
+		for _, w := range walls {
+			s = append(s, Sample{Wall: w, Keys: 4})
+		}
+		return s
+	}
+	v = compare(NoMoreThanPlus(0.5, TimeEach), runs(4, 8, 40), runs(6, 4, 8))
+	if v.Value != 0.5 || v.Spread != (Stat{1, -0.5, 8}) || !v.Holds || v.Ratio != 2.0/1.5 || len(v.Rounds) != 3 {
+		t.Errorf("difference: %+v", v)
+	}
+	if text := v.ratioText(); text != "+500.00 ms (-500.00 ms to +8.000 s)" {
+		t.Errorf("printed %s", text)
+	}
+	if v := compare(NoMoreThanPlus(1, TimeEach), runs(1), samples(Sample{Wall: 1})); v.Unknown == "" || v.Holds {
+		t.Errorf("a yardstick without keys: %+v", v)
+	}
+	if v := compare(NoMore(1, ServerPeak), samples(Sample{}), samples(Sample{})); v.Unknown == "" || v.Holds {
+		t.Errorf("s4 alone, not measured: %+v", v)
+	}
+}
+
 func TestServerCPU(t *testing.T) {
 	s := Sample{ServerCPU: 6, ServerPeaks: []int64{5, 7}, Bytes: 3}
 	if v, ok := ServerCPU.value(s); !ok || v != 2 {
@@ -82,6 +114,13 @@ func TestTarget(t *testing.T) {
 		{AtMost(1.1, ServerCPU), 1.1, true, "<= 1.1 x server CPU"},
 		{AtMost(1.1, ServerCPU), 1.11, false, "<= 1.1 x server CPU"},
 		{AtMost(1, Time), math.NaN(), false, "<= 1 x time"},
+		{AtMost(1.3, TimeEach), 1.2, true, "<= 1.3 x time each"},
+		{NoMore(64<<20, ClientPeak), 64 << 20, true, "<= 64.0 MiB of client memory"},
+		{NoMore(64<<20, ClientPeak), 64<<20 + 1, false, "<= 64.0 MiB of client memory"},
+		{NoMoreThanPlus(0.003, TimeEach), 0.003, true, "<= +3.00 ms of time each"},
+		{NoMoreThanPlus(0.003, TimeEach), 0.0031, false, "<= +3.00 ms of time each"},
+		{NoMoreThanPlus(0.003, TimeEach), -1, true, "<= +3.00 ms of time each"},
+		{NoMoreThanPlus(0.003, TimeEach), math.NaN(), false, "<= +3.00 ms of time each"},
 		{Target{Metric: Time}, 100, true, "none"},
 	} {
 		if got := tt.target.Holds(tt.ratio); got != tt.holds {

@@ -1,5 +1,12 @@
 package bench
 
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+)
+
 // Series is one curve: how a measure of s4 changes with one thing that is
 // varied. What draws or prints it needs nothing else.
 type Series struct {
@@ -23,4 +30,23 @@ type Point struct {
 func newPoint(x float64, values []float64) Point {
 	s := summarize(values)
 	return Point{X: x, Y: s.Median, Min: s.Min, Max: s.Max}
+}
+
+// writeSeries writes the curves as tables.
+func (r *Report) writeSeries(w io.Writer) error {
+	for _, s := range r.Series {
+		fmt.Fprintf(w, "\n%s\n", s.Name)
+		if s.Note != "" {
+			fmt.Fprintf(w, "%s\n", s.Note)
+		}
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintf(t, "%s\t%s\tfrom\tto\t\n", s.XLabel, s.YLabel)
+		for _, p := range s.Points {
+			fmt.Fprintf(t, "%s\t%.4g\t%.4g\t%.4g\t\n", strconv.FormatFloat(p.X, 'f', -1, 64), p.Y, p.Min, p.Max)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

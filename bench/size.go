@@ -63,3 +63,23 @@ func sizeText(n int64) string {
 func fillIn(text string, size int64) string {
 	return strings.ReplaceAll(text, "{size}", sizeText(size))
 }
+
+// aboutSize returns the size for people, in a unit of its magnitude.
+func aboutSize(n int64) string {
+	switch {
+	case n >= 10<<30:
+		return fmt.Sprintf("%d GiB", n>>30)
+	case n >= 10<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
+}
+
+// countText writes a number with commas between the thousands.
+func countText(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -27,10 +27,13 @@ func (r *Report) WriteTable(w io.Writer) error {
 		b.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
 	if len(r.Results) > 0 {
-		b.WriteString("\nThe ratio is that of the medians, s4 to yardstick; the spread is that of the\nrounds. Client and server are peak memory of s4, the server's of the largest one.\n\n")
+		b.WriteString("\nThe ratio is that of the medians, s4 to yardstick; the spread is that of the\nrounds. Where the target is an amount, it is s4's own figure, and with a sign the\ndifference. Client and server are peak memory of s4, the server's of the largest\none.\n\n")
 	}
 	for _, res := range r.Results {
 		fmt.Fprintf(&b, "%s: against %s\n", res.Work, res.Yardstick)
+	}
+	if err := r.writeSeries(&b); err != nil {
+		return err
 	}
 	for _, l := range r.LeftOut {
 		fmt.Fprintf(&b, "left out: %s, because %s\n", l.What, l.Why)
@@ -69,24 +72,19 @@ func (v *Verdict) ratioText() string {
 	if v.Unknown != "" {
 		return "? (" + v.Unknown + ")"
 	}
-	return fmt.Sprintf("%.2f (%.2f-%.2f)", v.Ratio, v.PerRound.Min, v.PerRound.Max)
+	t := v.Target
+	if t.Kind == OfRatio {
+		return fmt.Sprintf("%.2f (%.2f-%.2f)", v.Value, v.Spread.Min, v.Spread.Max)
+	}
+	return fmt.Sprintf("%s (%s to %s)", t.text(v.Value), t.text(v.Spread.Min), t.text(v.Spread.Max))
 }
 
-// text is a value of the metric for people.
+// text is a value of the metric for people, as of the side.
 func (m Metric) text(v float64, s SideResult) string {
-	switch m {
-	case Throughput:
-		return fmt.Sprintf("%.0f MB/s", v/1e6)
-	case KeyThroughput:
-		return fmt.Sprintf("%.0f keys/s", v)
-	case ServerCPU:
-		if s.movesBytes() {
-			return fmt.Sprintf("%.3f s/GiB", v*(1<<30))
-		}
-	case ServerPeak, ClientPeak:
-		return memoryText(int64(v))
+	if m == ServerCPU && s.movesBytes() {
+		return fmt.Sprintf("%.3f s/GiB", v*(1<<30))
 	}
-	return fmt.Sprintf("%.3f s", v)
+	return m.amount(v)
 }
 
 func (s SideResult) movesBytes() bool { return len(s.Samples) == 0 || s.Samples[0].Bytes > 0 }
@@ -112,4 +110,17 @@ func memoryText(n int64) string {
 		return fmt.Sprintf("%.0f GiB", float64(n)/(1<<30))
 	}
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
+
+// secondsText is a short time in the unit that people compare.
+func secondsText(s float64) string {
+	switch {
+	case s < 0.0001:
+		return fmt.Sprintf("%.2f µs", s*1e6)
+	case s < 0.001:
+		return fmt.Sprintf("%.0f µs", s*1e6)
+	case s < 1:
+		return fmt.Sprintf("%.2f ms", s*1e3)
+	}
+	return fmt.Sprintf("%.3f s", s)
 }

@@ -1,6 +1,9 @@
 package bench
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Metric names what is compared of two sides.
 type Metric string
@@ -10,6 +13,7 @@ const (
 	Throughput    Metric = "throughput"     // bytes per second of wall time
 	KeyThroughput Metric = "key throughput" // keys per second of wall time
 	Time          Metric = "time"           // wall seconds
+	TimeEach      Metric = "time each"      // wall seconds per key, or per run of a command that is run many times
 	CPU           Metric = "CPU"            // seconds of the client and all servers
 	ServerCPU     Metric = "server CPU"     // seconds of the servers per byte, or per run if no bytes move
 	ServerPeak    Metric = "server memory"  // peak of the largest server
@@ -26,6 +30,8 @@ func (m Metric) value(s Sample) (v float64, ok bool) {
 		return float64(s.Keys) / s.Wall, s.Wall > 0
 	case Time:
 		return s.Wall, true
+	case TimeEach:
+		return s.Wall / float64(s.Keys), s.Keys > 0
 	case CPU:
 		return s.ClientCPU + s.ServerCPU, true
 	case ServerCPU:
@@ -41,10 +47,36 @@ func (m Metric) value(s Sample) (v float64, ok bool) {
 	return 0, false
 }
 
-// Target is a limit for the ratio of s4's median to the yardstick's.
+// amount is a value of the metric in a unit for people.
+func (m Metric) amount(v float64) string {
+	switch m {
+	case Throughput:
+		return fmt.Sprintf("%.0f MB/s", v/1e6)
+	case KeyThroughput:
+		return fmt.Sprintf("%.0f keys/s", v)
+	case TimeEach:
+		return secondsText(v)
+	case ServerPeak, ClientPeak:
+		return memoryText(int64(v))
+	}
+	return fmt.Sprintf("%.3f s", v)
+}
+
+// Kind is what of a metric a Target limits.
+type Kind string
+
+// The kinds of targets.
+const (
+	OfRatio      Kind = ""           // s4's median divided by the yardstick's
+	OfS4         Kind = "s4"         // s4's median alone
+	OfDifference Kind = "difference" // s4's median less the yardstick's
+)
+
+// Target is a limit for the medians of a row.
 type Target struct {
 	Metric Metric  `json:"metric"`
-	Min    float64 `json:"min,omitempty"` // the ratio must not be smaller, if not 0
+	Kind   Kind    `json:"kind,omitempty"`
+	Min    float64 `json:"min,omitempty"` // it must not be smaller, if not 0
 	Max    float64 `json:"max,omitempty"` // nor greater, if not 0
 }
 
@@ -54,9 +86,45 @@ func AtLeast(x float64, m Metric) Target { return Target{Metric: m, Min: x} }
 // AtMost is the target of a ratio of at most x.
 func AtMost(x float64, m Metric) Target { return Target{Metric: m, Max: x} }
 
-// Holds reports whether the ratio meets the target. NaN meets none.
-func (t Target) Holds(ratio float64) bool {
-	return ratio >= t.Min && (t.Max == 0 || ratio <= t.Max)
+// NoMore is the target of at most x, in the metric's unit, whatever the
+// yardstick takes.
+func NoMore(x float64, m Metric) Target { return Target{Metric: m, Kind: OfS4, Max: x} }
+
+// NoMoreThanPlus is the target of at most x, in the metric's unit, beyond what
+// the yardstick takes.
+func NoMoreThanPlus(x float64, m Metric) Target {
+	return Target{Metric: m, Kind: OfDifference, Max: x}
+}
+
+// Holds reports whether the value, of the target's kind, meets it. NaN meets
+// none.
+func (t Target) Holds(value float64) bool {
+	return !math.IsNaN(value) && (t.Min == 0 || value >= t.Min) && (t.Max == 0 || value <= t.Max)
+}
+
+// value returns what the target limits. ok is false for a ratio to 0.
+func (t Target) value(s4, yardstick float64) (v float64, ok bool) {
+	switch t.Kind {
+	case OfS4:
+		return s4, true
+	case OfDifference:
+		return s4 - yardstick, true
+	}
+	return s4 / yardstick, yardstick > 0
+}
+
+// text is a value of the target's kind for people.
+func (t Target) text(v float64) string {
+	switch t.Kind {
+	case OfS4:
+		return t.Metric.amount(v)
+	case OfDifference:
+		if v < 0 {
+			return "-" + t.Metric.amount(-v)
+		}
+		return "+" + t.Metric.amount(v)
+	}
+	return fmt.Sprintf("%.2f", v)
 }
 
 // String returns the target in words.
@@ -64,6 +132,10 @@ func (t Target) String() string {
 	switch {
 	case t.Min == 0 && t.Max == 0:
 		return "none"
+	case t.Kind != OfRatio && t.Max == 0:
+		return fmt.Sprintf(">= %s of %s", t.text(t.Min), t.Metric)
+	case t.Kind != OfRatio:
+		return fmt.Sprintf("<= %s of %s", t.text(t.Max), t.Metric)
 	case t.Max == 0:
 		return fmt.Sprintf(">= %.4g of %s", t.Min, t.Metric)
 	case t.Min == 0:

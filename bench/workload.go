@@ -10,6 +10,21 @@ type Workload struct {
 	Name  string // the word on the command line
 	Title string // one line for the help
 	Rows  []Row
+	// Curves are measured after the rows.
+	Curves []Curve
+	// Apart says that "all" is without it: it must be named.
+	Apart bool
+}
+
+// Curve varies one thing over several points.
+type Curve struct {
+	Name string // what is varied, for people
+	// Room returns how many bytes of files are alive at once, at most.
+	Room func(o Options) int64
+	// Measure returns a series for each thing measured. It checks results as a
+	// Side does, and leaves nothing behind but what Env removes. NotHere is as
+	// for a Row.
+	Measure func(ctx context.Context, env *Env) ([]Series, error)
 }
 
 // Row is one comparison: a piece of work done by s4 and by a yardstick.
@@ -59,7 +74,8 @@ type Side struct {
 	// Command is what is timed. It must not have an effect that Clean does not
 	// undo.
 	Command Command
-	// Bytes and Keys are what one round moves.
+	// Bytes and Keys are what one round moves. Bytes is 0 where keys are what
+	// counts. Keys are runs where a command is run many times.
 	Bytes, Keys int64
 	// Check, if not nil, says whether the round that has just been timed did
 	// what it was to do. It gets what the command wrote to standard output,
