@@ -140,6 +140,17 @@ func (c *Cluster) Path(key string) string {
 	return filepath.Join(c.data(c.list.Place(name)), filepath.FromSlash(name))
 }
 
+// Dirs returns the directories, one of each server, that have the files of the
+// keys below a prefix that ends in a slash.
+func (c *Cluster) Dirs(prefix string) []string {
+	name := strings.TrimSuffix(strings.TrimPrefix(prefix, s4.Scheme), "/")
+	dirs := make([]string, len(c.daemons))
+	for i := range dirs {
+		dirs[i] = filepath.Join(c.data(i), filepath.FromSlash(name))
+	}
+	return dirs
+}
+
 // Remove removes the key, or with recursive all keys that begin with it. There
 // may be none.
 func (c *Cluster) Remove(ctx context.Context, key string, recursive bool) error {

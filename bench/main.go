@@ -117,8 +117,12 @@ is not timed. What its servers use is not seen.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 
-	var send, recv bare
+	var (
+		send, recv bare
+		clients    load
+	)
 	root.AddCommand(
+		clients.command(),
 		send.command(bareSendName, send.send),
 		recv.command(bareRecvName, recv.recv),
 		&cobra.Command{Use: measureName, Hidden: true, Args: cobra.MinimumNArgs(1), RunE: func(_ *cobra.Command, args []string) error {

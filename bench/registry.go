@@ -2,9 +2,15 @@ package bench
 
 // workloads returns all there are, in the order of "all", with rows of the
 // sizes that o asks for.
-func workloads(_ Options) []Workload {
+func workloads(o Options) []Workload {
 	return []Workload{
 		putWorkload(),
 		getWorkload(),
+		smallWorkload(o),
+		mapWorkload(o),
+		shuffleWorkload(o),
+		mergeWorkload(o),
+		listWorkload(o),
+		clientsWorkload(o),
 	}
 }

@@ -121,7 +121,7 @@ func TestTarget(t *testing.T) {
 		{NoMoreThanPlus(0.003, TimeEach), 0.0031, false, "<= +3.00 ms of time each"},
 		{NoMoreThanPlus(0.003, TimeEach), -1, true, "<= +3.00 ms of time each"},
 		{NoMoreThanPlus(0.003, TimeEach), math.NaN(), false, "<= +3.00 ms of time each"},
-		{Target{Metric: Time}, 100, true, "none"},
+		{Target{Metric: Time}, 100, true, "time, no target"},
 	} {
 		if got := tt.target.Holds(tt.ratio); got != tt.holds {
 			t.Errorf("%v with %v: %v", tt.target, tt.ratio, got)

@@ -59,12 +59,12 @@ func (res *Result) writeRows(w io.Writer) {
 			m := v.Target.Metric
 			figures = fmt.Sprintf("  %s\t\t\t%s\t%s\t\t\t\t", m, m.text(v.S4, a), m.text(v.Yardstick, b))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", figures, v.ratioText(), v.Target, yesNo(v.Holds))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", figures, v.ratioText(), v.Target, v.holdsText())
 	}
 	for i, p := range res.Peers {
 		side := res.Sides[2+i]
-		fmt.Fprintf(w, "  against %s\t%.3f\t%.3f\t%s\t%s\t%.3f\t%.3f (client)\t\t\t%s\ttime, no target\t\n", p.Name, a.Wall.Median, side.Wall.Median,
-			speedText(a), speedText(side), a.CPU.Median, side.CPU.Median, p.Time.ratioText())
+		fmt.Fprintf(w, "  against %s\t%.3f\t%.3f\t%s\t%s\t%.3f\t%.3f (client)\t\t\t%s\t%s\t\n", p.Name, a.Wall.Median, side.Wall.Median,
+			speedText(a), speedText(side), a.CPU.Median, side.CPU.Median, p.Time.ratioText(), p.Time.Target)
 	}
 }
 
@@ -89,8 +89,11 @@ func (m Metric) text(v float64, s SideResult) string {
 
 func (s SideResult) movesBytes() bool { return len(s.Samples) == 0 || s.Samples[0].Bytes > 0 }
 
-func yesNo(b bool) string {
-	if b {
+func (v *Verdict) holdsText() string {
+	switch {
+	case v.Target.none():
+		return ""
+	case v.Holds:
 		return "yes"
 	}
 	return "NO"

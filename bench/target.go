@@ -96,6 +96,10 @@ func NoMoreThanPlus(x float64, m Metric) Target {
 	return Target{Metric: m, Kind: OfDifference, Max: x}
 }
 
+// none reports whether the target limits nothing, and only names what to
+// compare.
+func (t Target) none() bool { return t.Min == 0 && t.Max == 0 }
+
 // Holds reports whether the value, of the target's kind, meets it. NaN meets
 // none.
 func (t Target) Holds(value float64) bool {
@@ -130,8 +134,8 @@ func (t Target) text(v float64) string {
 // String returns the target in words.
 func (t Target) String() string {
 	switch {
-	case t.Min == 0 && t.Max == 0:
-		return "none"
+	case t.none():
+		return string(t.Metric) + ", no target"
 	case t.Kind != OfRatio && t.Max == 0:
 		return fmt.Sprintf(">= %s of %s", t.text(t.Min), t.Metric)
 	case t.Kind != OfRatio:

@@ -1,0 +1,149 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"s4"
+)
+
+// loadName is the name of a hidden subcommand.
+const loadName = "load"
+
+// load is many clients in one process, each with connections of its own: what
+// they do is measured, and not how 64 processes start on a few cores. By turns
+// they put a file as a new key and get one of the keys that are there.
+type load struct {
+	conf    string
+	clients int
+	puts    int    // how many, of all clients together
+	gets    int    // the same
+	file    string // what is put
+	to      string // prefix of the keys put, which are numbers from 0
+	from    string // prefix of the keys got, the same
+	keys    int    // how many there are to get
+	sum     uint64 // xxh64 that each must have
+}
+
+// loadTime is what the subcommand prints: without the start of the process.
+type loadTime struct {
+	Seconds float64
+}
+
+func (l *load) command() *cobra.Command {
+	cmd := &cobra.Command{Use: loadName, Hidden: true, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		seconds, err := l.run(cmd.Context())
+		if err == nil {
+			err = json.NewEncoder(cmd.OutOrStdout()).Encode(loadTime{seconds})
+		}
+		if err != nil {
+			return failure{err}
+		}
+		return nil
+	}}
+	f := cmd.Flags()
+	f.StringVar(&l.conf, "conf", "", "")
+	f.IntVar(&l.clients, "clients", 1, "")
+	f.IntVar(&l.puts, "puts", 0, "")
+	f.IntVar(&l.gets, "gets", 0, "")
+	f.StringVar(&l.file, "file", "", "")
+	f.StringVar(&l.to, "to", "", "")
+	f.StringVar(&l.from, "from", "", "")
+	f.IntVar(&l.keys, "keys", 1, "")
+	f.Uint64Var(&l.sum, "sum", 0, "")
+	return cmd
+}
+
+// args returns the arguments of the subcommand, without the program.
+func (l *load) args() []string {
+	return []string{loadName, "--conf", l.conf, "--clients", strconv.Itoa(l.clients),
+		"--puts", strconv.Itoa(l.puts), "--gets", strconv.Itoa(l.gets), "--file", l.file, "--to", l.to,
+		"--from", l.from, "--keys", strconv.Itoa(l.keys), "--sum", strconv.FormatUint(l.sum, 10)}
+}
+
+// loadKey is the i-th key below a prefix. It is placed by its number, so that
+// all servers have the same share.
+func loadKey(prefix string, i int) string { return fmt.Sprintf("%s%06d", prefix, i) }
+
+// run does all and returns how long it took. The first error ends it.
+func (l *load) run(ctx context.Context) (float64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		next atomic.Int64
+		wg   sync.WaitGroup
+	)
+	start := time.Now()
+	for range l.clients {
+		c, err := s4.Open(l.conf)
+		if err != nil {
+			return 0, err
+		}
+		wg.Go(func() {
+			defer c.Close()
+			for ctx.Err() == nil {
+				i := int(next.Add(1) - 1)
+				if i >= l.puts+l.gets {
+					return
+				}
+				if err := l.one(ctx, c, i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(start).Seconds(), context.Cause(ctx)
+}
+
+// one does the i-th of all operations.
+func (l *load) one(ctx context.Context, c *s4.Client, i int) error {
+	// The first 2*min(puts, gets) are by turns, the rest is of one kind.
+	both := min(l.puts, l.gets)
+	switch {
+	case i < 2*both && i%2 == 0:
+		return l.put(ctx, c, i/2)
+	case i < 2*both:
+		return l.get(ctx, c, i/2)
+	case l.puts > l.gets:
+		return l.put(ctx, c, i-both)
+	}
+	return l.get(ctx, c, i-both)
+}
+
+func (l *load) put(ctx context.Context, c *s4.Client, i int) error {
+	return c.PutFile(ctx, l.file, loadKey(l.to, i))
+}
+
+func (l *load) get(ctx context.Context, c *s4.Client, i int) error {
+	o, err := c.Get(ctx, loadKey(l.from, i%l.keys), io.Discard)
+	if err != nil {
+		return err
+	}
+	return compareSums(o.XXH64, l.sum)
+}
+
+// loadSum is what n keys are that were put from the same source.
+func loadSum(n int, content Sum) (sum TreeSum) {
+	for i := range n {
+		sum.add(loadKey("", i), content)
+	}
+	return sum
+}
+
+// putLoadKeys puts the n keys that are got, untimed, and checks them.
+func (e *Env) putLoadKeys(ctx context.Context, c *Cluster, n int, src *Source, prefix string) error {
+	l := load{conf: c.Conf, clients: 1, puts: n, file: src.Path, to: prefix, keys: 1}
+	if _, _, err := e.run(ctx, Command{Args: append([]string{e.self}, l.args()...)}); err != nil {
+		return fmt.Errorf("put what is to be got: %w", err)
+	}
+	return checkTree(ctx, loadSum(n, src.Sum), c.Dirs(prefix)...)
+}

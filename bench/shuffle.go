@@ -1,0 +1,256 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+const (
+	shuffleInputs  = 64
+	shuffleBuckets = 64
+	shuffleTotal   = 512 << 20
+)
+
+// shuffleWorkload is a whole shuffle and the merge after it.
+func shuffleWorkload(o Options) Workload {
+	total := shuffleSize(o)
+	return Workload{
+		Name:  "shuffle",
+		Title: "CSV to buckets by a field, on all servers",
+		Rows: []Row{{
+			Name:      "shuffle",
+			Work:      fmt.Sprintf("map-to-n of %d x %s of CSV to %d buckets", shuffleInputs, sizeText(int64(total/shuffleInputs)), shuffleBuckets),
+			Yardstick: fmt.Sprintf("ls | xargs -P%s bash -c 's4 partition' into directories", cores()),
+			Targets:   []Target{{Metric: Throughput}},
+			// The inputs twice, and an output at a time, staged by s4.
+			Room:  func(Options) int64 { return 5*int64(total) + treeRoom(2*shuffleInputs*shuffleBuckets, 1) },
+			Start: func(ctx context.Context, e *Env) ([]Side, error) { return startShuffle(ctx, e, total) },
+		}},
+	}
+}
+
+// shuffleSize is the bytes of all inputs: the same of each, a multiple of 1 KiB.
+func shuffleSize(o Options) int {
+	const unit = shuffleInputs << 10
+	return max(unit, o.count(shuffleTotal)/unit*unit)
+}
+
+// mergeWorkload is the n:1 verb over what a shuffle makes.
+func mergeWorkload(o Options) Workload {
+	total := shuffleSize(o)
+	return Workload{
+		Name:  "merge",
+		Title: "the buckets of a shuffle to one key each",
+		Rows: []Row{{
+			Name:      "merge",
+			Work:      fmt.Sprintf("map-from-n xargs cat of %d x %d keys, %s in all", shuffleInputs, shuffleBuckets, sizeText(int64(total))),
+			Yardstick: fmt.Sprintf("find | sort -u | xargs -P%s bash -c 'cat in/*/{} > out/{}'", cores()),
+			Targets:   []Target{{Metric: Throughput}},
+			Room:      func(Options) int64 { return 5*int64(total) + treeRoom(2*shuffleInputs*shuffleBuckets, 1) },
+			Start:     func(ctx context.Context, e *Env) ([]Side, error) { return startMerge(ctx, e, total) },
+		}},
+	}
+}
+
+// csvTree returns the inputs of a shuffle, of about total bytes together.
+func (e *Env) csvTree(ctx context.Context, total int) (*Tree, error) {
+	dir := filepath.Join(e.Dir, "csv-"+strconv.Itoa(total))
+	return e.makeTree(dir, func(t *Tree) error {
+		random := rand.New(rand.NewChaCha8([32]byte{'c', 's', 'v'}))
+		var buf []byte
+		for i := range shuffleInputs {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			buf = buf[:0]
+			for len(buf) < max(1, total/shuffleInputs) {
+				buf = appendRecord(buf, random)
+			}
+			name := fmt.Sprintf("in%03d", i)
+			if err := os.WriteFile(filepath.Join(dir, name), buf, 0o600); err != nil {
+				return err
+			}
+			t.add(name, Sum{int64(len(buf)), xxhash.Sum64(buf)})
+		}
+		return nil
+	})
+}
+
+// appendRecord appends a line of a key, one of a million, and some fields: about
+// 50 bytes.
+func appendRecord(b []byte, random *rand.Rand) []byte {
+	b = strconv.AppendUint(append(b, "user"...), random.Uint64N(1e6), 10)
+	b = strconv.AppendUint(append(b, ','), random.Uint64N(1e10), 10)
+	b = strconv.AppendUint(append(b, ",item"...), random.Uint64(), 36)
+	b = strconv.AppendUint(append(b, ','), random.Uint64N(1e8), 10)
+	return append(b, '\n')
+}
+
+func startShuffle(ctx context.Context, e *Env, total int) ([]Side, error) {
+	t, err := e.csvTree(ctx, total)
+	if err != nil {
+		return nil, err
+	}
+	c, err := e.Cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	const in, out = "s4://bench/in/", "s4://bench/shuffled/"
+	if err := e.putTree(ctx, c, t, in); err != nil {
+		return nil, err
+	}
+	local := filepath.Join(e.Dir, "shuffled")
+	// What both must make is what one made before, and that is looked at.
+	want, err := e.shuffleHere(ctx, t, local)
+	if err := errors.Join(err, os.RemoveAll(local)); err != nil {
+		return nil, err
+	}
+	s4 := Side{
+		Name:    "s4",
+		Servers: c.Pids,
+		Command: Command{Args: []string{e.S4, "map-to-n", in, out, partitionCommand("s4")}, Env: c.Env()},
+		Bytes:   t.Bytes,
+		Keys:    t.Files,
+		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, c.Dirs(out)...) },
+		Clean:   func(ctx context.Context) error { return c.Remove(ctx, out, true) },
+	}
+	loop := Side{
+		Name:    "xargs",
+		Command: e.shuffleLoop(t, local),
+		Bytes:   t.Bytes,
+		Keys:    t.Files,
+		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, local) },
+		Clean:   makeDir(local),
+		Close:   func() error { return removeTree(local)(ctx) },
+	}
+	return []Side{s4, loop}, nil
+}
+
+// partitionCommand runs s4 partition; program is one word of a shell.
+func partitionCommand(program string) string {
+	return fmt.Sprintf("%s partition -n %d -d, -k1", program, shuffleBuckets)
+}
+
+func (e *Env) shuffleLoop(t *Tree, out string) Command {
+	return e.localLoop(t.Dir, out, `mkdir {out}; cd {out}; `+partitionCommand(quote(e.S4))+` < {in} > /dev/null`)
+}
+
+// shuffleHere shuffles a tree into a new directory, and returns the sum of it.
+func (e *Env) shuffleHere(ctx context.Context, t *Tree, out string) (TreeSum, error) {
+	if err := makeDir(out)(ctx); err != nil {
+		return TreeSum{}, err
+	}
+	if _, _, err := e.run(ctx, e.shuffleLoop(t, out)); err != nil {
+		return TreeSum{}, err
+	}
+	sum, err := sumTree(ctx, out)
+	if err != nil {
+		return sum, err
+	}
+	if sum.Bytes != t.Bytes {
+		return sum, fmt.Errorf("s4 partition made %d bytes of %d", sum.Bytes, t.Bytes)
+	}
+	return sum, checkBuckets(filepath.Join(out, "in000"))
+}
+
+// checkBuckets looks at each line of an input's buckets: it must be there by its
+// key.
+func checkBuckets(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		s := bufio.NewScanner(f)
+		for s.Scan() {
+			key, _, _ := bytes.Cut(s.Bytes(), []byte{','})
+			if bucket := fmt.Sprintf("%03d", xxhash.Sum64(key)%shuffleBuckets); bucket != d.Name() {
+				return fmt.Errorf("%s has a line of bucket %s", path, bucket)
+			}
+		}
+		return s.Err()
+	})
+}
+
+func startMerge(ctx context.Context, e *Env, total int) ([]Side, error) {
+	t, err := e.csvTree(ctx, total)
+	if err != nil {
+		return nil, err
+	}
+	c, err := e.Cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	shuffled := &Tree{Dir: filepath.Join(e.Dir, "merge-in")}
+	if shuffled.TreeSum, err = e.shuffleHere(ctx, t, shuffled.Dir); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(shuffled.Dir))
+	}
+	// The first to make sides takes care of what is there already.
+	loop := Side{Name: "xargs", Close: func() error { return os.RemoveAll(shuffled.Dir) }}
+	const in, out = "s4://bench/buckets/", "s4://bench/merged/"
+	if err := errors.Join(e.dropTree(t), e.putTree(ctx, c, shuffled, in)); err != nil {
+		return []Side{loop}, err
+	}
+	want, err := mergedSum(shuffled.Dir)
+	if err != nil {
+		return []Side{loop}, err
+	}
+	local := filepath.Join(e.Dir, "merged")
+	loop.Command = Script(`find "$1" -type f -printf '%f\n' | sort -u | xargs -P"$2" -I{} bash -c "set -euo pipefail; cat $1/*/{} > $3/{}"`, shuffled.Dir, cores(), local)
+	loop.Command.Env = []string{"LC_ALL=C"}
+	loop.Bytes, loop.Keys = shuffled.Bytes, shuffled.Files
+	loop.Clean = makeDir(local)
+	loop.Close = func() error { return errors.Join(os.RemoveAll(shuffled.Dir), os.RemoveAll(local)) }
+	loop.Check = func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, local) }
+	s4 := Side{
+		Name:    "s4",
+		Servers: c.Pids,
+		Command: Command{Args: []string{e.S4, "map-from-n", in, out, "xargs cat"}, Env: c.Env()},
+		Bytes:   shuffled.Bytes,
+		Keys:    shuffled.Files,
+		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, c.Dirs(out)...) },
+		Clean:   func(ctx context.Context) error { return c.Remove(ctx, out, true) },
+	}
+	return []Side{s4, loop}, nil
+}
+
+// mergedSum returns the sum of a directory in which the files of the same name,
+// each from its own directory of dir, are one, in the order of the directories.
+func mergedSum(dir string) (TreeSum, error) {
+	var sum TreeSum
+	digests := make(map[string]*xxhash.Digest)
+	sizes := make(map[string]int64)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error { // in lexical order
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if digests[d.Name()] == nil {
+			digests[d.Name()] = xxhash.New()
+		}
+		_, _ = digests[d.Name()].Write(b) // never fails
+		sizes[d.Name()] += int64(len(b))
+		return nil
+	})
+	for name, digest := range digests {
+		sum.add(name, Sum{sizes[name], digest.Sum64()})
+	}
+	return sum, err
+}

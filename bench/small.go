@@ -1,0 +1,179 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// clientMemory is the most that a client may take, however many keys it moves.
+const clientMemory = 64 << 20
+
+// smallWorkload is many small keys at once.
+func smallWorkload(o Options) Workload {
+	few, many := o.count(2000), o.count(100_000)
+	memory := NoMore(clientMemory, ClientPeak)
+	return Workload{
+		Name:  "small",
+		Title: "many small files into the cluster, and out of it",
+		Rows: []Row{
+			smallRow("small-in", startTreeIn, few, 4<<10, AtMost(3, Time)),
+			smallRow("small-out", startTreeOut, few, 4<<10, AtMost(3, Time)),
+			smallRow("tiny-in", startTreeIn, many, 1<<10, AtMost(3, Time), memory),
+			smallRow("tiny-out", startTreeOut, many, 1<<10, AtMost(3, Time), memory),
+		},
+	}
+}
+
+func smallRow(name string, start func(context.Context, *Env, *Tree) ([]Side, error), files, size int, targets ...Target) Row {
+	_, way, _ := strings.Cut(name, "-")
+	return Row{
+		Name:      name,
+		Work:      fmt.Sprintf("cp -r %s x %s %s", countText(files), sizeText(int64(size)), way),
+		Yardstick: "cp -r on the local file system",
+		Targets:   targets,
+		// The files, those of the cluster, and one copy at a time.
+		Room: func(Options) int64 { return 3 * treeRoom(files, size) },
+		Start: func(ctx context.Context, e *Env) ([]Side, error) {
+			t, err := e.Tree(ctx, files, size)
+			if err != nil {
+				return nil, err
+			}
+			return start(ctx, e, t)
+		},
+	}
+}
+
+// startTreeIn makes the sides that copy a tree into the cluster.
+func startTreeIn(ctx context.Context, e *Env, t *Tree) ([]Side, error) {
+	c, err := e.Cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	const prefix = "s4://bench/tree-in/"
+	s4 := Side{
+		Name:    "s4",
+		Servers: c.Pids,
+		Command: Command{Args: []string{e.S4, "cp", "-r", t.Dir, prefix}, Env: c.Env()},
+		Keys:    t.Files,
+		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, t.TreeSum, c.Dirs(prefix)...) },
+		Clean:   func(ctx context.Context) error { return c.Remove(ctx, prefix, true) },
+	}
+	sides := []Side{s4, e.localCopy(t)}
+	if tar, err := e.tarSide(t); err != nil {
+		e.LeaveOut(fmt.Sprintf("small: %s files by tar | nc | tar", countText(int(t.Files))), err.Error())
+	} else {
+		sides = append(sides, tar)
+	}
+	return sides, nil
+}
+
+// startTreeOut makes the sides that copy a tree out of the cluster.
+func startTreeOut(ctx context.Context, e *Env, t *Tree) ([]Side, error) {
+	c, err := e.Cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	const prefix = "s4://bench/tree-out/"
+	if err := e.putTree(ctx, c, t, prefix); err != nil {
+		return nil, err
+	}
+	out := filepath.Join(e.Dir, "s4-copy")
+	s4 := Side{
+		Name:    "s4",
+		Servers: c.Pids,
+		Command: Command{Args: []string{e.S4, "cp", "-r", prefix, out}, Env: c.Env()},
+		Keys:    t.Files,
+		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, t.TreeSum, out) },
+		Clean:   removeTree(out),
+		// Also when the run was interrupted.
+		Close: func() error { return c.Remove(context.WithoutCancel(ctx), prefix, true) },
+	}
+	return []Side{s4, e.localCopy(t)}, nil
+}
+
+// putTree puts a tree, untimed, and checks it.
+func (e *Env) putTree(ctx context.Context, c *Cluster, t *Tree, prefix string) error {
+	if _, _, err := e.run(ctx, Command{Args: []string{e.S4, "cp", "-r", t.Dir, prefix}, Env: c.Env()}); err != nil {
+		return fmt.Errorf("put the files: %w", err)
+	}
+	return checkTree(ctx, t.TreeSum, c.Dirs(prefix)...)
+}
+
+// localCopy is the yardstick that copies a tree.
+func (e *Env) localCopy(t *Tree) Side {
+	out := filepath.Join(e.Dir, "local-copy")
+	return Side{
+		Name:    "cp -r",
+		Command: Command{Args: []string{"cp", "-r", t.Dir, out}},
+		Keys:    t.Files,
+		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, t.TreeSum, out) },
+		Clean:   removeTree(out),
+	}
+}
+
+// tarSide copies a tree over loopback as one does by hand.
+func (e *Env) tarSide(t *Tree) (Side, error) {
+	for _, name := range []string{"tar", "nc"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return Side{}, fmt.Errorf("there is no %s", name)
+		}
+	}
+	// Every netcat has options of its own, and fails or not when asked for help.
+	if help, _ := exec.Command("nc", "-h").CombinedOutput(); !strings.Contains(string(help), "OpenBSD") {
+		return Side{}, fmt.Errorf("nc is not that of OpenBSD")
+	}
+	port, err := freePort()
+	if err != nil {
+		return Side{}, err
+	}
+	out := filepath.Join(e.Dir, "tar-copy")
+	return Side{
+		Name: "tar|nc|tar",
+		// Sending is tried until the receiver listens.
+		Command: Script(`mkdir "$2"
+			nc -l 127.0.0.1 "$3" </dev/null | tar -xf - -C "$2" &
+			until tar -cf - -C "$1" . 2>/dev/null | nc -N 127.0.0.1 "$3"; do
+				sleep 0.001
+				kill -0 $! # it still waits
+			done
+			wait $!`, t.Dir, out, strconv.Itoa(port)),
+		Keys:  t.Files,
+		Check: func(ctx context.Context, _ []byte) error { return checkTree(ctx, t.TreeSum, out) },
+		Clean: removeTree(out),
+	}, nil
+}
+
+// freePort returns a free port of loopback.
+func freePort() (int, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer ln.Close()
+	_, text, err := net.SplitHostPort(ln.Addr().String())
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(text)
+}
+
+// cores is how many commands a local loop runs at once: as many as there are
+// CPUs, on which s4 runs, too.
+func cores() string { return strconv.Itoa(runtime.NumCPU()) }
+
+// makeDir makes what a local loop writes into, as a Clean: it is empty.
+func makeDir(path string) func(context.Context) error {
+	return func(context.Context) error {
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+		return os.Mkdir(path, 0o700)
+	}
+}
