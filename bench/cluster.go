@@ -30,6 +30,7 @@ type Cluster struct {
 	dir     string
 	list    *s4.Cluster
 	daemons []*daemon
+	enter   []string // words before a command that make it see the servers; mostly none
 }
 
 // StartCluster starts a cluster of n servers, with args added to each server's

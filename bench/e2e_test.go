@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,14 +43,49 @@ func nothingLeft(t *testing.T, dir string) {
 func TestPrograms(t *testing.T) {
 	program := buildPrograms(t)
 	t.Run("put and get", func(t *testing.T) { testPutGet(t, program) })
+	t.Run("many keys", func(t *testing.T) { testMany(t, program) })
 	t.Run("a peer that gives wrong bytes", func(t *testing.T) { testWrongPeer(t, program) })
 	t.Run("interrupted", func(t *testing.T) { testInterrupt(t, program) })
 }
 
 func testPutGet(t *testing.T, program string) {
-	dir, report := t.TempDir(), filepath.Join(t.TempDir(), "report.json")
 	peer := `cp=case {op} in rm) rm -f {src};; *) cp {src} {dst};; esac`
-	cmd := exec.Command(program, "put", "get", "--size", "1M", "--rounds", "1", "--dir", dir, "--json", report, "--peer", peer)
+	r := runProgram(t, program, "put", "get", "--size", "1M", "--peer", peer)
+	sides := map[string]int{"put-file": 3, "put-pipe": 2, "get-file": 3, "get-null": 2}
+	if len(r.Results) != len(sides) {
+		t.Errorf("%d rows, want %d", len(r.Results), len(sides))
+	}
+	for _, res := range r.Results {
+		if len(res.Sides) != sides[res.Row] {
+			t.Errorf("%s has %d sides, want %d", res.Row, len(res.Sides), sides[res.Row])
+		}
+		for i, s := range res.Sides {
+			checkSide(t, res.Row, i, s)
+		}
+	}
+}
+
+// memoryDir is t.TempDir in memory, if there is such a file system: thousands of
+// files are made.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	if err := usable(memoryFS); err != nil {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(memoryFS, "s4-bench-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// runProgram runs one round of s4-bench and returns its report, which is in its
+// table, too.
+func runProgram(t *testing.T, program string, args ...string) *Report {
+	t.Helper()
+	dir, report := memoryDir(t), filepath.Join(t.TempDir(), "report.json")
+	cmd := exec.Command(program, append(args, "--rounds", "1", "--dir", dir, "--json", report)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -65,17 +101,9 @@ func testPutGet(t *testing.T, program string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := map[string]int{"put-file": 3, "put-pipe": 2, "get-file": 3, "get-null": 2}
 	for _, res := range r.Results {
-		if len(res.Sides) != rows[res.Row] {
-			t.Errorf("%s has %d sides, want %d", res.Row, len(res.Sides), rows[res.Row])
-		}
-		delete(rows, res.Row)
-		for i, s := range res.Sides {
-			checkSide(t, res.Row, i, s)
-		}
 		for _, v := range res.Verdicts {
-			if v.Unknown != "" || v.Ratio <= 0 || len(v.Rounds) != 1 {
+			if v.Unknown != "" || v.Target.Kind == OfRatio && (v.Ratio <= 0 || len(v.Rounds) != 1) {
 				t.Errorf("%s: %+v", res.Row, v)
 			}
 		}
@@ -83,8 +111,75 @@ func testPutGet(t *testing.T, program string) {
 			t.Errorf("%s is not in the table:\n%s", res.Row, stdout.String())
 		}
 	}
-	for name := range rows {
-		t.Errorf("%s is missing", name)
+	for _, s := range r.Series {
+		if !strings.Contains(stdout.String(), "  "+s.Name) {
+			t.Errorf("%s is not printed:\n%s", s.Name, stdout.String())
+		}
+	}
+	return r
+}
+
+// All workloads of many keys do what they are to do, at sizes that take no time.
+func testMany(t *testing.T, program string) {
+	names := []string{"small", "map", "shuffle", "merge", "list", "clients", "scaling"}
+	const most = 2
+	o := Options{Size: 64 << 10, Scale: 0.002, Most: most}
+	r := runProgram(t, program, append(names, "--size", "64K", "--scale", "0.002", "--most-servers", strconv.Itoa(most))...)
+	list, err := choose(workloads(o), names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]Result)
+	for _, res := range r.Results {
+		found[res.Workload+"/"+res.Row] = res
+	}
+	for _, w := range list {
+		for _, row := range w.Rows {
+			res, ok := found[w.Name+"/"+row.Name]
+			if !ok || len(res.Sides) < 2 || len(res.Verdicts) != len(row.Targets) {
+				t.Errorf("%s/%s: %+v", w.Name, row.Name, res)
+				continue
+			}
+			for _, s := range res.Sides {
+				if one := s.Samples[0]; one.Wall <= 0 || one.Keys < 1 || one.ClientPeak <= 0 {
+					t.Errorf("%s/%s: %s: %+v", w.Name, row.Name, s.Name, one)
+				}
+			}
+			if len(res.Sides[0].Samples[0].ServerPeaks) != 3 {
+				t.Errorf("%s/%s: servers: %+v", w.Name, row.Name, res.Sides[0].Samples)
+			}
+		}
+	}
+	checkScaling(t, r, most)
+}
+
+func checkScaling(t *testing.T, r *Report, most int) {
+	t.Helper()
+	points := map[string]int{"keys": 4, "bytes of a key": 4, "servers": most, "clients": 7}
+	seen := make(map[string]bool)
+	for _, s := range r.Series {
+		if seen[s.Name] {
+			t.Errorf("%s is there twice", s.Name)
+		}
+		seen[s.Name] = true
+		if len(s.Points) != points[s.XLabel] {
+			t.Errorf("%s has %d points, want %d", s.Name, len(s.Points), points[s.XLabel])
+		}
+		for i, p := range s.Points {
+			if p.Y <= 0 || p.Min > p.Y || p.Max < p.Y || i > 0 && p.X <= s.Points[i-1].X {
+				t.Errorf("%s: %+v", s.Name, p)
+			}
+		}
+	}
+	// Links need privileges that a test may not have.
+	want := 17
+	for _, l := range r.LeftOut {
+		if strings.HasSuffix(l.What, "slow link") {
+			want -= 3
+		}
+	}
+	if len(r.Series) != want {
+		t.Errorf("%d series, want %d", len(r.Series), want)
 	}
 }
 

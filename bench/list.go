@@ -74,6 +74,7 @@ func listWorkload(o Options) Workload {
 			Work:      fmt.Sprintf("put, list and remove %s keys of %d B", countText(many), size),
 			Yardstick: fmt.Sprintf("the same by s4 with %s keys", countText(few)),
 			Targets:   []Target{AtMost(1.3, TimeEach)},
+			Rounds:    longRounds,
 			Room:      func(Options) int64 { return 2*treeRoom(many, size) + treeRoom(few, size) },
 			Start: func(ctx context.Context, e *Env) ([]Side, error) {
 				if !o.Full {

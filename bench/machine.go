@@ -22,6 +22,9 @@ type Machine struct {
 	// Load is how many processes wanted a core before the run began, as the
 	// average of a minute: what shares the machine makes its numbers worse.
 	Load float64 `json:"load"`
+	// Loopback is what iperf3 moves over it in bytes per second, or 0 where that
+	// is not known.
+	Loopback float64 `json:"loopback,omitempty"`
 }
 
 // describe returns what this machine is. What cannot be found out is "unknown".

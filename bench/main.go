@@ -110,6 +110,7 @@ is not timed. What its servers use is not seen.`,
 	f.IntVar(&a.opts.Servers, "servers", 3, "servers of the cluster, a process each")
 	f.Var(&size, "size", "size of the large file, as in 64M; a small one measures how processes start")
 	f.Float64Var(&a.opts.Scale, "scale", 1, "factor of all counts and sizes but --size; targets are meant for 1")
+	f.IntVar(&a.opts.Most, "most-servers", 0, fmt.Sprintf("how many servers scaling goes up to (default %d, with --full %d)", mostServers, mostServersFull))
 	f.BoolVar(&a.opts.Full, "full", false, "with a million keys, 4 GiB and 16 servers, where it applies: takes long")
 	f.StringArrayVar(&a.peers, "peer", nil, "another system, as `NAME=TEMPLATE`, see above; may be repeated")
 	f.StringVar(&a.json, "json", "", "write the report to this `FILE`, too")

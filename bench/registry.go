@@ -12,5 +12,6 @@ func workloads(o Options) []Workload {
 		mergeWorkload(o),
 		listWorkload(o),
 		clientsWorkload(o),
+		scalingWorkload(o),
 	}
 }

@@ -101,23 +101,42 @@ func TestMissed(t *testing.T) {
 }
 
 func TestWriteSeries(t *testing.T) {
-	r := &Report{Series: []Series{{
-		Name: "put", XLabel: "keys", YLabel: "µs each", XLog: true, Note: "of 100 B",
-		Points: []Point{{X: 100, Y: 12.345, Min: 10, Max: 20}, {X: 1e6, Y: 9.87654, Min: 9, Max: 11}},
-	}}}
+	put := Series{
+		Name: "put", XLabel: "keys", YLabel: "µs each", XLog: true, Note: "Of 100 B.",
+		Points: []Point{{X: 100, Y: 12.345, Min: 10, Max: 20}, {X: 1e6, Y: 0.987654, Min: 0, Max: 1234.5}},
+	}
+	get := put
+	get.Name = "get"
+	speed := put
+	speed.YLabel, speed.Points = "MB/s", speed.Points[:1]
+	r := &Report{Series: []Series{put, get, speed}}
 	var b strings.Builder
 	if err := r.writeSeries(&b); err != nil {
 		t.Fatal(err)
 	}
 	const want = `
-put
-of 100 B
-     keys  µs each  from  to
-      100    12.35    10  20
-  1000000    9.877     9  11
+Of 100 B. µs each, median (spread).
+     keys               put               get
+      100  12.3 (10.0-20.0)  12.3 (10.0-20.0)
+  1000000    0.988 (0-1234)    0.988 (0-1234)
+
+Of 100 B. MB/s, median (spread).
+  keys               put
+   100  12.3 (10.0-20.0)
+
 `
-	if got := strings.ReplaceAll(b.String(), " \n", "\n"); got != want {
+	if got := b.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestIperf(t *testing.T) {
+	rate, err := iperfRate([]byte(`{"end": {"sum_sent": {"bits_per_second": 9}, "sum_received": {"bits_per_second": 8e9}}}`))
+	if err != nil || rate != 1e9 {
+		t.Errorf("%v, %v", rate, err)
+	}
+	if _, err := iperfRate([]byte("no")); err == nil {
+		t.Error("no JSON passes")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type Options struct {
 	Servers int
 	Scale   float64 // of all counts and sizes but Size; 0 is 1
 	Full    bool    // with the sizes that take long
+	Most    int     // servers of scaling; 0 is mostServers, or mostServersFull
 	Peers   []Peer
 }
 
@@ -70,6 +72,14 @@ func Run(ctx context.Context, o Options, list []Workload, log io.Writer) (_ *Rep
 	if report.Machine.S4, err = env.s4Version(ctx); err != nil {
 		return nil, err
 	}
+	if movesSource(list) {
+		report.Machine.Loopback, err = env.loopback(ctx)
+		if lacks, ok := errors.AsType[*NotHere](err); ok {
+			env.LeaveOut("the raw rate of loopback", lacks.Why)
+		} else if err != nil {
+			return nil, err
+		}
+	}
 	for _, w := range list {
 		results, err := env.runWorkload(ctx, w, log)
 		if err == nil {
@@ -84,6 +94,13 @@ func Run(ctx context.Context, o Options, list []Workload, log io.Writer) (_ *Rep
 	}
 	report.LeftOut = env.leftOut
 	return report, nil
+}
+
+// movesSource reports whether a row moves the large file.
+func movesSource(list []Workload) bool {
+	return slices.ContainsFunc(list, func(w Workload) bool {
+		return slices.ContainsFunc(w.Rows, func(r Row) bool { return r.Source })
+	})
 }
 
 // runWorkload runs the rows for which there is room.
@@ -166,7 +183,7 @@ func (e *Env) runRow(ctx context.Context, row Row) (names []string, samples [][]
 		}
 	}
 	samples = make([][]Sample, len(sides))
-	for round := -1; round < e.Rounds; round++ {
+	for round := -1; round < row.rounds(e.Options); round++ {
 		for _, i := range order(len(sides), round) {
 			sample, err := e.once(ctx, &sides[i])
 			if err != nil {

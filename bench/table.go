@@ -12,9 +12,43 @@ func (r *Report) WriteTable(w io.Writer) error {
 	var b strings.Builder
 	m := r.Machine
 	fmt.Fprintf(&b, "%s, %d cores, %s of memory, %s, %s, %s, %s\n", m.CPU, m.Cores, memoryText(m.Memory), m.Kernel, m.FileSystem, m.Go, m.S4)
-	fmt.Fprintf(&b, "%s, load before %.1f; medians of %d rounds, s4 with %d servers and its yardstick by turns\n\n",
-		r.Date.Format("2006-01-02"), m.Load, r.Setup.Rounds, r.Setup.Servers)
-	var table strings.Builder
+	fmt.Fprintf(&b, "%s, load before %.1f; medians of %d rounds%s, s4 with %d servers and its yardstick by turns\n\n",
+		r.Date.Format("2006-01-02"), m.Load, r.Setup.Rounds, r.fewerRounds(), r.Setup.Servers)
+	if m.Loopback > 0 {
+		fmt.Fprintf(&b, "iperf3 moves %s over loopback\n\n", Throughput.amount(m.Loopback))
+	}
+	if len(r.Results) > 0 {
+		if err := r.writeResults(&b); err != nil {
+			return err
+		}
+	}
+	if err := r.writeSeries(&b); err != nil {
+		return err
+	}
+	for _, l := range r.LeftOut {
+		fmt.Fprintf(&b, "left out: %s, because %s\n", l.What, l.Why)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// fewerRounds says how many rounds the rows have that have fewer than others.
+func (r *Report) fewerRounds() string {
+	fewest := r.Setup.Rounds
+	for _, res := range r.Results {
+		for _, s := range res.Sides {
+			fewest = min(fewest, len(s.Samples))
+		}
+	}
+	if fewest == r.Setup.Rounds {
+		return ""
+	}
+	return fmt.Sprintf(", or %d where one takes long", fewest)
+}
+
+// writeResults writes the table, and below it what it compares.
+func (r *Report) writeResults(w io.Writer) error {
+	var b, table strings.Builder
 	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "work\ts4 s\tyardstick s\ts4\tyardstick\ts4 CPU s\tyardstick\tclient\tserver\tratio (spread)\ttarget\tholds")
 	for _, res := range r.Results {
@@ -26,17 +60,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 	for line := range strings.Lines(table.String()) {
 		b.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
-	if len(r.Results) > 0 {
-		b.WriteString("\nThe ratio is that of the medians, s4 to yardstick; the spread is that of the\nrounds. Where the target is an amount, it is s4's own figure, and with a sign the\ndifference. Client and server are peak memory of s4, the server's of the largest\none.\n\n")
-	}
+	b.WriteString("\nThe ratio is that of the medians, s4 to yardstick; the spread is that of the\nrounds. Where the target is an amount, it is s4's own figure, and with a sign the\ndifference. Client and server are peak memory of s4, the server's of the largest\none.\n\n")
 	for _, res := range r.Results {
 		fmt.Fprintf(&b, "%s: against %s\n", res.Work, res.Yardstick)
-	}
-	if err := r.writeSeries(&b); err != nil {
-		return err
-	}
-	for _, l := range r.LeftOut {
-		fmt.Fprintf(&b, "left out: %s, because %s\n", l.What, l.Why)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

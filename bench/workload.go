@@ -34,6 +34,8 @@ type Row struct {
 	Yardstick string // what is done in its stead
 	Targets   []Target
 
+	// Rounds, if not 0, is the most rounds of a row that takes long.
+	Rounds int
 	// Source says that the row uses Env.Source, for which there must be room.
 	Source bool
 	// Room, if not nil, returns how many bytes of files are alive at once
@@ -63,6 +65,14 @@ func (r *Row) room(o Options, haveSource bool) int64 {
 		n += r.Room(o)
 	}
 	return n
+}
+
+// rounds returns how many rounds of the row count.
+func (r *Row) rounds(o Options) int {
+	if r.Rounds > 0 {
+		return min(r.Rounds, o.Rounds)
+	}
+	return o.Rounds
 }
 
 // Side is one of those compared in a Row.

@@ -1,0 +1,263 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"s4"
+)
+
+const (
+	// linkRate is what each server's link carries each way.
+	linkRate = 200e6 // bits per second
+	// linkBytes is what a round moves over links that slow.
+	linkBytes = 64 << 20
+)
+
+func linkTotal(o Options) int {
+	const unit = shuffleInputs << 10
+	return max(unit, o.count(linkBytes)/unit*unit)
+}
+
+// links is a network of namespaces: a bridge in one, where the clients are, and
+// one for each server, joined to it by a link of linkRate.
+//
+//	hub: bridge, clients ──┬── veth, tbf ── server 0
+//	                       ├── veth, tbf ── server 1
+//	                       └── ...
+//
+// A namespace belongs to a process that does nothing else, and the kernel takes
+// it away, links and all, when that process and those that entered it are gone:
+// nothing of it has a name on the host, or stays if s4-bench is killed.
+type links struct {
+	env   *Env
+	hub   *daemon
+	nodes []*daemon
+}
+
+// startLinks makes the network for n servers.
+func (e *Env) startLinks(ctx context.Context, n int) (_ *links, err error) {
+	l := &links{env: e}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.close())
+		}
+	}()
+	if l.hub, err = e.startHolder(ctx, "hub"); err != nil {
+		return nil, err
+	}
+	if err := l.in(ctx, l.hub, `ip link set lo up; ip link add br0 type bridge; ip addr add 10.83.0.254/24 dev br0; ip link set br0 up`); err != nil {
+		return nil, err
+	}
+	for i := range n {
+		d, err := e.startHolder(ctx, "link "+strconv.Itoa(i))
+		if err != nil {
+			return nil, err
+		}
+		l.nodes = append(l.nodes, d)
+		// A bucket of what passes in 2 ms, at least that of a large packet.
+		tbf := fmt.Sprintf("root tbf rate %.0fbit burst 128kb latency 50ms", linkRate)
+		if err := l.in(ctx, l.hub, fmt.Sprintf(`ip link add v%d type veth peer name eth0 netns %d
+			tc qdisc add dev v%d %s; ip link set v%d master br0 up`, i, d.pid, i, tbf, i)); err != nil {
+			return nil, err
+		}
+		if err := l.in(ctx, d, fmt.Sprintf(`ip link set lo up; tc qdisc add dev eth0 %s
+			ip addr add %s/24 dev eth0; ip link set eth0 up`, tbf, linkAddr(i))); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func linkAddr(i int) string { return fmt.Sprintf("10.83.0.%d", i+1) }
+
+// enter returns the words that run a command in the namespace of a process.
+func enter(d *daemon) []string { return []string{"nsenter", "-n", "-t", strconv.Itoa(d.pid)} }
+
+// in runs a script in the namespace of a process.
+func (l *links) in(ctx context.Context, d *daemon, script string) error {
+	c := Script(script)
+	c.Args = append(enter(d), c.Args...)
+	_, _, err := l.env.run(ctx, c)
+	return err
+}
+
+// startHolder starts a process in a network namespace of its own.
+func (e *Env) startHolder(ctx context.Context, name string) (*daemon, error) {
+	d, err := startDaemon(name, []string{"unshare", "-n", "sleep", "infinity"}, syscall.SIGKILL, e.Dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	own, err := os.Readlink(procFile(os.Getpid(), "ns/net"))
+	for err == nil && ctx.Err() == nil {
+		// It is there when it is not ours.
+		ns, err := os.Readlink(procFile(d.pid, "ns/net"))
+		if err == nil && ns != own {
+			return d, nil
+		}
+		if dead := d.alive(); dead != nil {
+			return nil, errors.Join(dead, d.stop())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil, errors.Join(err, context.Cause(ctx), d.stop())
+}
+
+func (l *links) close() error {
+	var errs []error
+	for _, d := range append(l.nodes, l.hub) {
+		if d != nil {
+			errs = append(errs, d.stop())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// linksHere reports why this host cannot have such a network, or nil.
+func (e *Env) linksHere(ctx context.Context) error {
+	for _, name := range []string{"ip", "tc", "nsenter", "unshare", "sleep"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return &NotHere{Why: "there is no " + name}
+		}
+	}
+	l, err := e.startLinks(ctx, 1)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return &NotHere{Why: "network namespaces with slow links cannot be made: " + err.Error()}
+	}
+	return l.close()
+}
+
+// startLinked starts a cluster of n servers, each behind a link.
+func (e *Env) startLinked(ctx context.Context, l *links) (_ *Cluster, err error) {
+	dir, err := os.MkdirTemp(e.Dir, "cluster-")
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{Conf: filepath.Join(dir, "s4.conf"), dir: dir, enter: enter(l.hub)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	var text strings.Builder
+	for i := range l.nodes {
+		fmt.Fprintf(&text, "%s:4000\n", linkAddr(i))
+	}
+	if err := os.WriteFile(c.Conf, []byte(text.String()), 0o600); err != nil {
+		return nil, err
+	}
+	if c.list, err = s4.LoadCluster(c.Conf); err != nil {
+		return nil, err
+	}
+	for i, node := range l.nodes {
+		argv := append(enter(node), e.server, "--dir", c.data(i), "--conf", c.Conf, "--index", strconv.Itoa(i))
+		d, err := startDaemon(fmt.Sprintf("s4-server %d", i), argv, syscall.SIGTERM, dir, nil)
+		if err != nil {
+			return nil, err
+		}
+		c.daemons = append(c.daemons, d)
+		c.Pids = append(c.Pids, d.pid)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	for {
+		_, _, err := e.s4Wall(ctx, c, "health")
+		if err == nil {
+			return c, nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("servers are not healthy: %w", err)
+		}
+	}
+}
+
+// scaleLinks moves files in and out, and shuffles them, with servers behind
+// links that are slower than anything else.
+func scaleLinks(ctx context.Context, e *Env, numbers []int) ([]Series, error) {
+	if err := e.linksHere(ctx); err != nil {
+		return nil, err
+	}
+	total := linkTotal(e.Options)
+	t, err := e.csvTree(ctx, total)
+	if err != nil {
+		return nil, err
+	}
+	local := filepath.Join(e.Dir, "shuffled")
+	shuffled, err := e.shuffleHere(ctx, t, local)
+	if err := errors.Join(err, os.RemoveAll(local)); err != nil {
+		return nil, err
+	}
+	note := fmt.Sprintf("%d files of %s. Each server is in a network namespace, its link limited to %.0f MB/s each way; the client's is not.",
+		shuffleInputs, sizeText(int64(total/shuffleInputs)), linkRate/8e6)
+	s := newCurves("servers", "MB/s", note,
+		"cp -r in, by servers with links", "shuffle, by servers with links", "cp -r out, by servers with links")
+	for _, n := range numbers {
+		values, err := e.linkRounds(ctx, n, t, shuffled)
+		if err != nil {
+			return nil, fmt.Errorf("%d servers: %w", n, err)
+		}
+		s.add(float64(n), values)
+	}
+	return s.list, e.dropTree(t)
+}
+
+func (e *Env) linkRounds(ctx context.Context, n int, t *Tree, shuffled TreeSum) (_ [][]float64, err error) {
+	l, err := e.startLinks(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	c, err := e.startLinked(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	return e.rounds(func() ([]float64, error) {
+		list, err := e.linkSteps(ctx, c, t, shuffled)
+		for i := range list {
+			list[i] = float64(t.Bytes) / 1e6 / list[i]
+		}
+		return list, err
+	})
+}
+
+// linkSteps puts a tree, shuffles it, gets it and removes all, checks each, and
+// returns the seconds of the first three.
+func (e *Env) linkSteps(ctx context.Context, c *Cluster, t *Tree, shuffled TreeSum) ([]float64, error) {
+	const in, out = "s4://bench/in/", "s4://bench/out/"
+	local := filepath.Join(e.Dir, "scale-out")
+	put, _, err := e.s4Wall(ctx, c, "cp", "-q", "-r", t.Dir, in)
+	if err == nil {
+		err = checkTree(ctx, t.TreeSum, c.Dirs(in)...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	shuffle, _, err := e.s4Wall(ctx, c, "map-to-n", "-q", in, out, partitionCommand("s4"))
+	if err == nil {
+		err = checkTree(ctx, shuffled, c.Dirs(out)...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	get, _, err := e.s4Wall(ctx, c, "cp", "-q", "-r", in, local)
+	if err == nil {
+		err = checkTree(ctx, t.TreeSum, local)
+	}
+	if err := errors.Join(err, os.RemoveAll(local)); err != nil {
+		return nil, err
+	}
+	_, _, err = e.s4Wall(ctx, c, "rm", "-q", "-r", "s4://bench/")
+	return []float64{put, shuffle, get}, err
+}
