@@ -106,29 +106,25 @@ func (l *load) run(ctx context.Context) (float64, error) {
 
 // one does the i-th of all operations.
 func (l *load) one(ctx context.Context, c *s4.Client, i int) error {
-	// The first 2*min(puts, gets) are by turns, the rest is of one kind.
-	both := min(l.puts, l.gets)
-	switch {
-	case i < 2*both && i%2 == 0:
-		return l.put(ctx, c, i/2)
-	case i < 2*both:
-		return l.get(ctx, c, i/2)
-	case l.puts > l.gets:
-		return l.put(ctx, c, i-both)
+	put, n := l.operation(i)
+	if put {
+		return c.PutFile(ctx, l.file, loadKey(l.to, n))
 	}
-	return l.get(ctx, c, i-both)
-}
-
-func (l *load) put(ctx context.Context, c *s4.Client, i int) error {
-	return c.PutFile(ctx, l.file, loadKey(l.to, i))
-}
-
-func (l *load) get(ctx context.Context, c *s4.Client, i int) error {
-	o, err := c.Get(ctx, loadKey(l.from, i%l.keys), io.Discard)
+	o, err := c.Get(ctx, loadKey(l.from, n%l.keys), io.Discard)
 	if err != nil {
 		return err
 	}
 	return compareSums(o.XXH64, l.sum)
+}
+
+// operation returns what the i-th of all operations is: the n-th put, or the
+// n-th get. They are by turns while there are both.
+func (l *load) operation(i int) (put bool, n int) {
+	both := min(l.puts, l.gets)
+	if i < 2*both {
+		return i%2 == 0, i / 2
+	}
+	return l.puts > l.gets, i - both
 }
 
 // loadSum is what n keys are that were put from the same source.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // A row without room is left out, and said to be.
@@ -178,5 +180,66 @@ func TestTree(t *testing.T) {
 	}
 	if _, err := os.Stat(tree.Dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the tree is left: %v", err)
+	}
+}
+
+// Every put and every get is done once.
+func TestLoadOperation(t *testing.T) {
+	for _, l := range []load{{puts: 3, gets: 3}, {puts: 5, gets: 2}, {puts: 2, gets: 5}, {puts: 4}, {gets: 4}} {
+		seen := make(map[string]bool)
+		for i := range l.puts + l.gets {
+			put, n := l.operation(i)
+			if most := map[bool]int{true: l.puts, false: l.gets}[put]; n < 0 || n >= most {
+				t.Errorf("%+v: put %v, number %d", l, put, n)
+			}
+			seen[fmt.Sprint(put, n)] = true
+		}
+		if len(seen) != l.puts+l.gets {
+			t.Errorf("%+v: %d operations: %v", l, len(seen), seen)
+		}
+	}
+}
+
+// A listing has each name once, in order.
+func TestCheckListing(t *testing.T) {
+	var want TreeSum
+	want.add("a/f1", Sum{})
+	want.add("a/f2", Sum{})
+	const good = "2026-11-22 10:00:00 7 in/a/f1\n2026-11-22 10:00:00 7 in/a/f2\n"
+	if err := checkListing([]byte(good), 3, "in/", want); err != nil {
+		t.Error(err)
+	}
+	lines := strings.SplitAfter(good, "\n")
+	for name, bad := range map[string]string{
+		"no order":     lines[1] + lines[0],
+		"one twice":    lines[0] + lines[0],
+		"one is gone":  lines[0],
+		"another name": lines[0] + strings.Replace(lines[1], "f2", "f3", 1),
+		"no prefix":    lines[0] + strings.Replace(lines[1], "in/", "", 1),
+		"too short":    "f1\nf2\n",
+	} {
+		if err := checkListing([]byte(bad), 3, "in/", want); err == nil {
+			t.Errorf("%s passes", name)
+		}
+	}
+}
+
+// Merged files are those of the same name, in the order of their directories.
+func TestMergedSum(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"x/0": "a", "x/1": "b", "y/0": "c"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want TreeSum
+	want.add("0", Sum{2, xxhash.Sum64String("ac")})
+	want.add("1", Sum{1, xxhash.Sum64String("b")})
+	if got, err := mergedSum(dir); err != nil || got != want {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 }
