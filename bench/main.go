@@ -72,6 +72,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func (a *app) command() *cobra.Command {
 	size := sizeFlag(defaultSize)
+	var trips sizeFlag
 	root := &cobra.Command{
 		Use:   "s4-bench [flags] all|WORKLOAD...",
 		Short: "compare s4 with what one would use without it",
@@ -101,6 +102,10 @@ is not timed. What its servers use is not seen.`,
 		Version:       s4.Release,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.opts.Size = int64(size)
+			a.opts.ETLSize = int64(trips)
+			if trips == 0 && slices.Contains(args, "all") {
+				a.opts.ETLSize = int64(a.opts.count(etlSizeOfAll))
+			}
 			return a.run(cmd.Context(), args)
 		},
 	}
@@ -112,6 +117,7 @@ is not timed. What its servers use is not seen.`,
 	f.Float64Var(&a.opts.Scale, "scale", 1, "factor of all counts and sizes but --size; targets are meant for 1")
 	f.IntVar(&a.opts.Most, "most-servers", 0, fmt.Sprintf("how many servers scaling goes up to (default %d, with --full %d)", mostServers, mostServersFull))
 	f.BoolVar(&a.opts.Full, "full", false, "with a million keys, 4 GiB and 16 servers, where it applies: takes long")
+	f.Var(&trips, "etl-size", "size of the data set of etl (default "+sizeText(etlSize)+", in all "+sizeText(etlSizeOfAll)+", times --scale)")
 	f.StringArrayVar(&a.peers, "peer", nil, "another system, as `NAME=TEMPLATE`, see above; may be repeated")
 	f.StringVar(&a.json, "json", "", "write the report to this `FILE`, too")
 	f.BoolVar(&a.strict, "strict", false, "exit with 1 if a target is missed")

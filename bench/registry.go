@@ -12,6 +12,7 @@ func workloads(o Options) []Workload {
 		mergeWorkload(o),
 		listWorkload(o),
 		clientsWorkload(o),
+		etlWorkload(o),
 		scalingWorkload(o),
 	}
 }

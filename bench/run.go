@@ -19,6 +19,7 @@ type Options struct {
 	Scale   float64 // of all counts and sizes but Size; 0 is 1
 	Full    bool    // with the sizes that take long
 	Most    int     // servers of scaling; 0 is mostServers, or mostServersFull
+	ETLSize int64   // of the trips of etl; 0 is the default
 	Peers   []Peer
 }
 

@@ -11,7 +11,12 @@ import (
 // sizeFlag is a flag that takes a number of bytes.
 type sizeFlag int64
 
-func (s *sizeFlag) String() string { return sizeText(int64(*s)) }
+func (s *sizeFlag) String() string {
+	if *s == 0 {
+		return "" // the default is told in words
+	}
+	return sizeText(int64(*s))
+}
 
 // Type is what pflag calls it.
 func (s *sizeFlag) Type() string { return "SIZE" }

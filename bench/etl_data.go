@@ -1,0 +1,161 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// tripFiles returns in how many files, and keys, the trips are: of 16 MiB, unless
+// that makes too few for all servers or more than need be.
+func tripFiles(size int64) int { return int(min(64, max(4, size>>24))) }
+
+// Trips are rows of a made-up taxi data set:
+//
+//	vendor,pickup,dropoff,passengers,distance,rate,payment,fare,tip,tolls,total
+//	2,2014-03-17 08:21:45,2014-03-17 08:39:02,1,00263,1,card,9.75,1.95,0.00,11.70
+//
+// The distance is in hundredths of a mile: sums are exact in whatever order they
+// are made. It has five digits always, so that the order of bytes is that of
+// numbers, for sort and for s4 partition.
+//
+// The same file has the same rows everywhere: all is computed in integers.
+type trips struct {
+	random rand.PCG
+	row    []byte
+}
+
+// newTrips returns the rows of one file.
+func newTrips(file int) *trips {
+	t := &trips{}
+	t.random.Seed(0x7472697073, uint64(file)) // "trips"
+	return t
+}
+
+// write writes whole rows until there are size bytes or more.
+func (t *trips) write(w io.Writer, size int64) error {
+	buf := make([]byte, 0, 1<<16)
+	for size > 0 {
+		buf = buf[:0]
+		for len(buf) < cap(buf)-256 && int64(len(buf)) < size {
+			buf = t.append(buf)
+		}
+		if _, err := w.Write(buf); err != nil {
+			return err
+		}
+		size -= int64(len(buf))
+	}
+	return nil
+}
+
+// tripDays is how many days the trips are from.
+const tripDays = 365
+
+// append adds one row.
+func (t *trips) append(b []byte) []byte {
+	r, s := t.random.Uint64(), t.random.Uint64()
+	take := func(n uint64) uint64 { // a number below n
+		v := (s & 0xffff) * n >> 16
+		s = bits.RotateLeft64(s, -13) * 0x9e3779b97f4a7c15
+		return v
+	}
+	// Half of the trips are longer than one step, a quarter than two: a curve
+	// with a long tail, as of an exponential distribution.
+	distance := 40 + uint64(bits.LeadingZeros64(r|1))*180 + (r&0xfff)*180>>12
+	passengers := uint64(max(1, 7-bits.Len64(r>>12&0x7f))) // 1 in half of the trips, and up to 7
+	start := take(tripDays)*86400 + take(86400)
+	seconds := 120 + distance*3 + take(600)
+	fare := 250 + distance*2 + distance/2
+	tip := fare * take(30) / 100
+	var tolls uint64
+	if distance > 1500 {
+		tolls = 533
+	}
+
+	b = append(b, '1'+byte(take(2)), ',')
+	b = appendDate(b, start)
+	b = append(b, ',')
+	b = appendDate(b, start+seconds)
+	b = append(b, ',', '0'+byte(passengers), ',')
+	b = appendDigits(b, distance, 5)
+	b = append(b, ',', '1'+byte(take(5)), ',')
+	b = append(b, [...]string{"card", "cash", "none"}[take(3)]...)
+	for _, cents := range [...]uint64{fare, tip, tolls, fare + tip + tolls} {
+		b = append(b, ',')
+		b = strconv.AppendUint(b, cents/100, 10)
+		b = append(b, '.')
+		b = appendDigits(b, cents%100, 2)
+	}
+	return append(b, '\n')
+}
+
+// tripDates has the text of each day that a trip may touch.
+var tripDates = sync.OnceValue(func() (text [tripDays + 2]string) {
+	day := time.Date(2014, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i := range text {
+		text[i] = day.AddDate(0, 0, i).Format("2006-01-02 ")
+	}
+	return text
+})
+
+// appendDate adds the time that is so many seconds after the first.
+func appendDate(b []byte, seconds uint64) []byte {
+	b = append(b, tripDates()[seconds/86400]...)
+	s := seconds % 86400
+	b = appendDigits(b, s/3600, 2)
+	b = append(b, ':')
+	b = appendDigits(b, s/60%60, 2)
+	b = append(b, ':')
+	return appendDigits(b, s%60, 2)
+}
+
+// appendDigits adds v with n digits, the first of which may be zeros.
+func appendDigits(b []byte, v uint64, n int) []byte {
+	for range n {
+		b = append(b, '0')
+	}
+	for i := len(b) - 1; v > 0 && i >= len(b)-n; i-- {
+		b[i] = '0' + byte(v%10)
+		v /= 10
+	}
+	return b
+}
+
+// makeTrips writes about size bytes of trips into the files 00_trips, 01_trips
+// and so on of dir.
+func makeTrips(ctx context.Context, dir string, size int64) error {
+	var group sync.WaitGroup
+	n := tripFiles(size)
+	errs := make([]error, n)
+	slots := make(chan struct{}, runtime.NumCPU())
+	for i := range n {
+		group.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			if ctx.Err() != nil {
+				errs[i] = context.Cause(ctx)
+				return
+			}
+			errs[i] = makeTripFile(filepath.Join(dir, fmt.Sprintf("%02d_trips", i)), i, size/int64(n))
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+func makeTripFile(path string, i int, size int64) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(newTrips(i).write(f, size), f.Close())
+}
