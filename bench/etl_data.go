@@ -31,7 +31,6 @@ func tripFiles(size int64) int { return int(min(64, max(4, size>>24))) }
 // The same file has the same rows everywhere: all is computed in integers.
 type trips struct {
 	random rand.PCG
-	row    []byte
 }
 
 // newTrips returns the rows of one file.
