@@ -34,6 +34,8 @@ type app struct {
 	opts           Options
 	peers          []string
 	json           string
+	compare        string
+	from           string
 	strict         bool
 }
 
@@ -91,6 +93,8 @@ local, to {dst}, remote; a get the other way; and rm is to remove {src}, which
 is not timed. What its servers use is not seen.`,
 		Example: `  s4-bench all --json before.json
   s4-bench put get --size 64M --rounds 9
+  s4-bench all --compare before.json
+  s4-bench --from after.json --compare before.json
   s4-bench put --peer 'cp=case {op} in rm) rm -f {src};; *) cp {src} {dst};; esac'
   s4-bench get --peer 'scp=case {op} in
       put) scp -q {src} localhost:/dev/shm/{dst};;
@@ -120,6 +124,8 @@ is not timed. What its servers use is not seen.`,
 	f.Var(&trips, "etl-size", "size of the data set of etl (default "+sizeText(etlSize)+", in all "+sizeText(etlSizeOfAll)+", times --scale)")
 	f.StringArrayVar(&a.peers, "peer", nil, "another system, as `NAME=TEMPLATE`, see above; may be repeated")
 	f.StringVar(&a.json, "json", "", "write the report to this `FILE`, too")
+	f.StringVar(&a.compare, "compare", "", "say what differs from the report in this `FILE`, which --json wrote")
+	f.StringVar(&a.from, "from", "", "run nothing, and take the report from this `FILE`")
 	f.BoolVar(&a.strict, "strict", false, "exit with 1 if a target is missed")
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
@@ -155,6 +161,23 @@ func workloadHelp() string {
 
 // run runs what the arguments name.
 func (a *app) run(ctx context.Context, args []string) error {
+	var old *Report
+	if a.compare != "" {
+		var err error
+		if old, err = readReport(a.compare); err != nil {
+			return failure{err}
+		}
+	}
+	if a.from != "" {
+		if len(args) > 0 {
+			return fmt.Errorf("%s: --from runs nothing", args[0])
+		}
+		report, err := readReport(a.from)
+		if err != nil {
+			return failure{err}
+		}
+		return a.write(report, old)
+	}
 	list, err := choose(workloads(a.opts), args)
 	if err != nil {
 		return err
@@ -182,8 +205,19 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return failure{err}
 	}
+	return a.write(report, old)
+}
+
+// write writes the report as the flags say; old is what to compare it with, or
+// nil.
+func (a *app) write(report, old *Report) error {
 	if err := report.WriteTable(a.stdout); err != nil {
 		return failure{err}
+	}
+	if old != nil {
+		if err := report.WriteComparison(a.stdout, old); err != nil {
+			return failure{err}
+		}
 	}
 	if a.json != "" {
 		if err := writeFile(a.json, report.WriteJSON); err != nil {
@@ -210,6 +244,20 @@ func choose(all []Workload, words []string) ([]Workload, error) {
 	return slices.DeleteFunc(slices.Clone(all), func(w Workload) bool {
 		return !slices.Contains(words, w.Name) && (w.Apart || !slices.Contains(words, "all"))
 	}), nil
+}
+
+// readReport reads the report that --json wrote to a file.
+func readReport(path string) (*Report, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r, err := ReadReport(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
 }
 
 // writeFile writes a file that has its content or is an error.
