@@ -88,7 +88,7 @@ func TestCompareMachines(t *testing.T) {
 	}
 }
 
-// What --from and --compare do together, and what they refuse.
+// What --from, --compare and --html do together, and what they refuse.
 func TestReportFlags(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
@@ -99,11 +99,14 @@ func TestReportFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stdout, stderr strings.Builder
-	if code := Main(t.Context(), []string{"--from", path("r.json"), "--compare", path("r.json")}, &stdout, &stderr); code != exitOK {
+	if code := Main(t.Context(), []string{"--from", path("r.json"), "--compare", path("r.json"), "--html", path("r.html")}, &stdout, &stderr); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr.String())
 	}
 	if text := stdout.String(); !strings.Contains(text, "Abacus, 2 cores") || !strings.Contains(text, "\ncompared with ") {
 		t.Errorf("printed\n%s", text)
+	}
+	if b, err := os.ReadFile(path("r.html")); err != nil || !strings.HasSuffix(string(b), "</html>\n") {
+		t.Errorf("%d bytes, %v", len(b), err)
 	}
 	for _, tt := range []struct {
 		args []string

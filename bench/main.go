@@ -34,6 +34,7 @@ type app struct {
 	opts           Options
 	peers          []string
 	json           string
+	html           string
 	compare        string
 	from           string
 	strict         bool
@@ -93,7 +94,7 @@ local, to {dst}, remote; a get the other way; and rm is to remove {src}, which
 is not timed. What its servers use is not seen.`,
 		Example: `  s4-bench all --json before.json
   s4-bench put get --size 64M --rounds 9
-  s4-bench all --compare before.json
+  s4-bench all --compare before.json --html report.html
   s4-bench --from after.json --compare before.json
   s4-bench put --peer 'cp=case {op} in rm) rm -f {src};; *) cp {src} {dst};; esac'
   s4-bench get --peer 'scp=case {op} in
@@ -124,6 +125,7 @@ is not timed. What its servers use is not seen.`,
 	f.Var(&trips, "etl-size", "size of the data set of etl (default "+sizeText(etlSize)+", in all "+sizeText(etlSizeOfAll)+", times --scale)")
 	f.StringArrayVar(&a.peers, "peer", nil, "another system, as `NAME=TEMPLATE`, see above; may be repeated")
 	f.StringVar(&a.json, "json", "", "write the report to this `FILE`, too")
+	f.StringVar(&a.html, "html", "", "write the report to this `FILE`, with charts, for a browser")
 	f.StringVar(&a.compare, "compare", "", "say what differs from the report in this `FILE`, which --json wrote")
 	f.StringVar(&a.from, "from", "", "run nothing, and take the report from this `FILE`")
 	f.BoolVar(&a.strict, "strict", false, "exit with 1 if a target is missed")
@@ -216,6 +218,11 @@ func (a *app) write(report, old *Report) error {
 	}
 	if old != nil {
 		if err := report.WriteComparison(a.stdout, old); err != nil {
+			return failure{err}
+		}
+	}
+	if a.html != "" {
+		if err := writeFile(a.html, report.WriteHTML); err != nil {
 			return failure{err}
 		}
 	}
