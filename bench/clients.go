@@ -23,14 +23,14 @@ func clientsWorkload(o Options) Workload {
 	const size = 1 << 20
 	puts := o.count(512)
 	row := func(few int, targets ...Target) Row {
-		one := fmt.Sprintf("the same by s4 with %d clients", few)
-		if few == 1 {
-			one = "the same by s4 with one client"
+		than := "one client"
+		if few > 1 {
+			than = fmt.Sprintf("%d clients", few)
 		}
 		return Row{
 			Name:      fmt.Sprintf("clients-%d", few),
-			Work:      fmt.Sprintf("%d puts and as many gets of %s by %d clients", puts, sizeText(size), manyClients),
-			Yardstick: one,
+			Work:      fmt.Sprintf("%d puts and gets of %s by %d clients beside %s", puts, sizeText(size), manyClients, than),
+			Yardstick: "the same by s4 with " + than,
 			Targets:   targets,
 			Room:      func(Options) int64 { return int64(1+clientKeys+puts) * treeRoom(1, size) },
 			Start: func(ctx context.Context, e *Env) ([]Side, error) {
