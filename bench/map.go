@@ -9,6 +9,11 @@ import (
 	"strings"
 )
 
+// onlyCPU tells the CPU time of both sides. Servers run more commands at once
+// than there are CPUs, and on a machine that others use they get a larger share
+// of it than a local loop does, and less time.
+var onlyCPU = Target{Metric: CPU}
+
 // mapWorkload is a command for each of many small keys.
 func mapWorkload(o Options) Workload {
 	keys := o.count(2000)
@@ -21,7 +26,7 @@ func mapWorkload(o Options) Workload {
 			Name:      "map",
 			Work:      fmt.Sprintf("map cat over %s x %s", countText(keys), sizeText(size)),
 			Yardstick: fmt.Sprintf("ls | xargs -P%s bash -c 'cat < in/{} > out/{}'", cores()),
-			Targets:   []Target{AtMost(1, Time)},
+			Targets:   []Target{AtMost(1, Time), onlyCPU},
 			Room:      room,
 			Start: func(ctx context.Context, e *Env) ([]Side, error) {
 				t, err := e.Tree(ctx, keys, size)
@@ -34,7 +39,7 @@ func mapWorkload(o Options) Workload {
 			Name:      "map-to-n",
 			Work:      fmt.Sprintf("map-to-n of %s x %s to five files each", countText(keys), sizeText(size)),
 			Yardstick: fmt.Sprintf("ls | xargs -P%s bash -c 'mkdir out/{}; cd out/{}; tee 0 1 2 3 > 4 < in/{}'", cores()),
-			Targets:   []Target{AtMost(1, Time)},
+			Targets:   []Target{AtMost(1, Time), onlyCPU},
 			Room:      room,
 			Start: func(ctx context.Context, e *Env) ([]Side, error) {
 				t, err := e.Tree(ctx, keys, size)

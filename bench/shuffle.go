@@ -31,7 +31,7 @@ func shuffleWorkload(o Options) Workload {
 			Name:      "shuffle",
 			Work:      fmt.Sprintf("map-to-n of %d x %s of CSV to %d buckets", shuffleInputs, sizeText(int64(total/shuffleInputs)), shuffleBuckets),
 			Yardstick: fmt.Sprintf("ls | xargs -P%s bash -c 's4 partition' into directories", cores()),
-			Targets:   []Target{{Metric: Throughput}},
+			Targets:   []Target{{Metric: Throughput}, onlyCPU},
 			// The inputs twice, and an output at a time, staged by s4.
 			Room:  func(Options) int64 { return 5*int64(total) + treeRoom(2*shuffleInputs*shuffleBuckets, 1) },
 			Start: func(ctx context.Context, e *Env) ([]Side, error) { return startShuffle(ctx, e, total) },
@@ -55,7 +55,7 @@ func mergeWorkload(o Options) Workload {
 			Name:      "merge",
 			Work:      fmt.Sprintf("map-from-n xargs cat of %d x %d keys, %s in all", shuffleInputs, shuffleBuckets, sizeText(int64(total))),
 			Yardstick: fmt.Sprintf("find | sort -u | xargs -P%s bash -c 'cat in/*/{} > out/{}'", cores()),
-			Targets:   []Target{{Metric: Throughput}},
+			Targets:   []Target{{Metric: Throughput}, onlyCPU},
 			Room:      func(Options) int64 { return 5*int64(total) + treeRoom(2*shuffleInputs*shuffleBuckets, 1) },
 			Start:     func(ctx context.Context, e *Env) ([]Side, error) { return startMerge(ctx, e, total) },
 		}},
