@@ -52,17 +52,15 @@ const (
 	awkDistances  = `awk -F, '{ n[substr($2, 1, 10)] += $5 } END { for (k in n) printf "%s,%.0f\n", k, n[k] }'`
 	awkSums       = `awk -F, '{ n[$1] += $2 } END { for (k in n) printf "%s,%.0f\n", k, n[k] }' | sort`
 
-	// The longest are kept in order, and most rows are passed over after one
-	// comparison. Distances are compared as bytes, and rows by all of theirs
-	// where distances are equal, as sort does.
+	// Rows pass that may be among the longest: least rises as soon as 100 that
+	// are longer have passed.
 	awkTop = `awk -F, '
-		function keep(row,   i) {
-			for (i = n < 100 ? ++n : n; i > 1 && best[i-1] < row; i--) best[i] = best[i-1]
-			best[i] = row
-			if (n == 100) least = substr(best[n], 1, 5)
-		}
-		n < 100 || $5 "" >= least { row = $5 "," $0; if (n < 100 || row > best[n]) keep(row) }
-		END { for (i = 1; i <= n; i++) print substr(best[i], 7) }'`
+		$5 >= least {
+			print
+			n++
+			c[$5 + 0]++
+			while (n - c[least + 0] >= 100) n -= c[least++ + 0]
+		}'`
 	sortTop = `sort -t, -k5,5 -r | awk 'NR <= 100'`
 
 	// Split points for 48 ranges with as many rows each, from sorted distances.
