@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -241,5 +242,23 @@ func TestMergedSum(t *testing.T) {
 	want.add("1", Sum{1, xxhash.Sum64String("b")})
 	if got, err := mergedSum(dir); err != nil || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+}
+
+// A file is summed up alike whether it fits into the buffer or not.
+func TestSumFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	for _, size := range []int{0, 1, 99, 100, 101, 1000} {
+		text := bytes.Repeat([]byte("x"), size)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := Sum{int64(size), xxhash.Sum64(text)}
+		if got, err := sumFile(path, make([]byte, 100)); err != nil || got != want {
+			t.Errorf("%d bytes: %+v, %v; want %+v", size, got, err, want)
+		}
+	}
+	if _, err := sumFile(path+"x", nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an absent file: %v", err)
 	}
 }
