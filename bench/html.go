@@ -93,6 +93,9 @@ func newPage(r *Report) *page {
 				bars = append(bars, ratioBar{Name: res.Work, Metric: string(v.Target.Metric), verdict: v})
 			}
 		}
+		if len(res.Verdicts) == 0 {
+			row.Lines = append(row.Lines, pageLine{Target: "none"})
+		}
 		for _, peer := range res.Peers {
 			row.Lines = append(row.Lines, newPageLine(peer.Name, peer.Time))
 		}
@@ -328,7 +331,7 @@ func newCurveChart(list []Series) curveChart {
 	c.Height = c.Bottom + 44
 	x := newAxis(xs, xLog, c.Left+12, c.Right-12)
 	y := newAxis(ys, true, c.Bottom, c.Top)
-	c.XTicks, c.YTicks = x.ticks(34), y.ticks(18)
+	c.XTicks, c.YTicks = x.xTicks(xs), y.ticks(18)
 	for i, s := range list {
 		l := curveLine{Name: s.Name, Class: fmt.Sprintf("c%d", i), Legend: float64(36 + 16*i)}
 		for _, p := range s.Points {
@@ -382,8 +385,19 @@ func (a axis) at(v float64) float64 {
 // ticks returns round values: of the finest of several steps that leaves so many
 // pixels between two.
 func (a axis) ticks(apart float64) []tick {
-	var best []tick
-	for _, values := range a.candidates() {
+	steps := a.steps()
+	if a.log {
+		steps = a.factors()
+	}
+	best := a.finest(steps, apart)
+	if len(best) < 2 {
+		best = a.finest(a.steps(), apart) // a range of less than a factor
+	}
+	return best
+}
+
+func (a axis) finest(steps [][]float64, apart float64) (best []tick) {
+	for _, values := range steps {
 		var list []tick
 		for _, v := range values {
 			if v >= a.low && v <= a.high {
@@ -401,22 +415,25 @@ func (a axis) ticks(apart float64) []tick {
 	return best
 }
 
-func (a axis) candidates() (steps [][]float64) {
-	if !a.log {
-		for _, m := range []float64{1, 2, 5} {
-			for e := -9.0; e <= 15; e++ {
-				step := m * math.Pow(10, e)
-				if n := (a.high - a.low) / step; n >= 1 && n <= 20 {
-					var list []float64
-					for v := math.Ceil(a.low/step) * step; v <= a.high; v += step {
-						list = append(list, v)
-					}
-					steps = append(steps, list)
+// steps are candidates for ticks that differ by the same amount.
+func (a axis) steps() (steps [][]float64) {
+	for _, m := range []float64{1, 2, 5} {
+		for e := -9.0; e <= 15; e++ {
+			step := m * math.Pow(10, e)
+			if n := (a.high - a.low) / step; n >= 1 && n <= 20 {
+				var list []float64
+				for i := math.Ceil(a.low / step); i*step <= a.high; i++ {
+					list = append(list, i*step)
 				}
+				steps = append(steps, list)
 			}
 		}
-		return steps
 	}
+	return steps
+}
+
+// factors are candidates for the ticks of a logarithmic axis.
+func (a axis) factors() (steps [][]float64) {
 	for _, digits := range [][]float64{{1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 2, 5}, {1, 3}, {1}} {
 		for every := 1; every <= 4; every++ {
 			if every > 1 && len(digits) > 1 {
@@ -434,6 +451,21 @@ func (a axis) candidates() (steps [][]float64) {
 		}
 	}
 	return steps
+}
+
+// xTicks are the places of the points where these are small counts, as of
+// servers.
+func (a axis) xTicks(places []float64) []tick {
+	const apart = 34
+	slices.Sort(places)
+	places = slices.Compact(places)
+	if slices.ContainsFunc(places, func(v float64) bool { return v != math.Trunc(v) || v < 1 || v >= 1000 }) {
+		return a.ticks(apart)
+	}
+	if list := a.finest([][]float64{places}, 16); len(list) > 0 {
+		return list
+	}
+	return a.ticks(apart)
 }
 
 // short writes a number of an axis: 20k, 1.5M, 0.02.

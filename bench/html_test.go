@@ -155,6 +155,9 @@ func TestAxis(t *testing.T) {
 	for _, values := range [][]float64{{1, 100}, {1e-6, 1e6}, {5, 5}, {0, 8}, {0, 0}, nil, {1.1, 1.9}} {
 		for _, log := range []bool{true, false} {
 			a := newAxis(values, log, 200, 0)
+			if values != nil && len(a.ticks(18)) < 2 {
+				t.Errorf("%v: ticks %+v", values, a.ticks(18))
+			}
 			last := math.Inf(1)
 			for _, tick := range a.ticks(18) {
 				if tick.At > last-18 || tick.At < -1 || tick.At > 201 {
@@ -170,6 +173,22 @@ func TestShort(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", 0.02: "0.02", 1: "1", 999: "999", 1500: "1.5k", 2e6: "2M", 3e9: "3G"} {
 		if got := short(v); got != want {
 			t.Errorf("%v is %s, want %s", v, got, want)
+		}
+	}
+}
+
+// Where servers are counted, each count that was measured has a tick.
+func TestXTicks(t *testing.T) {
+	for _, tt := range []struct {
+		places []float64
+		want   string
+	}{{[]float64{8, 1, 2, 4, 1}, "1 2 4 8"}, {[]float64{1, 1024, 1 << 20}, "1 10 100 1k 10k 100k 1M"}} {
+		var got []string
+		for _, tick := range newAxis(tt.places, true, 0, 380).xTicks(tt.places) {
+			got = append(got, tick.Text)
+		}
+		if text := strings.Join(got, " "); text != tt.want {
+			t.Errorf("%v: %s, want %s", tt.places, text, tt.want)
 		}
 	}
 }
