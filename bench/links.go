@@ -23,7 +23,7 @@ const (
 )
 
 func linkTotal(o Options) int {
-	const unit = shuffleInputs << 10
+	unit := o.inputs() << 10
 	return max(unit, o.count(linkBytes)/unit*unit)
 }
 
@@ -199,7 +199,7 @@ func scaleLinks(ctx context.Context, e *Env, numbers []int) ([]Series, error) {
 		return nil, err
 	}
 	note := fmt.Sprintf("%d files of %s. Each server is in a network namespace, its link limited to %.0f MB/s each way; the client's is not.",
-		shuffleInputs, sizeText(int64(total/shuffleInputs)), linkRate/8e6)
+		e.inputs(), sizeText(int64(total/e.inputs())), linkRate/8e6)
 	s := newCurves("servers", "MB/s", note,
 		"cp -r in, by servers with links", "shuffle, by servers with links", "cp -r out, by servers with links")
 	for _, n := range numbers {

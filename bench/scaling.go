@@ -69,7 +69,7 @@ func scalingWorkload(o Options) Workload {
 			},
 		}, {
 			Name:    "servers, each behind a slow link",
-			Room:    func(Options) int64 { return 5*int64(linkTotal(o)) + treeRoom(2*shuffleInputs*shuffleBuckets, 1) },
+			Room:    func(Options) int64 { return 5*int64(linkTotal(o)) + treeRoom(2*o.inputs()*shuffleBuckets, 1) },
 			Measure: func(ctx context.Context, e *Env) ([]Series, error) { return scaleLinks(ctx, e, servers) },
 		}, {
 			Name: "clients",

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	shuffleInputs  = 64
+	shuffleInputs  = 64 // with the scale 1 or more
 	shuffleBuckets = 64
 	shuffleTotal   = 512 << 20
 )
@@ -29,19 +29,22 @@ func shuffleWorkload(o Options) Workload {
 		Title: "CSV to buckets by a field, on all servers",
 		Rows: []Row{{
 			Name:      "shuffle",
-			Work:      fmt.Sprintf("map-to-n of %d x %s of CSV to %d buckets", shuffleInputs, sizeText(int64(total/shuffleInputs)), shuffleBuckets),
+			Work:      fmt.Sprintf("map-to-n of %d x %s of CSV to %d buckets", o.inputs(), sizeText(int64(total/o.inputs())), shuffleBuckets),
 			Yardstick: fmt.Sprintf("ls | xargs -P%s bash -c 's4 partition' into directories", cores()),
 			Targets:   []Target{{Metric: Throughput}, onlyCPU},
 			// The inputs twice, and an output at a time, staged by s4.
-			Room:  func(Options) int64 { return 5*int64(total) + treeRoom(2*shuffleInputs*shuffleBuckets, 1) },
+			Room:  func(Options) int64 { return 5*int64(total) + treeRoom(2*o.inputs()*shuffleBuckets, 1) },
 			Start: func(ctx context.Context, e *Env) ([]Side, error) { return startShuffle(ctx, e, total) },
 		}},
 	}
 }
 
+// inputs is how many inputs a shuffle has.
+func (o Options) inputs() int { return min(shuffleInputs, max(4, o.count(shuffleInputs))) }
+
 // shuffleSize is the bytes of all inputs: the same of each, a multiple of 1 KiB.
 func shuffleSize(o Options) int {
-	const unit = shuffleInputs << 10
+	unit := o.inputs() << 10
 	return max(unit, o.count(shuffleTotal)/unit*unit)
 }
 
@@ -53,10 +56,10 @@ func mergeWorkload(o Options) Workload {
 		Title: "the buckets of a shuffle to one key each",
 		Rows: []Row{{
 			Name:      "merge",
-			Work:      fmt.Sprintf("map-from-n xargs cat of %d x %d keys, %s in all", shuffleInputs, shuffleBuckets, sizeText(int64(total))),
+			Work:      fmt.Sprintf("map-from-n xargs cat of %d x %d keys, %s in all", o.inputs(), shuffleBuckets, sizeText(int64(total))),
 			Yardstick: fmt.Sprintf("find | sort -u | xargs -P%s bash -c 'cat in/*/{} > out/{}'", cores()),
 			Targets:   []Target{{Metric: Throughput}, onlyCPU},
-			Room:      func(Options) int64 { return 5*int64(total) + treeRoom(2*shuffleInputs*shuffleBuckets, 1) },
+			Room:      func(Options) int64 { return 5*int64(total) + treeRoom(2*o.inputs()*shuffleBuckets, 1) },
 			Start:     func(ctx context.Context, e *Env) ([]Side, error) { return startMerge(ctx, e, total) },
 		}},
 	}
@@ -68,12 +71,12 @@ func (e *Env) csvTree(ctx context.Context, total int) (*Tree, error) {
 	return e.makeTree(dir, func(t *Tree) error {
 		random := rand.New(rand.NewChaCha8([32]byte{'c', 's', 'v'}))
 		var buf []byte
-		for i := range shuffleInputs {
+		for i := range e.inputs() {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			buf = buf[:0]
-			for len(buf) < max(1, total/shuffleInputs) {
+			for len(buf) < max(1, total/e.inputs()) {
 				buf = appendRecord(buf, random)
 			}
 			name := fmt.Sprintf("in%03d", i)
