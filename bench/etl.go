@@ -91,7 +91,7 @@ func aggregate(name, work, rows, sums, reference string) etlQuery {
 		s4: `"$1" map-to-n s4://etl/in/ s4://etl/tmp/ '
 ` + escape(rows) + ` >000; echo 000'
 "$1" map-from-n s4://etl/tmp/ s4://etl/out/ '
-xargs cat | ` + escape(sums) + `'`,
+xargs -d "\n" cat | ` + escape(sums) + `'`,
 		// A file for each process: lines of several on one pipe would mix.
 		files: `ls -d in/* | xargs -P "$1" -n "$2" bash -c '
 ` + escape(rows) + ` "$@" >tmp/$$' -
