@@ -81,7 +81,7 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 	}
 	if err == nil {
 		defer tmp.Close()
-		if size != wire.SizeUnknown {
+		if size != wire.SizeUnknown && size >= preallocateMin {
 			err = s.preallocate(tmp, size)
 		}
 	}
@@ -118,6 +118,11 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 	s.done(verb, key, n, start, err)
 	return s.reply(tag, err)
 }
+
+// preallocateMin is from which size on a key gets its space before its bytes.
+// That saves the file system work and tells of a full disk at once; for a small
+// key it is a system call more, 5 % of what it takes to store one of 4 KiB.
+const preallocateMin = 64 << 10
 
 // preallocate reserves space, unless the size is a lie that no disk holds.
 func (s *session) preallocate(tmp *xfer.Temp, size uint64) error {
