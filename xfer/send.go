@@ -116,6 +116,9 @@ func (e *SourceError) Unwrap() error { return e.Err }
 func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Source, refused func() bool) (int64, uint64, error) {
 	stop := c.KeepAlive(nil)
 	defer stop()
+	if src.Size < 0 {
+		growPipe(src.R)
+	}
 	buf := getBuffer()
 	defer putBuffer(buf)
 	var packer *packer
