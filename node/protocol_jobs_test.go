@@ -1,0 +1,547 @@
+package node_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"s4/wire"
+)
+
+func protoJob(verb wire.Verb, command string) *wire.Job {
+	return &wire.Job{ID: 42, Verb: verb, Indir: "b", Outdir: "out", Command: command}
+}
+
+// TestProtocolJobErrors ends jobs in every way but COMMIT.
+func TestProtocolJobErrors(t *testing.T) {
+	p := startProto(t, 0)
+	d := p.open(wire.ChannelData)
+	defer d.Close()
+	d.raw(protoPut(1, "b/k"))
+	d.want(1, wire.TypeOK)
+	c := p.open(wire.ChannelControl)
+	defer c.Close()
+	ask := func(typ wire.Type) { c.t.Helper(); c.send(1, 0, wire.Empty{T: typ}) }
+	begin := func(command string) {
+		c.t.Helper()
+		c.send(1, 0, protoJob(wire.VerbMap, command))
+		c.want(1, wire.TypeReady)
+	}
+	discard := func() {
+		c.t.Helper()
+		c.send(1, 0, &wire.Discard{Reason: "no more of it"})
+		c.want(1, wire.TypeOK)
+		c.send(2, 0, wire.Empty{T: wire.TypeHealth}) // the connection is free
+		c.want(2, wire.TypeHealthInfo)
+		p.wantFiles("b", "b/k")
+	}
+	discard() // of no job
+
+	begin("echo no >&2; exit 7")
+	ask(wire.TypeStart)
+	if m := c.want(1, wire.TypeTasks).(*wire.Tasks); len(m.List) != 1 || m.List[0].State != wire.TaskFailed || m.List[0].Exit != 7 {
+		t.Errorf("got %+v", m)
+	}
+	if e := c.wantError(1, wire.CodeTaskFailed); e.Exit != 7 || e.Stderr != "no\n" || e.Key != "b/k" {
+		t.Errorf("got %+v", e)
+	}
+	discard()
+
+	begin("sleep 1000")
+	ask(wire.TypeStart)
+	discard() // while DONE is due
+
+	begin("cat")
+	discard()
+
+	begin("cat")
+	ask(wire.TypeStart)
+	c.want(1, wire.TypeDone)
+	discard()
+
+	begin("cat")
+	ask(wire.TypeStart)
+	c.want(1, wire.TypeDone)
+	ask(wire.TypePrepare)
+	c.want(1, wire.TypePrepared)
+	discard()
+
+	begin("cat")
+	ask(wire.TypeCommit) // out of turn
+	c.wantError(1, wire.CodeBadRequest)
+	discard()
+
+	for _, bad := range []*wire.Job{protoJob(9, "cat"), protoJob(wire.VerbMap, ""), protoJob(wire.VerbMap, "a\x00b"),
+		{ID: 42, Verb: wire.VerbMap, Indir: "../x", Outdir: "out", Command: "cat"},
+		{ID: 42, Verb: wire.VerbMap, Indir: "b", Outdir: "b/../../x", Command: "cat"}} {
+		c.send(1, 0, bad)
+		c.want(1, wire.TypeError)
+		discard()
+	}
+
+	// Losing the connection, and a frame that makes no sense, when prepared:
+	// with no other server to ask, nobody has heard COMMIT.
+	for _, last := range [][]byte{nil, {0, 0, 0, 0, 0xee, 0, 0, 1}} {
+		lost := p.open(wire.ChannelControl)
+		lost.send(1, 0, protoJob(wire.VerbMap, "cat"))
+		lost.want(1, wire.TypeReady)
+		lost.send(1, 0, wire.Empty{T: wire.TypeStart})
+		lost.want(1, wire.TypeDone)
+		lost.send(1, 0, wire.Empty{T: wire.TypePrepare})
+		lost.want(1, wire.TypePrepared)
+		lost.raw(last)
+		if last != nil {
+			lost.wantEnd()
+		}
+		lost.Close()
+		p.wantFiles("b", "b/k")
+	}
+}
+
+// TestProtocolAsset sends files along with a job.
+func TestProtocolAsset(t *testing.T) {
+	p := startProto(t, 0)
+	d := p.open(wire.ChannelData)
+	defer d.Close()
+	d.raw(protoPut(1, "b/k"))
+	d.want(1, wire.TypeOK)
+	asset := func(name, text string, exec byte) {
+		d.t.Helper()
+		d.send(1, 0, &wire.Asset{Size: uint64(len(text)), Job: 42, Exec: exec, Name: name})
+		d.data(1, text)
+		d.send(1, 0, &wire.Trailer{Length: uint64(len(text)), Sum: xxhash.Sum64String(text)})
+	}
+	const tool = "#!/bin/sh\ntr a-z A-Z\n"
+	asset("tool", tool, 1)
+	d.wantError(1, wire.CodeNoJob)
+
+	c := p.open(wire.ChannelControl)
+	defer c.Close()
+	ask := func(typ wire.Type) { c.t.Helper(); c.send(1, 0, wire.Empty{T: typ}) }
+	c.send(1, 0, protoJob(wire.VerbMap, `tool; cat "$S4_ASSETS/words"`))
+	c.want(1, wire.TypeReady)
+	for range 2 {
+		asset("tool", tool, 1)
+		d.want(1, wire.TypeOK)
+	}
+	asset("tool", "another", 0)
+	d.wantError(1, wire.CodeExists)
+	for _, bad := range []string{"", ".", "..", "a/b", "/a", "a b", "a\n", strings.Repeat("x", 254) + "/"} {
+		asset(bad, "x", 0)
+		d.wantError(1, wire.CodeBadKey)
+	}
+	asset("words", "and more", 0)
+	d.want(1, wire.TypeOK)
+	d.send(1, 0, &wire.Asset{Size: 6, Job: 42, Name: "cut"})
+	d.data(1, "hello\n")
+	d.send(1, 0, &wire.Trailer{Length: 6, Sum: protoSum + 1})
+	d.wantError(1, wire.CodeChecksum)
+	d.send(1, 0, &wire.Asset{Size: 6, Job: 42, Name: "cut"})
+	d.send(1, 0, wire.Empty{T: wire.TypeAbort})
+	d.wantError(1, wire.CodeCanceled)
+
+	ask(wire.TypeStart)
+	c.want(1, wire.TypeDone)
+	asset("late", "x", 0)
+	d.wantError(1, wire.CodeBadRequest)
+	ask(wire.TypePrepare)
+	c.want(1, wire.TypePrepared)
+	asset("late", "x", 0)
+	d.wantError(1, wire.CodeNoJob)
+	ask(wire.TypeCommit)
+	c.want(1, wire.TypeCommitted)
+	p.wantFiles("b", "b/k", "out", "out/k")
+	if got, err := os.ReadFile(filepath.Join(p.dir, "out/k")); err != nil || string(got) != "HELLO\nand more" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// jobInfo asks for one job.
+func (c *protoConn) jobInfo(id uint64) *wire.JobInfo {
+	c.t.Helper()
+	c.send(3, 0, &wire.Jobs{Job: id})
+	info := c.want(3, wire.TypeJobInfo).(*wire.JobInfo)
+	if end := c.want(3, wire.TypeEnd).(*wire.End); end.Count != 1 {
+		c.t.Errorf("END of %d jobs", end.Count)
+	}
+	return info
+}
+
+// over waits until a job is over.
+func (c *protoConn) over(id uint64) *wire.JobInfo {
+	c.t.Helper()
+	for end := time.Now().Add(protoHang); ; time.Sleep(10 * time.Millisecond) {
+		if info := c.jobInfo(id); info.Ended != 0 {
+			return info
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("job %d does not end", id)
+		}
+	}
+}
+
+// TestProtocolJobs looks at jobs, and stops them, from another connection.
+func TestProtocolJobs(t *testing.T) {
+	p := startProto(t, 0)
+	d := p.open(wire.ChannelData)
+	defer d.Close()
+	for _, key := range []string{"b/bad", "b/good", "b/odd"} {
+		d.raw(protoPut(1, key))
+		d.want(1, wire.TypeOK)
+	}
+	c, other := p.open(wire.ChannelControl), p.open(wire.ChannelControl)
+	defer c.Close()
+	defer other.Close()
+	ask := func(typ wire.Type) { c.t.Helper(); c.send(1, 0, wire.Empty{T: typ}) }
+	submit := func(id uint64, command string, options wire.JobOption) *wire.Job {
+		c.t.Helper()
+		job := protoJob(wire.VerbMap, command)
+		job.ID, job.Options, job.Retries, job.OKExit = id, options, 1, "\x05"
+		c.send(1, 0, job)
+		if m := c.want(1, wire.TypeReady).(*wire.Ready); *m != (wire.Ready{Tasks: 3, Bytes: 18, Keys: 3}) {
+			t.Errorf("got %+v", m)
+		}
+		return job
+	}
+	run := func() { // until PROGRESS says so
+		c.t.Helper()
+		ask(wire.TypeStart)
+		for c.want(1, wire.TypeProgress).(*wire.Progress).Running == 0 {
+		}
+	}
+	settle := func(id uint64) wire.Verdict {
+		other.t.Helper()
+		other.send(2, 0, &wire.Settle{Job: id})
+		return other.want(2, wire.TypeSettled).(*wire.Settled).Verdict
+	}
+	jobs := func(id uint64, want ...uint64) {
+		other.t.Helper()
+		other.send(2, 0, &wire.Jobs{Job: id})
+		for _, id := range want {
+			if m := other.want(2, wire.TypeJobInfo).(*wire.JobInfo); m.Job.ID != id {
+				t.Errorf("job %d, want %d", m.Job.ID, id)
+			}
+		}
+		if m := other.want(2, wire.TypeEnd).(*wire.End); m.Count != uint64(len(want)) {
+			t.Errorf("END of %d jobs, want %d", m.Count, len(want))
+		}
+	}
+	cancel := func(id uint64) { other.t.Helper(); other.send(2, 0, &wire.Cancel{Job: id}) }
+	canceled := func() {
+		c.t.Helper()
+		c.wantError(1, wire.CodeCanceled)
+		c.send(1, 0, &wire.Discard{Reason: "all of it"})
+		c.want(1, wire.TypeOK)
+		p.wantFiles("b", "b/bad", "b/good", "b/odd")
+	}
+
+	jobs(0)
+	for _, m := range []wire.Message{&wire.Jobs{Job: 1}, &wire.JobTasks{Job: 1}, &wire.Cancel{Job: 1}} {
+		other.send(2, 0, m)
+		other.wantError(2, wire.CodeNoJob)
+	}
+	if v := settle(1); v != wire.VerdictDiscarded {
+		t.Errorf("verdict %d on a job that nobody knows", v)
+	}
+
+	// It is remembered, also if it was stopped before START.
+	submit(1, "cat", 0)
+	jobs(0)
+	jobs(1, 1)
+	other.send(2, 0, &wire.JobTasks{Job: 1})
+	if m := other.want(2, wire.TypeEnd).(*wire.End); m.Count != 0 {
+		t.Errorf("%d tasks before START", m.Count)
+	}
+	cancel(1)
+	other.want(2, wire.TypeOK)
+	canceled()
+	cancel(1)
+	other.wantError(2, wire.CodeNoJob)
+	if info := other.over(1); info.State != wire.JobCanceled || info.Error == "" {
+		t.Errorf("got %+v", info)
+	}
+	jobs(0, 1)
+
+	submit(2, "sleep 1000", 0)
+	run()
+	jobs(0, 2, 1)
+	if info := other.jobInfo(2); info.State != wire.JobRunning || info.Started == 0 || info.Ended != 0 {
+		t.Errorf("got %+v", info)
+	}
+	other.send(2, 0, &wire.JobTasks{Job: 2})
+	m := other.want(2, wire.TypeTasks).(*wire.Tasks)
+	for i := range m.List {
+		if r := &m.List[i]; *r != (wire.Task{State: wire.TaskRunning, Attempt: 1, Start: r.Start, Key: r.Key}) {
+			t.Errorf("got %+v", r)
+		}
+	}
+	if end := other.want(2, wire.TypeEnd).(*wire.End); end.Count == 0 || end.Count != uint64(len(m.List)) {
+		t.Errorf("END of %d tasks, want %d", end.Count, len(m.List))
+	}
+	cancel(2)
+	other.want(2, wire.TypeOK)
+	canceled()
+	if info := other.over(2); info.State != wire.JobCanceled || info.Error == "" {
+		t.Errorf("got %+v", info)
+	}
+	cancel(2)
+	other.wantError(2, wire.CodeNoJob)
+
+	// SETTLE stops it, too.
+	submit(3, "sleep 1000", 0)
+	run()
+	if v := settle(3); v != wire.VerdictDiscarded {
+		t.Errorf("verdict %d on a job that is not prepared", v)
+	}
+	canceled()
+
+	// A reason is kept.
+	submit(4, "cat", 0)
+	ask(wire.TypeStart)
+	c.want(1, wire.TypeDone)
+	c.send(1, 0, &wire.Discard{Reason: "no more of it"})
+	c.want(1, wire.TypeOK)
+	if info := other.over(4); info.State != wire.JobCanceled || info.Error != "no more of it" {
+		t.Errorf("got %+v", info)
+	}
+
+	// One task fails twice, one with a good code; the job goes on.
+	job := submit(5, `case $filename in bad) echo no >&2; exit 7;; odd) echo; exit 5;; esac; echo yes >&2; cat`, wire.JobKeepGoing|wire.JobReport)
+	ask(wire.TypeStart)
+	want := map[string]string{"b/bad": "3/7/1/no 2/7/2/no ", "b/good": "1/0/1/ ", "b/odd": "1/5/1/ "}
+	runs := func(c *protoConn, tag uint16, last wire.Type, want map[string]string) (total int) {
+		c.t.Helper()
+		got := make(map[string]string)
+		for {
+			h, body, err := c.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch h.Type {
+			case wire.TypePing, wire.TypeProgress:
+				continue
+			case last:
+				if !maps.Equal(got, want) {
+					t.Errorf("runs %q, want %q", got, want)
+				}
+				m, _ := wire.Decode(h.Type, body)
+				if end, ok := m.(*wire.End); ok && end.Count != uint64(total) {
+					t.Errorf("END of %d tasks, want %d", end.Count, total)
+				}
+				return total
+			}
+			m, err := wire.Decode(h.Type, body)
+			tasks, ok := m.(*wire.Tasks)
+			if err != nil || !ok || h.Tag != tag {
+				t.Fatalf("want TASKS with tag %d, got %+v, %+v, %v", tag, h, m, err)
+			}
+			for _, r := range tasks.List {
+				total++
+				got[r.Key] += fmt.Sprintf("%d/%d/%d/%s ", r.State, r.Exit, r.Attempt, strings.TrimSpace(r.Stderr))
+			}
+		}
+	}
+	runs(c, 1, wire.TypeDone, want)
+	ask(wire.TypePrepare)
+	c.want(1, wire.TypePrepared)
+	if v := settle(5); v != wire.VerdictPrepared {
+		t.Errorf("verdict %d on a prepared job", v)
+	}
+	cancel(5)
+	other.wantError(2, wire.CodeCanceled)
+	d.raw(protoPut(1, "out/good"))
+	d.wantError(1, wire.CodeExists)
+	if info := other.jobInfo(5); info.State != wire.JobPrepared || info.Ended != 0 || info.Keys != 2 {
+		t.Errorf("got %+v", info)
+	}
+	ask(wire.TypeCommit)
+	if m := c.want(1, wire.TypeCommitted).(*wire.Committed); m.Keys != 2 || m.Bytes != 7 {
+		t.Errorf("got %+v", m)
+	}
+	if v := settle(5); v != wire.VerdictCommitted {
+		t.Errorf("verdict %d on a job that was published", v)
+	}
+	info := other.over(5)
+	if info.State != wire.JobCommitted || info.Error != "" || info.Ended < info.Started || info.Keys != 2 || info.Bytes != 7 ||
+		info.Job != *job || info.Progress != (wire.Progress{Tasks: 2, Failed: 1, BytesIn: 18, BytesOut: 7}) {
+		t.Errorf("got %+v", info)
+	}
+	want["b/good"] = "1/0/1/yes " // the log has more than the report
+	other.send(2, 0, &wire.JobTasks{Job: 5})
+	if n := runs(other, 2, wire.TypeEnd, want); n != 4 {
+		t.Errorf("%d runs", n)
+	}
+	jobs(0, 5, 4, 3, 2, 1)
+	c.send(1, 0, job)
+	c.wantError(1, wire.CodeExists)
+	c.send(1, 0, &wire.Discard{})
+	c.want(1, wire.TypeOK)
+
+	// What is there is skipped, and what is not known is refused.
+	job.ID, job.Options = 6, wire.JobResume
+	c.send(1, 0, job)
+	if m := c.want(1, wire.TypeReady).(*wire.Ready); *m != (wire.Ready{Tasks: 1, Bytes: 6, Keys: 1, Skipped: 2}) {
+		t.Errorf("got %+v", m)
+	}
+	c.send(1, 0, &wire.Discard{})
+	c.want(1, wire.TypeOK)
+	job.Options = 1 << 31
+	c.send(1, 0, job)
+	c.wantError(1, wire.CodeBadRequest)
+}
+
+// TestProtocolPromise stops a server that is prepared. It keeps its promise,
+// until it has learned, from nobody in a cluster of one, what became of the job.
+func TestProtocolPromise(t *testing.T) {
+	p := startProto(t, 0)
+	d := p.open(wire.ChannelData)
+	defer d.Close()
+	d.raw(protoPut(1, "b/k"))
+	d.want(1, wire.TypeOK)
+	c := p.open(wire.ChannelControl)
+	defer c.Close()
+	c.send(1, 0, protoJob(wire.VerbMap, "cat"))
+	c.want(1, wire.TypeReady)
+	c.send(1, 0, wire.Empty{T: wire.TypeStart})
+	c.want(1, wire.TypeDone)
+	c.send(1, 0, wire.Empty{T: wire.TypePrepare})
+	c.want(1, wire.TypePrepared)
+	p.stop()
+	c.wantEnd()
+	dir := filepath.Join(p.dir, "_s4/jobs/000000000000002a")
+	for _, name := range []string{"prepared", "info", "log", "stage/out/k"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	p = startProtoIn(t, p.dir, 0)
+	p.wantFiles("b", "b/k")
+	c = p.open(wire.ChannelControl)
+	defer c.Close()
+	if info := c.over(42); info.State != wire.JobCanceled || info.Progress.Tasks != 1 || info.Job.Command != "cat" {
+		t.Errorf("got %+v", info)
+	}
+	p.stop()
+
+	// The decision is one rename.
+	p = startProtoIn(t, p.dir, 0)
+	c = p.open(wire.ChannelControl)
+	defer c.Close()
+	c.send(1, 0, protoJob(wire.VerbMap, "cat"))
+	c.want(1, wire.TypeReady)
+	c.send(1, 0, wire.Empty{T: wire.TypeStart})
+	c.want(1, wire.TypeDone)
+	c.send(1, 0, wire.Empty{T: wire.TypePrepare})
+	c.want(1, wire.TypePrepared)
+	p.stop()
+	if err := os.Rename(filepath.Join(dir, "prepared"), filepath.Join(dir, "commit")); err != nil {
+		t.Fatal(err)
+	}
+	p = startProtoIn(t, p.dir, 0)
+	p.wantFiles("b", "b/k", "out", "out/k")
+	c = p.open(wire.ChannelControl)
+	defer c.Close()
+	if info := c.over(42); info.State != wire.JobCommitted || info.Keys != 1 {
+		t.Errorf("got %+v", info)
+	}
+	c.send(2, 0, &wire.Settle{Job: 42})
+	if m := c.want(2, wire.TypeSettled).(*wire.Settled); m.Verdict != wire.VerdictCommitted {
+		t.Errorf("got %+v", m)
+	}
+}
+
+// TestProtocolPush is a peer of the server in a job.
+func TestProtocolPush(t *testing.T) {
+	p := startProto(t, 0)
+	d := p.open(wire.ChannelData)
+	defer d.Close()
+	push := func(key string) {
+		d.t.Helper()
+		d.send(1, 0, &wire.Push{Size: 6, Job: 42, Key: key})
+		d.data(1, "hello\n")
+		d.send(1, 0, &wire.Trailer{Length: 6, Sum: protoSum})
+	}
+	push("out/k")
+	d.wantError(1, wire.CodeNoJob)
+
+	c := p.open(wire.ChannelControl)
+	defer c.Close()
+	c.send(1, 0, protoJob(wire.VerbMapToN, "cat"))
+	if m := c.want(1, wire.TypeReady).(*wire.Ready); m.Tasks != 0 {
+		t.Errorf("%d tasks", m.Tasks)
+	}
+	push("out/k")
+	d.want(1, wire.TypeOK)
+	push("elsewhere/k")
+	d.wantError(1, wire.CodeBadKey)
+	push("out/../k")
+	d.wantError(1, wire.CodeBadKey)
+	d.send(1, 0, &wire.Get{Key: "out/k"})
+	d.wantError(1, wire.CodeNotFound) // it is staged
+
+	c.send(1, 0, wire.Empty{T: wire.TypeStart})
+	c.want(1, wire.TypeDone)
+	c.send(1, 0, wire.Empty{T: wire.TypePrepare})
+	c.want(1, wire.TypePrepared)
+	push("out/late")
+	d.wantError(1, wire.CodeNoJob)
+	c.send(1, 0, wire.Empty{T: wire.TypeCommit})
+	if m := c.want(1, wire.TypeCommitted).(*wire.Committed); m.Keys != 1 || m.Bytes != 6 {
+		t.Errorf("committed %+v", m)
+	}
+	d.send(1, 0, &wire.Get{Key: "out/k"})
+	d.wantHello(1)
+	p.wantFiles("out", "out/k")
+}
+
+// TestProtocolHalfCommit stops a COMMIT half way: what has begun is kept, stays
+// reserved, and is finished by the next start.
+func TestProtocolHalfCommit(t *testing.T) {
+	p := startProto(t, 0)
+	d := p.open(wire.ChannelData)
+	defer d.Close()
+	for _, k := range []string{"b/k1", "b/k2", "b/k3", "out/old"} {
+		d.raw(protoPut(1, k))
+		d.want(1, wire.TypeOK)
+	}
+	c := p.open(wire.ChannelControl)
+	defer c.Close()
+	c.send(1, 0, protoJob(wire.VerbMap, "cat"))
+	c.want(1, wire.TypeReady)
+	c.send(1, 0, wire.Empty{T: wire.TypeStart})
+	c.want(1, wire.TypeDone)
+	c.send(1, 0, wire.Empty{T: wire.TypePrepare})
+	c.want(1, wire.TypePrepared)
+	// Only someone who writes into the data directory can get in the way now.
+	obstacle := filepath.Join(p.dir, "out/k2")
+	if err := os.Mkdir(obstacle, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(obstacle, "x"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.send(1, 0, wire.Empty{T: wire.TypeCommit})
+	h, _, err := c.next()
+	if err != nil || h.Type != wire.TypeError {
+		t.Fatalf("COMMIT: %v, %v", h, err)
+	}
+	d.raw(protoPut(2, "out/k3"))
+	d.wantError(2, wire.CodeExists)
+	other := p.open(wire.ChannelControl)
+	defer other.Close()
+	if info := other.jobInfo(42); info.Ended != 0 {
+		t.Errorf("the job is over: %+v", info)
+	}
+	if err := os.RemoveAll(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+	p = startProtoIn(t, p.dir, 0)
+	p.wantFiles("b", "b/k1", "b/k2", "b/k3", "out", "out/k1", "out/k2", "out/k3", "out/old")
+}
