@@ -301,12 +301,16 @@ func TestProtocolJobs(t *testing.T) {
 	}
 	canceled()
 
-	// A reason is kept.
+	// A promise is taken back by DISCARD, and the reason is kept. All is done
+	// when OK comes: nobody has to be asked.
 	submit(4, "cat", 0)
 	ask(wire.TypeStart)
 	c.want(1, wire.TypeDone)
+	ask(wire.TypePrepare)
+	c.want(1, wire.TypePrepared)
 	c.send(1, 0, &wire.Discard{Reason: "no more of it"})
 	c.want(1, wire.TypeOK)
+	p.wantFiles("b", "b/bad", "b/good", "b/odd")
 	if info := other.over(4); info.State != wire.JobCanceled || info.Error != "no more of it" {
 		t.Errorf("got %+v", info)
 	}

@@ -49,7 +49,6 @@ type Proxy struct {
 	target string
 	ln     net.Listener
 	wg     sync.WaitGroup
-	bytes  [2]atomic.Int64 // passed, by direction
 
 	mu     sync.Mutex
 	closed bool
@@ -129,9 +128,6 @@ func (p *Proxy) Hits() int64 {
 	}
 	return p.fault.hits.Load()
 }
-
-// Bytes is how many bytes have passed in a direction.
-func (p *Proxy) Bytes(d Direction) int64 { return p.bytes[d].Load() }
 
 // CutAll closes every connection that is open now.
 func (p *Proxy) CutAll() {
@@ -262,8 +258,7 @@ func (l *link) pass(dst *net.TCPConn, p []byte, dir Direction) error {
 	if len(p) == 0 {
 		return nil
 	}
-	n, err := dst.Write(p)
-	l.proxy.bytes[dir].Add(int64(n))
+	_, err := dst.Write(p)
 	return err
 }
 
