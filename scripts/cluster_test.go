@@ -1,0 +1,250 @@
+package scripts_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+func TestCluster(t *testing.T) {
+	l := newLab(t)
+	a, b, c := l.hosts[0], l.hosts[1], l.hosts[2]
+
+	l.newCluster(t, l.specs()...).want(t, 0, "3 servers healthy", "started")
+	text, err := os.ReadFile(l.conf)
+	if want := a.addr + "\n" + b.addr + "\n" + c.addr + "\n"; err != nil || string(text) != want {
+		t.Fatalf("cluster file: want %q, got %q, %v", want, text, err)
+	}
+	l.s4(t, "health").want(t, 0, "healthy "+a.addr, "healthy "+b.addr, "healthy "+c.addr)
+	first := l.pids(t)
+
+	checkData := func() {
+		t.Helper()
+		for i := range l.hosts {
+			name := fmt.Sprintf("%03d_x", i)
+			out := filepath.Join(t.TempDir(), "out")
+			l.s4(t, "cp", "s4://b/dir/"+name, out).want(t, 0)
+			got, err := os.ReadFile(out)
+			if want := "value of " + name; err != nil || string(got) != want {
+				t.Errorf("%s: want %q, got %q, %v", name, want, got, err)
+			}
+		}
+	}
+	for i, h := range l.hosts {
+		name := fmt.Sprintf("%03d_x", i)
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte("value of "+name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		l.s4(t, "cp", file, "s4://b/dir/"+name).want(t, 0)
+		if _, err := os.Stat(filepath.Join(h.dir, "data/b/dir", name)); err != nil {
+			t.Errorf("key is not in the directory of its host: %v", err)
+		}
+	}
+	checkData()
+
+	t.Run("again", func(t *testing.T) {
+		l.newCluster(t, l.specs()...).want(t, 0, "left running", "3 servers healthy")
+		for i, pid := range l.pids(t) {
+			same(t, first[i], pid)
+		}
+	})
+
+	t.Run("one died", func(t *testing.T) {
+		before := l.pids(t)
+		if err := syscall.Kill(before[1], syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "killed server is gone", func() bool { return len(processes(b.home)) == 0 })
+		l.newCluster(t, l.specs()...).want(t, 0, b.spec+": server "+b.addr+" started")
+		after := l.pids(t)
+		same(t, before[0], after[0])
+		changed(t, before[1], after[1])
+		same(t, before[2], after[2])
+		checkData()
+	})
+
+	t.Run("pid file lost", func(t *testing.T) {
+		before := a.pid(t)
+		path := filepath.Join(a.dir, "pid")
+		if err := os.Rename(path, path+".away"); err != nil {
+			t.Fatal(err)
+		}
+		l.newCluster(t, l.specs()...).want(t, 0, fmt.Sprintf("left running, pid %d", before))
+		if err := os.Rename(path+".away", path); err != nil {
+			t.Fatal(err)
+		}
+	})
+
+	t.Run("changed flags", func(t *testing.T) {
+		before := l.pids(t)
+		l.newCluster(t, append(l.specs(), "--server-flags", "--fsync")...).want(t, 0, "restarted (new flags)")
+		for i, pid := range l.pids(t) {
+			changed(t, before[i], pid)
+		}
+		l.newCluster(t, l.specs()...).want(t, 0, "restarted (new flags)")
+		checkData()
+	})
+
+	t.Run("changed program", func(t *testing.T) {
+		before := l.pids(t)
+		// As if somebody had put another program there, under the running server.
+		other := filepath.Join(a.dir, "bin/s4")
+		if err := os.Remove(other); err != nil {
+			t.Fatal(err)
+		}
+		l.newCluster(t, l.specs()...).want(t, 0, "left running")
+		same(t, before[0], a.pid(t))
+		if _, err := os.Stat(other); err != nil {
+			t.Errorf("s4 was not copied again: %v", err)
+		}
+
+		newBin := t.TempDir()
+		for _, name := range []string{"s4", "s4-server"} {
+			program, err := os.ReadFile(filepath.Join(bin, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name == "s4-server" {
+				program = append(program, 0) // loaders do not mind
+			}
+			if err := os.WriteFile(filepath.Join(newBin, name), program, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.newCluster(t, append(l.specs(), "--bin", newBin)...).want(t, 0, "restarted (new program)")
+		for i, pid := range l.pids(t) {
+			changed(t, before[i], pid)
+		}
+		l.newCluster(t, l.specs()...).want(t, 0, "restarted (new program)")
+		checkData()
+	})
+
+	t.Run("changed cluster file", func(t *testing.T) {
+		before := l.pids(t)
+		l.newCluster(t, l.specs(a, b)...).want(t, 1, a.spec+": ", "holds keys placed for server 1 of 3", "nothing was changed")
+		for i, pid := range l.pids(t) {
+			same(t, before[i], pid)
+		}
+
+		l.newCluster(t, append(l.specs(a, b), "--force")...).want(t, 0, "restarted (new cluster file)", "2 servers healthy")
+		after := l.pids(t)
+		changed(t, before[0], after[0])
+		changed(t, before[1], after[1])
+		same(t, before[2], after[2])
+		l.s4(t, "health").want(t, 0, "healthy "+a.addr)
+		if old, err := os.ReadFile(l.conf + ".old"); err != nil || string(old) != string(text) {
+			t.Errorf("former cluster file: %q, %v", old, err)
+		}
+
+		l.newCluster(t, append(l.specs(), "--force")...).want(t, 0, c.spec+": server "+c.addr+" left running", "3 servers healthy")
+		same(t, before[2], c.pid(t))
+		checkData()
+	})
+
+	t.Run("hung server", func(t *testing.T) {
+		before := l.pids(t)
+		if err := syscall.Kill(before[1], syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		l.newCluster(t, l.specs()...).want(t, 0, b.spec+": server "+b.addr+" restarted (was unhealthy)")
+		after := l.pids(t)
+		same(t, before[0], after[0])
+		changed(t, before[1], after[1])
+		same(t, before[2], after[2])
+		checkData()
+	})
+
+	t.Run("unreachable host", func(t *testing.T) {
+		before := l.pids(t)
+		nobody := fmt.Sprintf("127.0.0.1:%d/%d", freePort(t), freePort(t))
+		r := l.newCluster(t, append(l.specs(), "--force", nobody)...)
+		r.want(t, 1, "new_cluster.sh: "+nobody+": ssh failed: ", "nothing was changed",
+			fmt.Sprintf("%s: server %s running, pid %d", a.spec, a.addr, before[0]), " not known")
+		for i, pid := range l.pids(t) {
+			same(t, before[i], pid)
+		}
+		l.stopCluster(t, nobody).want(t, 1, "stop_cluster.sh: "+nobody+": ssh failed: ")
+	})
+
+	t.Run("stop hung server", func(t *testing.T) {
+		pid := b.pid(t)
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		r := l.stopCluster(t, l.specs(b)...).want(t, 0, fmt.Sprintf("%s: warning: server %s, pid %d, did not stop", b.spec, b.addr, pid))
+		if pids := processes(b.home); len(pids) != 0 {
+			t.Errorf("left behind: %v\n%s", pids, r.errOut)
+		}
+	})
+
+	t.Run("stop", func(t *testing.T) {
+		r := l.stopCluster(t, l.specs()...).want(t, 0, "stopped, was pid")
+		if r.errOut != "" {
+			t.Errorf("stderr: %s", r.errOut)
+		}
+		for _, h := range l.hosts {
+			if pids := processes(h.home); len(pids) != 0 {
+				t.Errorf("%s: left behind: %v", h.spec, pids)
+			}
+		}
+		l.stopCluster(t, l.specs()...).want(t, 0, "was not running")
+
+		l.newCluster(t, l.specs()...).want(t, 0, "3 servers healthy")
+		checkData()
+	})
+
+	t.Run("remove data", func(t *testing.T) {
+		l.stopCluster(t, append(l.specs(), "--remove-data")...).want(t, 0, "stopped, was pid", "removed")
+		for _, h := range l.hosts {
+			if _, err := os.Stat(h.dir); !os.IsNotExist(err) {
+				t.Errorf("%s is still there: %v", h.dir, err)
+			}
+		}
+		l.stopCluster(t, append(l.specs(), "--remove-data")...).want(t, 0, "was not running")
+	})
+}
+
+func TestPortInUse(t *testing.T) {
+	l := newLab(t)
+	b := l.hosts[1]
+	taken, err := net.Listen("tcp", b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() })
+
+	l.newCluster(t, l.specs()...).want(t, 1,
+		"new_cluster.sh: "+b.spec+": ", "address already in use",
+		l.hosts[0].spec+": server "+l.hosts[0].addr+" running, pid",
+		b.spec+": server "+b.addr+" not running", "not all servers started")
+	if _, err := os.Stat(l.conf); !os.IsNotExist(err) {
+		t.Errorf("cluster file was written for a cluster that is not up: %v", err)
+	}
+
+	// Once the port is free, the same command completes the cluster.
+	before := l.hosts[0].pid(t)
+	taken.Close()
+	l.newCluster(t, l.specs()...).want(t, 0, "left running", "3 servers healthy")
+	same(t, before, l.hosts[0].pid(t))
+	l.stopCluster(t, l.specs()...).want(t, 0)
+}
+
+func TestHostLost(t *testing.T) {
+	l := newLab(t)
+	l.newCluster(t, l.specs()...).want(t, 0, "3 servers healthy")
+	pid := l.hosts[2].pid(t)
+	l.hosts[2].stop()
+	// What can be stopped is, and the rest is named.
+	l.stopCluster(t, l.specs()...).want(t, 1, "stop_cluster.sh: "+l.hosts[2].spec+": ssh failed: ", "stopped, was pid")
+	for _, h := range l.hosts[:2] {
+		if pids := processes(h.home); len(pids) != 0 {
+			t.Errorf("%s: left behind: %v", h.spec, pids)
+		}
+	}
+	// Out of the scripts' reach, it must still run as it did.
+	same(t, pid, l.hosts[2].pid(t))
+}

@@ -1,0 +1,64 @@
+package scripts_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestSyntax(t *testing.T) {
+	scripts, err := filepath.Glob(script("*.sh"))
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, path := range scripts {
+		if r := run(t, nil, "bash", "-n", path); r.code != 0 || r.errOut != "" {
+			t.Errorf("bash -n %s: exit code %d, %s", path, r.code, r.errOut)
+		}
+	}
+}
+
+func TestHelpAndUsage(t *testing.T) {
+	for _, name := range []string{"install.sh", "new_cluster.sh", "stop_cluster.sh", "demo.sh"} {
+		for _, flag := range []string{"-h", "--help"} {
+			r := run(t, nil, script(name), flag).want(t, 0, "Usage: scripts/"+name)
+			if r.errOut != "" {
+				t.Errorf("%s %s: stderr: %s", name, flag, r.errOut)
+			}
+		}
+		run(t, nil, script(name), "--no-such-option").want(t, 2, name+": ")
+	}
+}
+
+func TestBadHosts(t *testing.T) {
+	for _, args := range [][]string{
+		{},
+		{"--port"},
+		{"--port", "70000", "a"},
+		{"--port", "0", "a"},
+		{"-oProxyCommand=date"},
+		{"a@-oProxyCommand=date"},
+		{"a:b"},
+		{"a:"},
+		{"a:0"},
+		{"a/0"},
+		{"a/"},
+		{"a/70000"},
+		{"a/b:"},
+		{"a b"},
+		{"$(date)"},
+		{"fd00::1"},
+		{"[fd00::1"},
+		{"a", "a"},
+		{"a:1", "a:2"},
+		{"a/4001", "--port", "4001", "a"},
+		{"--dir", "", "a"},
+	} {
+		for _, name := range []string{"new_cluster.sh", "stop_cluster.sh"} {
+			r := run(t, nil, script(name), args...).want(t, 2, name+": ")
+			if strings.Count(r.errOut, "\n") != 1 {
+				t.Errorf("%s %q: want one line, got:\n%s", name, args, r.errOut)
+			}
+		}
+	}
+}
