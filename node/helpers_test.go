@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,6 +188,37 @@ func baseline(t testing.TB, servers int) (check func()) {
 		}
 		t.Errorf("%d goroutines, %d before:\n%s", len(now), before, strings.Join(now, "\n\n"))
 	}
+}
+
+// fakeServer is a cluster of one server that is not to be trusted.
+func fakeServer(t testing.TB, serve func(net.Conn)) (*s4.Client, string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer conn.Close()
+				_ = conn.SetDeadline(time.Now().Add(guard))
+				serve(conn)
+			})
+		}
+	})
+	host, port, _ := net.SplitHostPort(ln.Addr().String())
+	client := s4.NewClient(&s4.Cluster{Servers: []s4.Server{{Address: host, Port: port}}}, &s4.Options{IOTimeout: 2 * time.Second})
+	t.Cleanup(func() {
+		client.Close()
+		ln.Close()
+		wg.Wait()
+	})
+	return client, ln.Addr().String()
 }
 
 // childEnv says that a test runs in a process of its own.
