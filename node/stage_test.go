@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
@@ -20,46 +18,6 @@ import (
 	"s4/wire"
 	"s4/xfer"
 )
-
-// tempFile is an unnamed file with its checksum.
-type tempFile struct {
-	*xfer.Temp
-	sum uint64
-}
-
-func writeTo(s *store, text string, publish func(*tempFile) error) error {
-	tmp, err := s.create()
-	if err != nil {
-		return err
-	}
-	defer tmp.Close()
-	if _, err := io.WriteString(tmp, text); err != nil {
-		return err
-	}
-	return publish(&tempFile{tmp, xxhash.Sum64String(text)})
-}
-
-func setSumOf(path, text string) error {
-	return unix.Setxattr(path, sumAttr, fmt.Appendf(nil, "%016x", xxhash.Sum64String(text)), 0)
-}
-
-// waitOrOpen waits for done; if it does not come, it opens the pipe that
-// blocks, so that the test can end, and fails.
-func waitOrOpen(t *testing.T, done <-chan error, pipe, what string) {
-	t.Helper()
-	select {
-	case err := <-done:
-		if err == nil {
-			t.Errorf("%s succeeded", what)
-		}
-	case <-time.After(3 * time.Second):
-		t.Errorf("%s hangs", what)
-		if f, err := os.OpenFile(pipe, os.O_RDWR, 0); err == nil {
-			defer f.Close()
-		}
-		<-done
-	}
-}
 
 // testStage stages keys for a job.
 func testStage(t testing.TB, s *store, id uint64, names ...string) *stage {
