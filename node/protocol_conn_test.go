@@ -19,9 +19,9 @@ import (
 	"s4/wire"
 )
 
-// The tests of this file hold PROTOCOL.md and the server to each other: the
-// document's tables against package wire, its examples and its rules against
-// a live server.
+// The tests that begin with TestProtocol hold PROTOCOL.md and the server to
+// each other: the document's tables against package wire, its examples and its
+// rules against a live server.
 
 const (
 	protoDoc     = "../PROTOCOL.md"
@@ -286,10 +286,30 @@ func (c *protoConn) wantHello(tag uint16) {
 	}
 }
 
-// docTable is one table of the document.
-type docTable struct {
-	line    int
-	heading string // the nearest above
-	head    []string
-	rows    [][]string
+func protoJob(verb wire.Verb, command string) *wire.Job {
+	return &wire.Job{ID: 42, Verb: verb, Indir: "b", Outdir: "out", Command: command}
+}
+
+// jobInfo asks for one job.
+func (c *protoConn) jobInfo(id uint64) *wire.JobInfo {
+	c.t.Helper()
+	c.send(3, 0, &wire.Jobs{Job: id})
+	info := c.want(3, wire.TypeJobInfo).(*wire.JobInfo)
+	if end := c.want(3, wire.TypeEnd).(*wire.End); end.Count != 1 {
+		c.t.Errorf("END of %d jobs", end.Count)
+	}
+	return info
+}
+
+// over waits until a job is over.
+func (c *protoConn) over(id uint64) *wire.JobInfo {
+	c.t.Helper()
+	for end := time.Now().Add(protoHang); ; time.Sleep(10 * time.Millisecond) {
+		if info := c.jobInfo(id); info.Ended != 0 {
+			return info
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("job %d does not end", id)
+		}
+	}
 }
