@@ -16,8 +16,47 @@ type Options struct {
 	// IOTimeout is how long a server may be silent in mid transfer;
 	// 0 means 30 s.
 	IOTimeout time.Duration
-	// LZ4 compresses uploads from readers and files on the wire.
-	LZ4 bool
+	// Compress is what of puts and gets to compress on the wire.
+	Compress Compression
+}
+
+// Compression says what to compress, with lz4, on its way through the network.
+// What is stored, and what every reader gets, is the same.
+type Compression byte
+
+// The ways to compress.
+const (
+	// CompressAuto compresses what gets to the other end sooner for it: the
+	// sender measures how fast it compresses, how much shorter the data gets and
+	// what the network takes. Between two ends on one host it does nothing.
+	CompressAuto Compression = iota
+	// CompressNever compresses nothing.
+	CompressNever
+	// CompressAlways compresses all that gets shorter, where bytes are dear and
+	// time is not.
+	CompressAlways
+)
+
+// packing returns what c asks of a sender in this process.
+func (c Compression) packing() xfer.Packing {
+	switch c {
+	case CompressNever:
+		return xfer.PackNever
+	case CompressAlways:
+		return xfer.PackAlways
+	}
+	return xfer.PackAuto
+}
+
+// flags returns what c asks of a server with PUT or GET.
+func (c Compression) flags() byte {
+	switch c {
+	case CompressNever:
+		return 0
+	case CompressAlways:
+		return wire.FlagLZ4 | wire.FlagPackAll
+	}
+	return wire.FlagLZ4
 }
 
 // Client talks to the servers of one cluster. Its methods may be called by

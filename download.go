@@ -104,7 +104,7 @@ func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, p
 			finish(err)
 			continue
 		}
-		line.do(p, getRequest(e.Name, func(conn *xfer.Conn, o *wire.Object) error {
+		line.do(p, c.getRequest(e.Name, func(conn *xfer.Conn, o *wire.Object) error {
 			d, err := dirs.open(filepath.Dir(t.Path))
 			if err != nil {
 				return drain(conn, err)

@@ -38,8 +38,9 @@ type JobOptions struct {
 	// and those that are programs are on PATH.
 	Files []JobFile
 
-	// LZ4 compresses what servers send each other.
-	LZ4 bool
+	// Compress is what to compress of what servers send each other: MapToN
+	// only, as the others send nothing.
+	Compress Compression
 
 	// Detach returns as soon as the job runs, with its ID in the JobResult;
 	// one of the servers then carries it to its end. See WaitJob.
@@ -129,7 +130,8 @@ func jobMessage(verb wire.Verb, indir, outdir, cmd string, opts *JobOptions) (*w
 		wire.JobKeepGoing: opts.KeepGoing,
 		wire.JobResume:    opts.Resume,
 		wire.JobReport:    opts.AllTasks,
-		wire.JobLZ4:       opts.LZ4,
+		wire.JobLZ4:       verb == wire.VerbMapToN && opts.Compress != CompressNever,
+		wire.JobPackAll:   verb == wire.VerbMapToN && opts.Compress == CompressAlways,
 		wire.JobDetach:    opts.Detach,
 	} {
 		if set {

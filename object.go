@@ -44,13 +44,11 @@ func (c *Client) putRequest(name string, r io.Reader, size int64) xfer.Request {
 	if size >= 0 {
 		head.Size = uint64(size)
 	}
-	var flags byte
-	if c.opts.LZ4 {
-		flags = wire.FlagLZ4
-	}
+	pack := c.opts.Compress.packing()
+	flags := c.opts.Compress.flags() & wire.FlagLZ4
 	return xfer.Request{
 		Send: func(conn *xfer.Conn, tag uint16, refused func() bool) error {
-			_, _, err := conn.SendStream(tag, head, flags, xfer.Source{R: r, Size: size, LZ4: c.opts.LZ4}, refused)
+			_, _, err := conn.SendStream(tag, head, flags, xfer.Source{R: r, Size: size, Pack: pack}, refused)
 			return err
 		},
 		Recv: recvOK,
@@ -157,7 +155,7 @@ func (c *Client) Get(ctx context.Context, key string, w io.Writer) (Object, erro
 	}
 	server := c.cluster.Place(name)
 	var o Object
-	err = c.request(ctx, server, true, getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
+	err = c.request(ctx, server, true, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
 		o = toObject(m)
 		stop := conn.KeepAlive(nil) // w may block for hours
 		defer stop()
@@ -181,10 +179,10 @@ func checked(m *wire.Object) func(int64, uint64, error) error {
 
 // getRequest makes the request for a key; recv reads the stream that follows
 // the OBJECT. Done is left to set.
-func getRequest(name string, recv func(*xfer.Conn, *wire.Object) error) xfer.Request {
+func (c *Client) getRequest(name string, recv func(*xfer.Conn, *wire.Object) error) xfer.Request {
 	return xfer.Request{
 		Send: func(conn *xfer.Conn, tag uint16, _ func() bool) error {
-			return conn.Write(tag, 0, &wire.Get{Key: name})
+			return conn.Write(tag, c.opts.Compress.flags(), &wire.Get{Key: name})
 		},
 		Recv: func(conn *xfer.Conn, tag uint16) error {
 			m, err := conn.ReadReply(tag)
@@ -218,7 +216,7 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 	defer dst.close()
 	server := c.cluster.Place(name)
 	var o Object
-	err = c.request(ctx, server, dst.dev != nil, getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
+	err = c.request(ctx, server, dst.dev != nil, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
 		o = toObject(m)
 		stop := conn.KeepAlive(nil)
 		defer stop()

@@ -312,7 +312,7 @@ func task(t *wire.Task) string {
 // options names the options of a job.
 func options(o wire.JobOption) string {
 	var list []string
-	for i, name := range []string{"keep-going", "resume", "report", "lz4", "detach"} {
+	for i, name := range []string{"keep-going", "resume", "report", "lz4", "detach", "pack-all"} {
 		if o&(1<<i) != 0 {
 			list = append(list, name)
 		}

@@ -21,14 +21,15 @@ const (
 
 // app is one run of the command.
 type app struct {
-	stdin  io.Reader
-	stdout io.Writer
-	stderr io.Writer
-	conf   string
-	json   bool
-	quiet  bool
-	exit   int    // what eval's command ended with
-	about  string // the key or prefix an error is about, if it does not say
+	stdin    io.Reader
+	stdout   io.Writer
+	stderr   io.Writer
+	conf     string
+	json     bool
+	quiet    bool
+	exit     int          // what eval's command ended with
+	compress compressFlag // what the client compresses on the wire
+	about    string       // the key or prefix an error is about, if it does not say
 }
 
 // failure marks an error of a verb that ran, as opposed to one of its usage.
@@ -116,7 +117,11 @@ shell commands where they lie.`,
 
 // client opens the cluster. The caller closes it.
 func (a *app) client() (*s4.Client, error) {
-	return s4.Open(a.conf)
+	cluster, err := s4.LoadCluster(a.conf)
+	if err != nil {
+		return nil, err
+	}
+	return s4.NewClient(cluster, &s4.Options{Compress: s4.Compression(a.compress)}), nil
 }
 
 // run makes a verb's RunE of f: opens the cluster, closes it, and marks the

@@ -51,7 +51,7 @@ files into its working directory and prints their names, one a line; each
 becomes the key OUTDIR/<the key's relative path>/<the file's basename>, on the
 server that basename belongs to.` + mapCommon,
 		example: `  s4 map-to-n s4://bucket/in/ s4://bucket/parts/ 'awk "{print > \$1 % 12}"; ls'
-  s4 map-to-n --compress lz4 s4://bucket/in/ s4://bucket/parts/ 's4 partition -n 64'`,
+  s4 map-to-n --compress never s4://bucket/in/ s4://bucket/parts/ 's4 partition -n 64'`,
 		run: (*s4.Client).MapToN,
 	}
 	mapFromNHelp = mapHelpText{

@@ -21,7 +21,8 @@ type mapFlags struct {
 	retries                  int
 	timeout                  timeoutFlag
 	okExit                   exitCodes
-	joblog, script, compress string
+	joblog, script           string
+	compress                 compressFlag
 	explain, detach, verbose bool
 	files                    []string
 }
@@ -40,7 +41,7 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb wire.Verb) {
 	fl.StringVar(&f.script, "script", "", "take the command from `FILE`, in place of CMD")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print the job's id when it starts")
 	if verb == wire.VerbMapToN {
-		fl.StringVar(&f.compress, "compress", "", "compress what servers send each other, with `lz4`")
+		f.compress.register(fl, "what servers send each other")
 	}
 }
 
@@ -62,8 +63,6 @@ func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 	switch {
 	case f.retries < 0 || f.retries > math.MaxInt32:
 		return errors.New("--retries N is from 0 to 2147483647")
-	case cmd.Flags().Changed("compress") && f.compress != "lz4":
-		return errors.New("--compress takes lz4 only")
 	case f.detach && !f.explain && f.joblog != "":
 		return errors.New("--joblog needs this command to stay: leave it or --detach off, and see 's4 jobs show ID' for the tasks of a detached job")
 	}
@@ -79,7 +78,7 @@ func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
 		Retries:   f.retries,
 		Timeout:   time.Duration(f.timeout),
 		OKExit:    f.okExit,
-		LZ4:       f.compress != "",
+		Compress:  s4.Compression(f.compress),
 	}
 	for _, path := range f.files {
 		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})

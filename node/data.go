@@ -145,7 +145,18 @@ type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// get sends a key, from disk to socket in the kernel.
+// packing returns what the flags LZ4 and PACKALL, or the options of a job, ask for.
+func packing(may, all bool) xfer.Packing {
+	switch {
+	case may && all:
+		return xfer.PackAlways
+	case may:
+		return xfer.PackAuto
+	}
+	return xfer.PackNever
+}
+
+// get sends a key, from disk to socket in the kernel unless it is packed.
 func (s *session) get(h wire.Header, m *wire.Get) error {
 	start := time.Now()
 	err := s.node.own(m.Key)
@@ -158,11 +169,8 @@ func (s *session) get(h wire.Header, m *wire.Get) error {
 		return s.reply(h.Tag, err)
 	}
 	defer o.Close()
-	if h.Flags&wire.FlagLZ4 != 0 {
-		_, _, err = s.conn.SendStream(h.Tag, o.head(), wire.FlagStream, xfer.Source{R: o.File, Size: o.size, LZ4: true, Sum: &o.sum}, nil)
-	} else {
-		err = s.conn.SendFile(h.Tag, o.head(), wire.FlagStream, o.File, o.size, o.sum, nil)
-	}
+	pack := packing(h.Flags&wire.FlagLZ4 != 0, h.Flags&wire.FlagPackAll != 0)
+	err = s.conn.SendFile(h.Tag, o.head(), wire.FlagStream, o.File, o.size, o.sum, pack, nil)
 	s.done("get", m.Key, o.size, start, err)
 	return err
 }

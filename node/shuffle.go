@@ -145,7 +145,7 @@ func (b *batch) wait() error {
 	return err
 }
 
-// push sends one output to its server, from disk to socket in the kernel. It
+// push sends one output to its server, from disk to socket in the kernel unless it is packed. It
 // closes f and returns as soon as the file is sent.
 func (b *batch) push(server int, f *os.File, name string, size int64, sum uint64) {
 	j := b.job
@@ -159,16 +159,16 @@ func (b *batch) push(server int, f *os.File, name string, size int64, sum uint64
 	b.pending++
 	b.mu.Unlock()
 	head := &wire.Push{Size: uint64(size), Job: j.msg.ID, Key: name}
+	pack := packing(j.has(wire.JobLZ4), j.has(wire.JobPackAll))
+	var flags byte
+	if pack != xfer.PackNever {
+		flags = wire.FlagLZ4
+	}
 	p.Do(xfer.Request{
 		Send: func(c *xfer.Conn, tag uint16, refused func() bool) error {
 			defer f.Close()
 			stop := func() bool { return refused() || j.ctx.Err() != nil }
-			if !j.has(wire.JobLZ4) {
-				return c.SendFile(tag, head, 0, f, size, sum, stop)
-			}
-			src := xfer.Source{R: f, Size: size, LZ4: true, Sum: &sum}
-			_, _, err := c.SendStream(tag, head, wire.FlagLZ4, src, stop)
-			return err
+			return c.SendFile(tag, head, flags, f, size, sum, pack, stop)
 		},
 		Recv: func(c *xfer.Conn, tag uint16) error {
 			m, err := c.ReadReply(tag)

@@ -15,6 +15,10 @@ const HeaderSize = 8
 // may be such.
 const FlagLZ4 = 1
 
+// FlagPackAll on a GET with FlagLZ4 asks for every DATA frame that gets shorter
+// to be packed. Without, the server packs what it thinks arrives sooner for it.
+const FlagPackAll = 2
+
 // FlagStream on an OBJECT frame says that the object's DATA frames follow it.
 const FlagStream = 2
 

@@ -33,10 +33,11 @@ const (
 	JobKeepGoing JobOption = 1 << 0 // a failed task does not fail the job
 	JobResume    JobOption = 1 << 1 // skip tasks whose output exists
 	JobReport    JobOption = 1 << 2 // send TASKS of all tasks, not only of failed ones
-	JobLZ4       JobOption = 1 << 3 // compress what is pushed to peers
+	JobLZ4       JobOption = 1 << 3 // what is pushed to peers may be packed
 	JobDetach    JobOption = 1 << 4 // this server drives the job, as a client would
+	JobPackAll   JobOption = 1 << 5 // with JobLZ4: all that gets shorter is packed
 
-	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach
+	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll
 )
 
 // Job submits a job to one server, on a control connection that is the job's

@@ -54,7 +54,7 @@ func TestSendFileAllocates(t *testing.T) {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		return a.SendFile(1, putHead, 0, f, int64(len(data)), sum, nil)
+		return a.SendFile(1, putHead, 0, f, int64(len(data)), sum, PackNever, nil)
 	})
 	t.Logf("%v allocations", n)
 	if n > objectAllocs {
@@ -71,18 +71,18 @@ func TestHashAllocates(t *testing.T) {
 }
 
 // sendStreamAllocs is what SendStream of 64 MiB allocates at both ends.
-func sendStreamAllocs(t *testing.T, data []byte, lz4 bool) float64 {
+func sendStreamAllocs(t *testing.T, data []byte, pack Packing) float64 {
 	return transferAllocs(t, func(a *Conn) error {
-		_, _, err := a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1, LZ4: lz4}, nil)
+		_, _, err := a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1, Pack: pack}, nil)
 		return err
 	})
 }
 
 // Nor does SendStream.
 func TestSendStreamAllocates(t *testing.T) {
-	for _, lz4 := range []bool{false, true} {
-		if n := sendStreamAllocs(t, text(4*wire.MaxData), lz4); n > objectAllocs {
-			t.Errorf("lz4 %v: %v allocations for 64 MiB", lz4, n)
+	for _, pack := range []Packing{PackNever, PackAlways} {
+		if n := sendStreamAllocs(t, text(4*wire.MaxData), pack); n > objectAllocs {
+			t.Errorf("packing %v: %v allocations for 64 MiB", pack, n)
 		}
 	}
 }

@@ -87,7 +87,7 @@ func BenchmarkSendFileToDiscard(b *testing.B) {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		return a.SendFile(1, putHead, 0, f, benchSize, sum, nil)
+		return a.SendFile(1, putHead, 0, f, benchSize, sum, PackNever, nil)
 	}, toDiscard)
 }
 
@@ -127,7 +127,7 @@ func BenchmarkSendStreamToFile(b *testing.B) {
 func BenchmarkSendStreamLZ4(b *testing.B) {
 	data := text(32 << 20)
 	transferBench(b, int64(len(data)), func(a *Conn) error {
-		_, _, err := a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1, LZ4: true}, nil)
+		_, _, err := a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1, Pack: PackAlways}, nil)
 		return err
 	}, toDiscard)
 }

@@ -50,6 +50,7 @@ type Conn struct {
 	writeArmed time.Time
 	lastRx     int64 // inbound() at that time
 	wbuf       []byte
+	link       link
 	op         sendOp
 	sendFn     func(fd uintptr) bool // made once, so that a send allocates nothing
 	fileFn     func(fd uintptr) bool
@@ -80,7 +81,7 @@ func NewConn(tcp *net.TCPConn, timeout time.Duration, stats *Stats) (*Conn, erro
 	if stats == nil {
 		stats = new(Stats)
 	}
-	c := &Conn{tcp: tcp, raw: raw, timeout: timeout, stats: stats}
+	c := &Conn{tcp: tcp, raw: raw, timeout: timeout, stats: stats, link: newLink(tcp.LocalAddr(), tcp.RemoteAddr())}
 	c.sendFn = func(fd uintptr) bool {
 		c.op.n, c.op.err = unix.SendmsgN(int(fd), c.op.p, nil, nil, c.op.flags)
 		return c.op.err != unix.EAGAIN

@@ -19,13 +19,13 @@ var senders = []struct {
 	send func(t *testing.T, a *Conn, data []byte)
 }{
 	{"sendfile", func(t *testing.T, a *Conn, data []byte) {
-		_ = a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), nil)
+		_ = a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), PackNever, nil)
 	}},
 	{"stream", func(t *testing.T, a *Conn, data []byte) {
 		_, _, _ = a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1}, nil)
 	}},
 	{"lz4", func(t *testing.T, a *Conn, data []byte) {
-		_, _, _ = a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1, LZ4: true}, nil)
+		_, _, _ = a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1, Pack: PackAlways}, nil)
 	}},
 }
 
@@ -168,7 +168,7 @@ func TestWrongStoredSum(t *testing.T) {
 	for _, size := range []int{0, 1, ChunkSize + 1} {
 		data := random(size)
 		wait := receiving(b)
-		if err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(size), xxhash.Sum64(data)^1, nil); err != nil {
+		if err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(size), xxhash.Sum64(data)^1, PackNever, nil); err != nil {
 			t.Fatal(err)
 		}
 		wantCode(t, wait().err, wire.CodeChecksum)

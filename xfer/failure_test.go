@@ -19,7 +19,7 @@ func TestShortFileBreaksConn(t *testing.T) {
 		a, b := connPair(t, patient, patient)
 		data := random(c.have)
 		wait := receiving(b)
-		err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(c.want), xxhash.Sum64(data), nil)
+		err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(c.want), xxhash.Sum64(data), PackNever, nil)
 		if err == nil || !a.Broken() {
 			t.Errorf("%d of %d bytes: %v, broken %v", c.have, c.want, err, a.Broken())
 		}
@@ -33,10 +33,10 @@ func TestShortFileBreaksConn(t *testing.T) {
 func TestSourceError(t *testing.T) {
 	a, b := connPair(t, patient, patient)
 	for _, n := range []int{0, 1, ChunkSize - 1, ChunkSize, ChunkSize + 1, 3*ChunkSize + 5} {
-		for _, lz4 := range []bool{false, true} {
+		for _, pack := range []Packing{PackNever, PackAlways} {
 			for _, size := range []int64{-1, int64(n) + 1, 1 << 40} {
 				wait := receiving(b)
-				_, _, err := a.SendStream(5, putHead, 0, Source{R: failing(text(n), errTest), Size: size, LZ4: lz4}, nil)
+				_, _, err := a.SendStream(5, putHead, 0, Source{R: failing(text(n), errTest), Size: size, Pack: pack}, nil)
 				var src *SourceError
 				if !errors.As(err, &src) || !errors.Is(err, errTest) || src.Error() != errTest.Error() {
 					t.Fatalf("%d bytes of %d: %v", n, size, err)
@@ -138,11 +138,11 @@ func TestSinkErrorThenAbort(t *testing.T) {
 func TestRefusedStream(t *testing.T) {
 	a, b := connPair(t, patient, patient)
 	for _, chunks := range []int{1, 2, 5} {
-		for _, lz4 := range []bool{false, true} {
+		for _, pack := range []Packing{PackNever, PackAlways} {
 			asked := 0
 			wait := receiving(b)
 			// The reader never ends: only being refused ends this.
-			n, _, err := a.SendStream(1, putHead, 0, Source{R: endless{}, Size: -1, LZ4: lz4}, func() bool { asked++; return asked == chunks })
+			n, _, err := a.SendStream(1, putHead, 0, Source{R: endless{}, Size: -1, Pack: pack}, func() bool { asked++; return asked == chunks })
 			if err != ErrRefused || n != int64(chunks*ChunkSize) {
 				t.Fatalf("after %d chunks: %d bytes, %v", chunks, n, err)
 			}
@@ -167,7 +167,7 @@ func TestRefusedFile(t *testing.T) {
 	for _, frames := range []int{1, 2} {
 		asked := 0
 		wait := receiving(b)
-		err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), 0, func() bool { asked++; return asked == frames })
+		err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), 0, PackNever, func() bool { asked++; return asked == frames })
 		if err != ErrRefused {
 			t.Fatalf("after %d frames: %v", frames, err)
 		}
@@ -306,7 +306,7 @@ func TestDrain(t *testing.T) {
 	drained := async(func() bool { b.Drain(patient); return true })
 	data := random(4 * wire.MaxData)
 	f := fileOf(t, data)
-	if err := a.SendFile(1, putHead, 0, f, int64(len(data)), 0, nil); err != nil {
+	if err := a.SendFile(1, putHead, 0, f, int64(len(data)), 0, PackNever, nil); err != nil {
 		t.Fatal(err)
 	}
 	a.Close()

@@ -3,13 +3,24 @@ package xfer
 import (
 	"encoding/binary"
 	"sync"
+	"time"
 
 	"github.com/pierrec/lz4/v4"
 
 	"s4/wire"
 )
 
-// packer compresses chunks. One chunk that does not shrink is sent plain.
+// Packing says what of a stream to compress with lz4.
+type Packing byte
+
+// The ways to pack. A chunk that would not get shorter is always sent plain.
+const (
+	PackNever  Packing = iota
+	PackAuto           // what gets to the peer sooner for it: see link
+	PackAlways         // all
+)
+
+// packer compresses chunks.
 type packer struct {
 	c   lz4.Compressor
 	out buffer
@@ -50,4 +61,34 @@ func unpack(body, plain []byte) ([]byte, error) {
 		return nil, wire.Errorf(wire.CodeChecksum, "lz4 frame does not unpack to the %d bytes it promises", size)
 	}
 	return plain[:n], nil
+}
+
+// pack packs plain, of at most ChunkSize bytes, if mode says so. It returns the
+// body of the DATA frame, which lies in p.out where a chunk starts, or false if
+// plain is to be sent as it is.
+func (c *Conn) pack(mode Packing, p *packer, plain []byte) ([]byte, bool) {
+	if mode == PackAlways {
+		return p.pack(plain)
+	}
+	start := time.Now()
+	body, ok := p.pack(plain)
+	took := time.Since(start)
+	n := len(plain)
+	if ok {
+		n = len(body)
+	}
+	c.wmu.Lock()
+	c.look() // before more bytes wait: if none do now, the network is the faster
+	c.link.packed(len(plain), n, took)
+	c.wmu.Unlock()
+	return body, ok && float64(n) <= packLeast*float64(len(plain))
+}
+
+// worth reports whether mode says to pack the next n bytes; c.wmu is held.
+func (c *Conn) worth(mode Packing, n int) bool {
+	if mode != PackAuto || c.link.local {
+		return mode == PackAlways
+	}
+	c.look()
+	return c.link.worth(n)
 }

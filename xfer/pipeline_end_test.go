@@ -249,7 +249,7 @@ func shortFilePipeline(t *testing.T) (answered, short error) {
 	r := put("short", nil, o2)
 	f := fileOf(t, text(10))
 	r.Send = func(c *Conn, tag uint16, refused func() bool) error {
-		return c.SendFile(tag, putHead, 0, f, 11, 0, refused)
+		return c.SendFile(tag, putHead, 0, f, 11, 0, PackNever, refused)
 	}
 	p.Do(r)
 	if err := b.WriteRaw(wire.AppendFrame(nil, 1, 0, wire.Empty{T: wire.TypeOK})); err != nil {

@@ -17,12 +17,15 @@ var ErrRefused = errors.New("refused by the peer")
 
 // SendFile sends head, the first size bytes of f by sendfile(2), and a trailer
 // with sum, the checksum of those bytes as it was stored with them: no byte
-// passes through this process, and a byte that has changed on disk is found
-// out by the receiver. refused, if not nil, is asked between frames.
+// passes through this process but what pack says to compress, and a byte that
+// has changed on disk is found out by the receiver. refused, if not nil, is asked
+// between frames.
 //
 // A file shorter than size breaks the connection, as a frame cannot be cut.
 // f stays the caller's; its offset is read and moved.
-func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.File, size int64, sum uint64, refused func() bool) error {
+func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.File, size int64, sum uint64, pack Packing, refused func() bool) error {
+	var chunks filePacker
+	defer chunks.close()
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	c.wbuf = c.frame(c.wbuf[:0], tag, headFlags, head)
@@ -37,7 +40,14 @@ func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.Fil
 				return c.abort(tag)
 			}
 		}
-		n := min(left, wire.MaxData)
+		if n := min(left, ChunkSize); c.worth(pack, int(n)) {
+			if err := c.sendPacked(tag, &chunks, f, int(n), pack); err != nil {
+				return err
+			}
+			left -= n
+			continue
+		}
+		n := min(left, c.plainMax(pack))
 		c.wbuf = wire.Header{Len: uint32(n), Type: wire.TypeData, Tag: tag}.Append(c.wbuf)
 		if err := c.send(c.wbuf, true); err != nil {
 			return err
@@ -50,6 +60,69 @@ func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.Fil
 	}
 	c.wbuf = c.frame(c.wbuf, tag, 0, &wire.Trailer{Length: uint64(size), Sum: sum})
 	return c.send(c.wbuf, false)
+}
+
+// plainMax returns how much of a file to send before thinking again whether to
+// pack; c.wmu is held.
+func (c *Conn) plainMax(pack Packing) int64 {
+	switch {
+	case pack == PackNever || c.link.local:
+		return wire.MaxData
+	case pack == PackAuto && c.link.rate != 0:
+		return 4 * ChunkSize
+	}
+	return ChunkSize
+}
+
+// filePacker holds what is needed to pack a file, from the first chunk on.
+type filePacker struct {
+	buf    *buffer
+	packer *packer
+}
+
+func (p *filePacker) close() {
+	if p.buf != nil {
+		putBuffer(p.buf)
+		putPacker(p.packer)
+	}
+}
+
+// sendPacked sends c.wbuf and the next n bytes of f, packed if that makes them
+// shorter; c.wmu is held, but for the time of reading and packing.
+func (c *Conn) sendPacked(tag uint16, p *filePacker, f *os.File, n int, pack Packing) error {
+	if p.buf == nil {
+		p.buf, p.packer = getBuffer(), getPacker()
+	}
+	plain := p.buf.space(n)
+	if len(c.wbuf) > 0 {
+		// The buffer is the connection's, and may not wait outside its lock.
+		if err := c.send(c.wbuf, true); err != nil {
+			return err
+		}
+		c.wbuf = c.wbuf[:0]
+	}
+	c.wmu.Unlock()
+	_, err := io.ReadFull(f, plain)
+	body, flags := plain, byte(0)
+	if err == nil {
+		if b, ok := c.pack(pack, p.packer, plain); ok {
+			body, flags = b, wire.FlagLZ4
+		}
+	}
+	c.wmu.Lock()
+	if err != nil {
+		return c.failWrite(fmt.Errorf("%s: %w", f.Name(), err))
+	}
+	c.wbuf = wire.Header{Len: uint32(len(body)), Type: wire.TypeData, Flags: flags, Tag: tag}.Append(c.wbuf[:0])
+	if err := c.send(c.wbuf, true); err != nil {
+		return err
+	}
+	c.wbuf = c.wbuf[:0]
+	if err := c.send(body, false); err != nil {
+		return err
+	}
+	c.stats.Copied.Add(int64(n))
+	return nil
 }
 
 // sendfileMax is the most one sendfile(2) moves, so that the I/O timeout can
@@ -88,7 +161,7 @@ func (c *Conn) abort(tag uint16) error {
 type Source struct {
 	R    io.Reader
 	Size int64 // how many bytes R must yield, or -1 for all there are
-	LZ4  bool  // compress what can be compressed
+	Pack Packing
 	// Sum, if not nil, is what the trailer says instead of the xxh64 of the
 	// bytes read: the checksum stored with them.
 	Sum *uint64
@@ -122,7 +195,7 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 	buf := getBuffer()
 	defer putBuffer(buf)
 	var packer *packer
-	if src.LZ4 {
+	if src.Pack != PackNever {
 		packer = getPacker()
 		defer putPacker(packer)
 	}
@@ -176,8 +249,13 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 		body, flags := plain, byte(0)
 		from := buf
 		if packer != nil {
-			if b, ok := packer.pack(plain); ok {
-				from, body, flags = &packer.out, b, wire.FlagLZ4
+			c.wmu.Lock()
+			worth := c.worth(src.Pack, n)
+			c.wmu.Unlock()
+			if worth {
+				if b, ok := c.pack(src.Pack, packer, plain); ok {
+					from, body, flags = &packer.out, b, wire.FlagLZ4
+				}
 			}
 		}
 		front := buf.front[:0]

@@ -22,7 +22,7 @@ var sizes = []int{
 }
 
 // TestSendFileIsZeroCopy proves that the bytes of a file go from page cache to
-// socket in the kernel: all of them are counted where sendfile(2) returns
+// socket in the kernel, also if they might be packed, as both ends are here: all of them are counted where sendfile(2) returns
 // them, none where a buffer is sent. It is not to be skipped: s4 runs on Linux
 // and Linux has sendfile.
 func TestSendFileIsZeroCopy(t *testing.T) {
@@ -33,7 +33,7 @@ func TestSendFileIsZeroCopy(t *testing.T) {
 		f := fileOf(t, data)
 		head := &wire.Object{Size: uint64(size), Sum: xxhash.Sum64(data)}
 		wait := receiving(b)
-		if err := a.SendFile(uint16(i), head, wire.FlagStream, f, int64(size), head.Sum, nil); err != nil {
+		if err := a.SendFile(uint16(i), head, wire.FlagStream, f, int64(size), head.Sum, PackAuto, nil); err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
 		r := wait()
@@ -63,26 +63,26 @@ func TestSendFilePart(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait := receiving(b)
-	if err := a.SendFile(1, putHead, 0, f, 1500, xxhash.Sum64(data[1000:2500]), nil); err != nil {
+	if err := a.SendFile(1, putHead, 0, f, 1500, xxhash.Sum64(data[1000:2500]), PackNever, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantObject(t, wait(), data[1000:2500])
 }
 
 func TestSendStream(t *testing.T) {
-	for _, lz4 := range []bool{false, true} {
+	for _, pack := range []Packing{PackNever, PackAlways} {
 		for _, kind := range []struct {
 			name string
 			make func(int) []byte
 		}{{"random", random}, {"text", text}} {
-			t.Run(fmt.Sprintf("lz4=%v/%s", lz4, kind.name), func(t *testing.T) {
+			t.Run(fmt.Sprintf("packing=%v/%s", pack, kind.name), func(t *testing.T) {
 				a, b := connPair(t, patient, patient)
 				var total int64
 				for i, size := range sizes {
 					data := kind.make(size)
 					for _, known := range []int64{int64(size), -1} {
 						wait := receiving(b)
-						n, sum, err := a.SendStream(uint16(i), putHead, wire.FlagLZ4, Source{R: bytes.NewReader(data), Size: known, LZ4: lz4}, nil)
+						n, sum, err := a.SendStream(uint16(i), putHead, wire.FlagLZ4, Source{R: bytes.NewReader(data), Size: known, Pack: pack}, nil)
 						if err != nil || n != int64(size) || sum != xxhash.Sum64(data) {
 							t.Fatalf("%d bytes, known %d: sent %d with sum %016x, %v", size, known, n, sum, err)
 						}
@@ -142,17 +142,17 @@ func TestSendStreamReaders(t *testing.T) {
 func TestSendStreamStoredSum(t *testing.T) {
 	a, b := connPair(t, patient, patient)
 	data := text(1000)
-	for _, lz4 := range []bool{false, true} {
+	for _, pack := range []Packing{PackNever, PackAlways} {
 		good := xxhash.Sum64(data)
 		wait := receiving(b)
-		if _, _, err := a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: 1000, LZ4: lz4, Sum: &good}, nil); err != nil {
+		if _, _, err := a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: 1000, Pack: pack, Sum: &good}, nil); err != nil {
 			t.Fatal(err)
 		}
 		wantObject(t, wait(), data)
 
 		bad := good ^ 1<<63
 		wait = receiving(b)
-		_, sum, err := a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: 1000, LZ4: lz4, Sum: &bad}, nil)
+		_, sum, err := a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: 1000, Pack: pack, Sum: &bad}, nil)
 		if err != nil || sum != good {
 			t.Fatalf("sum %016x, %v", sum, err)
 		}
@@ -165,23 +165,34 @@ func TestSendStreamStoredSum(t *testing.T) {
 // more than plain would.
 func TestLZ4OnTheWire(t *testing.T) {
 	const size = 4*ChunkSize + 5
-	wireBytes := func(data []byte, lz4 bool) int64 {
+	wireBytes := func(data []byte, pack Packing, file bool) int64 {
 		var n atomic.Int64
 		ca, cb := proxyPair(t, func(_ int64, p []byte) int { n.Add(int64(len(p))); return len(p) }, nil)
 		a, b := newConn(t, ca, patient), newConn(t, cb, patient)
 		wait := receiving(b)
-		if _, _, err := a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1, LZ4: lz4}, nil); err != nil {
+		var err error
+		if file {
+			err = a.SendFile(1, putHead, 0, fileOf(t, data), size, xxhash.Sum64(data), pack, nil)
+		} else {
+			_, _, err = a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1, Pack: pack}, nil)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		wantObject(t, wait(), data) // after which the proxy has passed all
 		return n.Load()
 	}
-	plain := wireBytes(random(size), false)
-	if got := wireBytes(random(size), true); got > plain {
-		t.Errorf("incompressible: %d bytes with lz4, %d without", got, plain)
-	}
-	if got := wireBytes(text(size), true); got > plain/2 {
-		t.Errorf("compressible: %d bytes with lz4, %d without", got, plain)
+	for _, file := range []bool{false, true} {
+		plain := wireBytes(random(size), PackNever, file)
+		if got := wireBytes(random(size), PackAlways, file); got > plain+4*wire.HeaderSize {
+			t.Errorf("incompressible, from a file %v: %d bytes with lz4, %d without", file, got, plain)
+		}
+		if got := wireBytes(text(size), PackAlways, file); got > plain/2 {
+			t.Errorf("compressible, from a file %v: %d bytes with lz4, %d without", file, got, plain)
+		}
+		if got := wireBytes(text(size), PackAuto, file); got < size {
+			t.Errorf("compressible, from a file %v: %d bytes of %d on one host", file, got, size)
+		}
 	}
 }
 
@@ -211,7 +222,7 @@ func TestSendStreamLongestHead(t *testing.T) {
 	data := random(ChunkSize + 1)
 	for _, head := range []wire.Message{&wire.Put{Key: key}, &wire.Push{Key: key}} {
 		wait := receiving(b)
-		if _, _, err := a.SendStream(1, head, 0, Source{R: bytes.NewReader(data), Size: -1, LZ4: true}, nil); err != nil {
+		if _, _, err := a.SendStream(1, head, 0, Source{R: bytes.NewReader(data), Size: -1, Pack: PackAlways}, nil); err != nil {
 			t.Fatal(err)
 		}
 		r := wait()
@@ -278,7 +289,7 @@ func TestWritersShareAConn(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait := receiving(b)
-	if err := a.SendFile(1, putHead, 0, f, int64(len(data)), xxhash.Sum64(data), nil); err != nil {
+	if err := a.SendFile(1, putHead, 0, f, int64(len(data)), xxhash.Sum64(data), PackNever, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantObject(t, wait(), data)
