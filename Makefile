@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 all: build
 
 build: ## bin/s4, bin/s4-server and bin/s4-bench
-	$(GO) build -o bin/ ./cli/s4 ./cli/s4-server ./bench/s4-bench
+	CGO_ENABLED=0 $(GO) build -o bin/ ./cli/s4 ./cli/s4-server ./bench/s4-bench
 
 demo: build ## count words of Go's source on an embedded three-server cluster
 	scripts/demo.sh
