@@ -30,6 +30,18 @@ func free(dir string) (int64, error) {
 	return max(0, n-slack), nil
 }
 
+// inMemory reports why dir is not on a memory file system, or nil.
+func inMemory(dir string) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	if uint32(st.Type) != unix.TMPFS_MAGIC {
+		return fmt.Errorf("%s is not one", dir)
+	}
+	return nil
+}
+
 // usable reports why a cluster cannot live in dir, or nil.
 func usable(dir string) error {
 	path := filepath.Join(dir, fmt.Sprintf(".s4-bench-%d", os.Getpid()))
@@ -46,7 +58,10 @@ func usable(dir string) error {
 // chooseDir returns the default of --dir: a memory file system with room for
 // need bytes, else the temporary directory; and why not the former.
 func chooseDir(need int64) (string, *LeftOut) {
-	err := usable(memoryFS)
+	err := inMemory(memoryFS)
+	if err == nil {
+		err = usable(memoryFS)
+	}
 	if err == nil {
 		var have int64
 		if have, err = free(memoryFS); err == nil && have >= need {
