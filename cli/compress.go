@@ -34,7 +34,7 @@ func (c *compressFlag) Set(text string) error {
 	return errors.New("want auto, always or never")
 }
 
-// register adds the flag; what is what it compresses.
+// register adds the flag; what it compresses is the rest of a sentence.
 func (c *compressFlag) register(fl *pflag.FlagSet, what string) {
 	fl.Var(c, "compress", "compress "+what+": auto, always or never")
 }

@@ -41,9 +41,9 @@ part that fails ends the copy; the parts before it stay.
 With --header, every part begins with the first line of SRC, at most 1 MiB. SIZE
 is without it.
 
-What is sent is compressed with lz4 while that gets it there sooner: where the
-network is what is slow, the data shrinks and a core is free. With --compress
-always, all that shrinks is; with never, nothing.`,
+On the network, bytes are compressed with lz4 while that gets them there sooner:
+where the network is what is slow, the data shrinks and a core is free. With
+--compress always, all that shrinks is; with never, nothing.`,
 		Example: `  s4 cp data.csv s4://bucket/in/
   seq 1000 | s4 cp - s4://bucket/in/000
   s4 cp s4://bucket/out/000 - | sort
@@ -80,7 +80,7 @@ always, all that shrinks is; with never, nothing.`,
 		}),
 	}
 	f := cmd.Flags()
-	a.compress.register(f, "what is sent")
+	a.compress.register(f, "on the network")
 	f.BoolVarP(&recursive, "recursive", "r", false, "copy everything below SRC")
 	f.Var(&size, "split-lines", "cut SRC at line ends into keys of about `SIZE` bytes, as in 64M")
 	f.BoolVar(&header, "header", false, "with --split-lines, repeat the first line in every part")

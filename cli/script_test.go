@@ -101,6 +101,12 @@ func leftovers() string {
 //	$HOME            an empty directory
 //	[root], [big]    conditions: the tests run as root; $S4_TEST_BIG is set
 func TestScript(t *testing.T) {
+	scripts, _ := filepath.Glob("testdata/script/*.txtar")
+	for _, path := range scripts {
+		if fi, err := os.Stat(path); err != nil || fi.Size() == 0 {
+			t.Errorf("%s tests nothing (%v)", path, err) // and would pass
+		}
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata/script",
 		RequireUniqueNames: true,

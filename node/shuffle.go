@@ -145,8 +145,8 @@ func (b *batch) wait() error {
 	return err
 }
 
-// push sends one output to its server, from disk to socket in the kernel unless it is packed. It
-// closes f and returns as soon as the file is sent.
+// push sends one output to its server, from disk to socket in the kernel unless
+// it is packed. It closes f and returns as soon as the file is sent.
 func (b *batch) push(server int, f *os.File, name string, size int64, sum uint64) {
 	j := b.job
 	p, err := j.node.peers.get(j.ctx, server)

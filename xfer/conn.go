@@ -19,11 +19,14 @@ import (
 // DefaultTimeout is how long a peer may be silent in mid transfer.
 const DefaultTimeout = 30 * time.Second
 
-// Stats counts the bytes that connections moved. One Stats may serve many.
+// Stats counts the bytes that connections moved. One Stats may serve many, and
+// then they also share what they know of the host.
 type Stats struct {
 	Sendfile atomic.Int64 // object bytes the kernel moved from file to socket
 	Copied   atomic.Int64 // object bytes sent through a buffer of this process
 	Received atomic.Int64 // plain object bytes received
+
+	cores cores // how busy they are, for all that share this
 }
 
 // Conn is a framed connection. One goroutine may read and any number write:
@@ -54,6 +57,7 @@ type Conn struct {
 	op         sendOp
 	sendFn     func(fd uintptr) bool // made once, so that a send allocates nothing
 	fileFn     func(fd uintptr) bool
+	lookFn     func(fd uintptr)
 }
 
 // sendOp holds the arguments and results of one send or sendfile.
@@ -90,6 +94,7 @@ func NewConn(tcp *net.TCPConn, timeout time.Duration, stats *Stats) (*Conn, erro
 		c.op.n, c.op.err = unix.Sendfile(int(fd), c.op.file, nil, c.op.max)
 		return c.op.err != unix.EAGAIN
 	}
+	c.lookFn = c.seeSocket
 	return c, nil
 }
 

@@ -2,12 +2,7 @@ package xfer
 
 import (
 	"net"
-	"os"
-	"strconv"
-	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // link decides chunk by chunk whether to pack what a connection sends. While the
@@ -20,54 +15,59 @@ import (
 //
 // Speed and ratio are those of the chunks packed before. The rate is what the
 // kernel says the peer acknowledged while bytes waited all the time for the
-// network to take them, and not for the peer to make room: a slow reader is
-// helped by nothing. Between two ends on one host nothing is ever packed.
+// network to take them, and not for a slow reader to make room: packing does not
+// make it read faster. Between two ends on one host nothing is worth packing.
 type link struct {
 	local bool // both ends are on this host
 
-	last sample  // what rate and held are measured from
-	dry  bool    // nothing waited, for a moment since then
-	wait uint32  // bytes that waited when last looked at
-	rate float64 // bytes/s the network takes, 0 if not known
-	held float64 // share of the time that the peer's window held bytes up, smoothed
-	full float64 // share of the time that something waited for a core, smoothed
+	last   sample  // what rate and held are measured from
+	dry    bool    // nothing waited, for a moment since then
+	wait   uint32  // bytes that waited when last looked at
+	window uint32  // the largest window the peer has given
+	rate   float64 // bytes/s the network takes, 0 if not known
+	held   float64 // share of the time that a slow reader held bytes up, smoothed
 
 	speed float64 // plain bytes/s of packing, smoothed
 	ratio float64 // packed by plain, of what got shorter, smoothed
-	skip  int     // chunks to send plain before some are tried
-	try   int     // chunks to pack, whatever is known
-	plain int     // chunks not worth it, since one was
-	pause int     // skip after the last that did not get shorter
+	try   int     // chunks to pack although it is not worth it, to measure both
+	plain int64   // bytes sent plain since packing was worth it, or tried
+	retry int64   // how many there may be until it is tried
+	skip  int64   // bytes to send plain, as what came before did not get shorter
+	pause int64   // how many that were the last time
 	blind int64   // plain bytes packed since the rate was measured
-	trust int64   // how many may be, until it counts as not known
+	trust int64   // how many there may be until it counts as not known
 }
 
-// sample is what the kernel says of a connection.
+// sample is what the kernel says of a connection, and of the host.
 type sample struct {
-	at    time.Time
-	acked uint64        // bytes the peer has acknowledged so far
-	wait  uint32        // bytes in the socket that were not sent yet
-	held  time.Duration // how long the peer's window has held up bytes so far
-	full  time.Duration // how long something has waited for a core of this host so far
+	at     time.Time
+	acked  uint64        // bytes the peer has acknowledged so far
+	wait   uint32        // bytes in the socket that were not sent yet
+	held   time.Duration // how long the peer's window has held up bytes so far
+	window uint32        // that window, in bytes
+	rtt    time.Duration // of a segment and its acknowledgment, now
+	least  time.Duration // the shortest there was
+	full   float64       // share of the time that something waited for a core
 }
 
 const (
 	idlePrice = 1. / 8
-	packMin   = 4 << 10   // plain bytes that are worth the trouble
-	packLeast = 0.9       // a chunk that shrinks to more is as good as incompressible
-	maxHeld   = 0.25      // with a greater share of held time the reader is what is slow
-	maxPause  = 64        // chunks between tries, so that they cost < 1 %
-	tries     = 4         // chunks in a row: the first finds cold caches
-	minTrust  = 8 << 20   // bytes
-	maxTrust  = 256 << 20 // bytes
+	packMin   = 4 << 10 // plain bytes that are worth the trouble
+	packLeast = 0.9     // a chunk that shrinks to more is as good as incompressible
+	maxHeld   = 0.25    // with a greater share of held time the reader is what is slow
 
-	// The first measurement is to come soon, later ones are to be good.
-	soon  = time.Millisecond
-	later = 5 * time.Millisecond
-	// The kernel counts held time in ticks of 1 to 10 ms, and what runs in one
-	// moment says little.
+	// Tries cost the time of packing a chunk in each of these, in bytes: little
+	// if it is well known that they are in vain.
+	minPause, maxPause = ChunkSize, 16 << 20
+	minRetry, maxRetry = 16 << 20, 256 << 20
+	minTrust, maxTrust = 8 << 20, 256 << 20
+	tries              = 4 // chunks in a row: the first finds cold caches
+
+	// The first measurement is to come soon, later ones are to be good. The
+	// kernel counts held time in ticks of 1 to 10 ms: it is smoothed.
+	soon     = time.Millisecond
+	later    = 5 * time.Millisecond
 	soonHeld = 20 * time.Millisecond
-	soonFull = 50 * time.Millisecond
 
 	// Until the first chunk was packed: what lz4 does to CSV, on a slow core.
 	firstSpeed = 300e6
@@ -81,7 +81,7 @@ func newLink(local, remote net.Addr) link {
 		local: ok1 && ok2 && (l.IP.Equal(r.IP) || r.IP.IsLoopback()),
 		speed: firstSpeed,
 		ratio: firstRatio,
-		full:  0.5,
+		retry: minRetry,
 		trust: minTrust,
 	}
 }
@@ -91,15 +91,25 @@ func newLink(local, remote net.Addr) link {
 func (l *link) see(s sample) {
 	l.wait = s.wait
 	l.dry = l.dry || s.wait == 0
-	if !l.due(s.at) {
+	l.window = max(l.window, s.window)
+	least := soon
+	if l.rate != 0 {
+		// Over a long path bytes are acknowledged in bursts, one a round trip.
+		least = max(later, 2*s.rtt)
+	}
+	took := s.at.Sub(l.last.at)
+	if took < least {
 		return
 	}
 	if !l.last.at.IsZero() {
-		took := s.at.Sub(l.last.at)
-		smooth(&l.held, float64(s.held-l.last.held)/float64(took), took, soonHeld)
-		smooth(&l.full, float64(s.full-l.last.full)/float64(took), took, soonFull)
 		rate := float64(s.acked-l.last.acked) / took.Seconds()
+		held := float64(s.held-l.last.held) / float64(took)
+		if float64(l.window) < 2*rate*s.least.Seconds() {
+			held = 0 // a window a round trip: the path is long, not the reader slow
+		}
+		smooth(&l.held, held, took, soonHeld)
 		switch {
+		case rate == 0:
 		case !l.dry:
 			l.measured(rate)
 		case l.rate != 0 && rate > l.rate:
@@ -109,18 +119,10 @@ func (l *link) see(s sample) {
 	l.last, l.dry = s, s.wait == 0
 }
 
-// due reports whether the time has come for the next measurement.
-func (l *link) due(now time.Time) bool {
-	if l.rate == 0 {
-		return now.Sub(l.last.at) >= soon
-	}
-	return now.Sub(l.last.at) >= later
-}
-
 // smooth moves a share towards what it was for the time that passed, halfway in
 // the given time.
 func smooth(share *float64, now float64, passed, half time.Duration) {
-	*share += (min(1, now) - *share) * float64(passed) / float64(passed+half)
+	*share += (min(1, max(0, now)) - *share) * float64(passed) / float64(passed+half)
 }
 
 // measured takes in a new rate.
@@ -136,37 +138,40 @@ func (l *link) measured(rate float64) {
 	}
 }
 
-// worth reports whether the next n bytes should be packed.
+// worth reports whether the next n bytes should be packed. If they are, packed is
+// to be called, else sent.
 func (l *link) worth(n int) bool {
 	switch {
-	case l.local || n < packMin || l.held > maxHeld:
-		return false
-	case l.skip > 0:
-		if l.skip--; l.skip == 0 {
-			l.try = tries
-		}
+	case l.local || n < packMin || l.held > maxHeld || l.skip > 0:
 		return false
 	case l.rate == 0:
 		// There is time to pack, and to measure, while so many wait.
 		return l.wait >= 2*ChunkSize
 	}
 	use := l.rate / l.speed
-	price := idlePrice + (1-idlePrice)*l.full
+	price := idlePrice + (1-idlePrice)*l.last.full
 	switch {
-	case use >= 1:
-		l.try = 0
-		return false
-	case l.try > 0:
+	case 1-max(use, l.ratio) > min(1, use/l.ratio)*price:
+		l.plain, l.retry, l.try = 0, minRetry, 0
+		return true
+	case l.plain >= l.retry:
+		// The data may be other now, or the core free.
+		l.plain, l.retry, l.try = 0, min(2*l.retry, maxRetry), tries
+		if use >= 1 {
+			l.try = 1 // that costs enough
+		}
+	}
+	if l.try > 0 {
 		l.try--
 		return true
-	case 1-max(use, l.ratio) > min(1, use/l.ratio)*price:
-		l.plain = 0
-		return true
-	}
-	if l.plain++; l.plain >= maxPause {
-		l.plain, l.try = 0, tries // see if the data or the core is another
 	}
 	return false
+}
+
+// sent takes in that n bytes that might have been packed were not.
+func (l *link) sent(n int64) {
+	l.skip = max(0, l.skip-n)
+	l.plain += n
 }
 
 // packed takes in what became of a chunk that was worth it.
@@ -176,7 +181,7 @@ func (l *link) packed(plain, packed int, took time.Duration) {
 	}
 	ratio := float64(packed) / float64(plain)
 	if ratio > packLeast {
-		l.pause = min(max(1, 2*l.pause), maxPause)
+		l.pause = min(max(minPause, 2*l.pause), maxPause)
 		l.skip, l.try = l.pause, 0
 		return
 	}
@@ -189,38 +194,4 @@ func (l *link) packed(plain, packed int, took time.Duration) {
 		l.rate, l.blind = 0, 0
 		l.trust = min(2*l.trust, maxTrust)
 	}
-}
-
-// look asks the kernel how the connection does (tcp(7), TCP_INFO).
-func (c *Conn) look() {
-	_ = c.raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.SOL_TCP, unix.TCP_INFO)
-		if err != nil {
-			return // the connection is as good as gone, as sending will tell
-		}
-		s := sample{
-			at:    time.Now(),
-			acked: info.Bytes_acked,
-			wait:  info.Notsent_bytes,
-			held:  time.Duration(info.Rwnd_limited) * time.Microsecond,
-		}
-		if c.link.due(s.at) {
-			s.full = pressure()
-		}
-		c.link.see(s)
-	})
-}
-
-// pressure returns how long there has been something on this host that waited
-// for a core, since it started (Documentation/accounting/psi.rst, the first line of
-// /proc/pressure/cpu). A kernel that does not say is taken to be full half the time.
-func pressure() time.Duration {
-	text, _ := os.ReadFile("/proc/pressure/cpu")
-	line, _, _ := strings.Cut(string(text), "\n")
-	if _, total, ok := strings.Cut(line, " total="); ok {
-		if us, err := strconv.ParseInt(total, 10, 64); err == nil {
-			return time.Duration(us) * time.Microsecond
-		}
-	}
-	return time.Duration(time.Now().UnixNano() / 2)
 }

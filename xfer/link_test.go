@@ -15,6 +15,8 @@ type network struct {
 	ratio  float64 // packed by plain
 	source float64 // bytes/s the sender reads, if less than memory gives
 	full   float64 // share of the time that something waits for a core
+	window float64 // bytes the peer lets be under way, if that is what limits rate
+	rtt    time.Duration
 
 	now   time.Duration
 	queue float64 // bytes in the socket buffer
@@ -36,6 +38,12 @@ func (n *network) pass(d time.Duration) {
 			n.held += d * 6 / 10 // as seen of readers of 50 and 100 MB/s
 		}
 	}
+	if n.window != 0 {
+		rate = min(rate, n.window/n.rtt.Seconds())
+		if n.queue > 0 {
+			n.held += d / 2
+		}
+	}
 	sent := min(n.queue, rate*d.Seconds())
 	n.queue -= sent
 	n.acked += sent
@@ -47,11 +55,14 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 // sample is what the model's kernel says.
 func (n *network) sample() sample {
 	return sample{
-		at:    time.Unix(0, int64(n.now)),
-		acked: uint64(n.acked),
-		wait:  uint32(n.queue),
-		held:  n.held.Truncate(4 * time.Millisecond), // ticks
-		full:  time.Duration(n.full * float64(n.now)),
+		at:     time.Unix(0, int64(n.now)),
+		acked:  uint64(n.acked),
+		wait:   uint32(n.queue),
+		held:   n.held.Truncate(4 * time.Millisecond), // ticks
+		window: uint32(max(n.window, 1<<16)),
+		rtt:    max(n.rtt, 100*time.Microsecond),
+		least:  max(n.rtt, 100*time.Microsecond),
+		full:   n.full,
 	}
 }
 
@@ -82,12 +93,17 @@ func (n *network) run(size int64, l *link, always bool) (time.Duration, float64)
 			if short <= packLeast*out {
 				out = short
 			}
+		} else if l != nil {
+			l.sent(ChunkSize)
 		}
 		n.pass(seconds(out / modelMemory))
 		if over := n.queue + out - modelBuffer; over > 0 {
 			rate := n.rate
 			if n.reader != 0 {
 				rate = min(rate, n.reader)
+			}
+			if n.window != 0 {
+				rate = min(rate, n.window/n.rtt.Seconds())
 			}
 			n.pass(seconds(over/rate) + time.Microsecond)
 		}
@@ -127,8 +143,9 @@ func TestLinkChoosesTheFaster(t *testing.T) {
 					best = always // for less, a core may have better to do
 				}
 				t.Logf("never %v, always %v, auto %v (%.0f %% packed)", never.Round(time.Millisecond), always.Round(time.Millisecond), auto.Round(time.Millisecond), 100*share)
-				// It takes a MiB to learn the rate, and a little to look after it.
-				if slack := best/16 + seconds((1<<20)/rate); auto > best+slack {
+				// It takes a MiB to learn the rate, two chunks to learn the speed, and
+				// a little to look after both.
+				if slack := best/16 + seconds((1<<20)/rate+2*ChunkSize/d.speed); auto > best+slack {
 					t.Errorf("auto took %v, never %v, always %v", auto, never, always)
 				}
 			})
@@ -198,6 +215,41 @@ func TestLinkFollows(t *testing.T) {
 	n.rate = 12.5e6
 	if _, share := n.run(64<<20, &l, false); share < 0.8 {
 		t.Errorf("with a slow network, %.0f %% of the CSV was packed", 100*share)
+	}
+}
+
+// What was learned in a bad moment, of other data or of a core that was busy, does
+// not hold for ever.
+func TestLinkTriesAgain(t *testing.T) {
+	for _, rate := range []float64{125e6, 312e6} {
+		n := &network{rate: rate, speed: 120e6, ratio: 0.7}
+		l := newLink(nil, nil)
+		n.run(64<<20, &l, false)
+		n.speed, n.ratio = 3e9, 0.01
+		n.run(256<<20, &l, false)
+		if _, share := n.run(1<<30, &l, false); share < 0.9 {
+			t.Errorf("at %.0f MB/s, after data that does not pay, %.0f %% of zeros was packed", rate/1e6, 100*share)
+		}
+	}
+	n := &network{rate: 125e6, speed: 400e6, ratio: 0.45}
+	l := newLink(nil, nil)
+	n.run(64<<20, &l, false)
+	n.speed = 60e6
+	n.run(24<<20, &l, false)
+	n.speed = 400e6
+	n.run(64<<20, &l, false)
+	if _, share := n.run(1<<30, &l, false); share < 0.9 {
+		t.Errorf("after the core was busy, %.0f %% was packed", 100*share)
+	}
+}
+
+// A window that limits what is under way on a long path is no slow reader.
+func TestLinkPacksForLongPaths(t *testing.T) {
+	n := &network{rate: 1250e6, window: 1 << 20, rtt: 60 * time.Millisecond, speed: 300e6, ratio: 0.3}
+	l := newLink(nil, nil)
+	n.run(16<<20, &l, false)
+	if _, share := n.run(64<<20, &l, false); share < 0.9 {
+		t.Errorf("%.0f %% was packed", 100*share)
 	}
 }
 

@@ -63,9 +63,44 @@ func unpack(body, plain []byte) ([]byte, error) {
 	return plain[:n], nil
 }
 
-// pack packs plain, of at most ChunkSize bytes, if mode says so. It returns the
-// body of the DATA frame, which lies in p.out where a chunk starts, or false if
-// plain is to be sent as it is.
+// worth reports whether mode says to pack the next n bytes; c.wmu is held. If it
+// does, pack is to be called with them, else sentPlain.
+func (c *Conn) worth(mode Packing, n int) bool {
+	if mode != PackAuto || c.link.local {
+		return mode == PackAlways
+	}
+	if n < packMin {
+		c.link.dry = true // or not: it is not looked at
+		return false
+	}
+	c.look()
+	return c.link.worth(n)
+}
+
+// worthStream is worth without c.wmu, for a chunk that is sent whatever it says.
+func (c *Conn) worthStream(mode Packing, n int) bool {
+	if mode != PackAuto || c.link.local {
+		return mode == PackAlways
+	}
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	if c.worth(mode, n) {
+		return true
+	}
+	c.sentPlain(mode, int64(n))
+	return false
+}
+
+// sentPlain says that n bytes were sent as they are; c.wmu is held.
+func (c *Conn) sentPlain(mode Packing, n int64) {
+	if mode == PackAuto {
+		c.link.sent(n)
+	}
+}
+
+// pack packs plain, of at most ChunkSize bytes, which was worth it to mode; c.wmu
+// is not held. It returns the body of the DATA frame, which lies in p.out where a
+// chunk starts, or false if plain is to be sent as it is.
 func (c *Conn) pack(mode Packing, p *packer, plain []byte) ([]byte, bool) {
 	if mode == PackAlways {
 		return p.pack(plain)
@@ -82,13 +117,4 @@ func (c *Conn) pack(mode Packing, p *packer, plain []byte) ([]byte, bool) {
 	c.link.packed(len(plain), n, took)
 	c.wmu.Unlock()
 	return body, ok && float64(n) <= packLeast*float64(len(plain))
-}
-
-// worth reports whether mode says to pack the next n bytes; c.wmu is held.
-func (c *Conn) worth(mode Packing, n int) bool {
-	if mode != PackAuto || c.link.local {
-		return mode == PackAlways
-	}
-	c.look()
-	return c.link.worth(n)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -14,139 +13,6 @@ import (
 // ErrRefused is what a sender returns when refused reported true: the peer
 // has answered in mid stream, and its answer says why.
 var ErrRefused = errors.New("refused by the peer")
-
-// SendFile sends head, the first size bytes of f by sendfile(2), and a trailer
-// with sum, the checksum of those bytes as it was stored with them: no byte
-// passes through this process but what pack says to compress, and a byte that
-// has changed on disk is found out by the receiver. refused, if not nil, is asked
-// between frames.
-//
-// A file shorter than size breaks the connection, as a frame cannot be cut.
-// f stays the caller's; its offset is read and moved.
-func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.File, size int64, sum uint64, pack Packing, refused func() bool) error {
-	var chunks filePacker
-	defer chunks.close()
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	c.wbuf = c.frame(c.wbuf[:0], tag, headFlags, head)
-	for left := size; left > 0; {
-		if left != size {
-			// Let a PING or a reply of another goroutine in between.
-			c.wmu.Unlock()
-			stop := refused != nil && refused()
-			c.wmu.Lock()
-			c.wbuf = c.wbuf[:0]
-			if stop {
-				return c.abort(tag)
-			}
-		}
-		if n := min(left, ChunkSize); c.worth(pack, int(n)) {
-			if err := c.sendPacked(tag, &chunks, f, int(n), pack); err != nil {
-				return err
-			}
-			left -= n
-			continue
-		}
-		n := min(left, c.plainMax(pack))
-		c.wbuf = wire.Header{Len: uint32(n), Type: wire.TypeData, Tag: tag}.Append(c.wbuf)
-		if err := c.send(c.wbuf, true); err != nil {
-			return err
-		}
-		c.wbuf = c.wbuf[:0]
-		if err := c.sendfile(f, n); err != nil {
-			return err
-		}
-		left -= n
-	}
-	c.wbuf = c.frame(c.wbuf, tag, 0, &wire.Trailer{Length: uint64(size), Sum: sum})
-	return c.send(c.wbuf, false)
-}
-
-// plainMax returns how much of a file to send before thinking again whether to
-// pack; c.wmu is held.
-func (c *Conn) plainMax(pack Packing) int64 {
-	switch {
-	case pack == PackNever || c.link.local:
-		return wire.MaxData
-	case pack == PackAuto && c.link.rate != 0:
-		return 4 * ChunkSize
-	}
-	return ChunkSize
-}
-
-// filePacker holds what is needed to pack a file, from the first chunk on.
-type filePacker struct {
-	buf    *buffer
-	packer *packer
-}
-
-func (p *filePacker) close() {
-	if p.buf != nil {
-		putBuffer(p.buf)
-		putPacker(p.packer)
-	}
-}
-
-// sendPacked sends c.wbuf and the next n bytes of f, packed if that makes them
-// shorter; c.wmu is held, but for the time of reading and packing.
-func (c *Conn) sendPacked(tag uint16, p *filePacker, f *os.File, n int, pack Packing) error {
-	if p.buf == nil {
-		p.buf, p.packer = getBuffer(), getPacker()
-	}
-	plain := p.buf.space(n)
-	if len(c.wbuf) > 0 {
-		// The buffer is the connection's, and may not wait outside its lock.
-		if err := c.send(c.wbuf, true); err != nil {
-			return err
-		}
-		c.wbuf = c.wbuf[:0]
-	}
-	c.wmu.Unlock()
-	_, err := io.ReadFull(f, plain)
-	body, flags := plain, byte(0)
-	if err == nil {
-		if b, ok := c.pack(pack, p.packer, plain); ok {
-			body, flags = b, wire.FlagLZ4
-		}
-	}
-	c.wmu.Lock()
-	if err != nil {
-		return c.failWrite(fmt.Errorf("%s: %w", f.Name(), err))
-	}
-	c.wbuf = wire.Header{Len: uint32(len(body)), Type: wire.TypeData, Flags: flags, Tag: tag}.Append(c.wbuf[:0])
-	if err := c.send(c.wbuf, true); err != nil {
-		return err
-	}
-	c.wbuf = c.wbuf[:0]
-	if err := c.send(body, false); err != nil {
-		return err
-	}
-	c.stats.Copied.Add(int64(n))
-	return nil
-}
-
-// sendfileMax is the most one sendfile(2) moves, so that the I/O timeout can
-// tell progress on a slow link from none.
-const sendfileMax = 4 << 20
-
-// sendfile moves n bytes from f's offset to the socket; c.wmu is held.
-func (c *Conn) sendfile(f *os.File, n int64) error {
-	// f.Fd, not SyscallConn: a regular file is never in the poller, and the
-	// caller keeps f open.
-	c.op.file = int(f.Fd())
-	for n > 0 {
-		c.op.max = int(min(n, sendfileMax))
-		if err := c.do(c.fileFn); err != nil {
-			return err
-		}
-		if c.op.n == 0 {
-			return c.failWrite(fmt.Errorf("%s is %d bytes shorter than it should be", f.Name(), n))
-		}
-		c.stats.Sendfile.Add(int64(c.op.n))
-		n -= int64(c.op.n)
-	}
-	return nil
-}
 
 // abort gives the stream up; c.wmu is held.
 func (c *Conn) abort(tag uint16) error {
@@ -195,10 +61,11 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 	buf := getBuffer()
 	defer putBuffer(buf)
 	var packer *packer
-	if src.Pack != PackNever {
-		packer = getPacker()
-		defer putPacker(packer)
-	}
+	defer func() {
+		if packer != nil {
+			putPacker(packer)
+		}
+	}()
 	var digest xxhash.Digest
 	digest.Reset()
 	var total int64
@@ -248,14 +115,12 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 		// Build [head] header chunk [trailer] around the chunk where it lies.
 		body, flags := plain, byte(0)
 		from := buf
-		if packer != nil {
-			c.wmu.Lock()
-			worth := c.worth(src.Pack, n)
-			c.wmu.Unlock()
-			if worth {
-				if b, ok := c.pack(src.Pack, packer, plain); ok {
-					from, body, flags = &packer.out, b, wire.FlagLZ4
-				}
+		if c.worthStream(src.Pack, n) {
+			if packer == nil {
+				packer = getPacker()
+			}
+			if b, ok := c.pack(src.Pack, packer, plain); ok {
+				from, body, flags = &packer.out, b, wire.FlagLZ4
 			}
 		}
 		front := buf.front[:0]

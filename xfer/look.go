@@ -1,0 +1,91 @@
+package xfer
+
+import (
+	"bytes"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// look asks the kernel how the connection does (tcp(7), TCP_INFO); c.wmu is held.
+func (c *Conn) look() {
+	_ = c.raw.Control(c.lookFn)
+}
+
+// seeSocket is look with the descriptor. On an error there is nothing to see: the
+// connection is as good as gone, as sending will tell.
+func (c *Conn) seeSocket(fd uintptr) {
+	info, err := unix.GetsockoptTCPInfo(int(fd), unix.SOL_TCP, unix.TCP_INFO)
+	if err != nil {
+		return
+	}
+	now := time.Now()
+	c.link.see(sample{
+		at:     now,
+		acked:  info.Bytes_acked,
+		wait:   info.Notsent_bytes,
+		held:   microseconds(info.Rwnd_limited),
+		window: info.Snd_wnd,
+		rtt:    microseconds(uint64(info.Rtt)),
+		least:  microseconds(uint64(info.Min_rtt)),
+		full:   c.stats.cores.full(now),
+	})
+}
+
+func microseconds(n uint64) time.Duration { return time.Duration(n) * time.Microsecond }
+
+// cores knows how busy the cores of this host are.
+type cores struct {
+	mu    sync.Mutex
+	at    time.Time     // when last looked at
+	total time.Duration // and what stood there
+	share float64
+}
+
+const (
+	pressureFile = "/proc/pressure/cpu"
+	pressureAge  = 10 * time.Millisecond // to look again: it takes 10 µs
+	pressureHalf = 50 * time.Millisecond // see smooth
+)
+
+// full returns the share of the last while in which something waited for a core,
+// or a half if that cannot be known.
+func (c *cores) full(now time.Time) float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	took := now.Sub(c.at)
+	if took < pressureAge {
+		return c.share
+	}
+	total, ok := pressure()
+	switch {
+	case !ok, c.at.IsZero():
+		c.share = 0.5
+	default:
+		smooth(&c.share, float64(total-c.total)/float64(took), took, pressureHalf)
+	}
+	c.at, c.total = now, total
+	return c.share
+}
+
+// pressure returns how long there has been something on this host that waited
+// for a core, since it started (Documentation/accounting/psi.rst, the first line of
+// the file). A kernel may not say.
+func pressure() (time.Duration, bool) {
+	fd, err := unix.Open(pressureFile, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, false
+	}
+	defer unix.Close(fd)
+	var b [256]byte
+	n, err := unix.Read(fd, b[:])
+	if err != nil {
+		return 0, false
+	}
+	line, _, _ := bytes.Cut(b[:n], []byte("\n"))
+	_, total, _ := bytes.Cut(line, []byte(" total="))
+	us, err := strconv.ParseUint(string(total), 10, 53)
+	return microseconds(us), err == nil
+}
