@@ -8,8 +8,9 @@
 //	                                                 │
 //	      WriteTable, WriteJSON ── Report ── Results ── Samples
 //
-// A Curve, of the workload scaling, makes Series in the stead of Results. Rows of
-// many keys take a Tree from the Env, and check what came by its TreeSum.
+// An Also of a Row makes one more Result of the same rounds. A Curve, of the
+// workload scaling, makes Series in the stead of Results. Rows of many keys take a
+// Tree from the Env, and check what came by its TreeSum.
 //
 // A Side is s4, its yardstick, or a peer (--peer): a Command that is timed, and
 // the servers that work for it. Every side's command is started by the same
@@ -19,8 +20,9 @@
 // To add a row, write a Row whose Start prepares two sides, and list it in a
 // Workload; to add a workload, list it in workloads. A yardstick that no program
 // of the host can be is a hidden subcommand, as bare-send and bare-recv are. What
-// the host lacks is a NotHere of Start, or a note by Env.LeaveOut. Sizes and
-// counts go through Options.count, so that --scale makes them small.
+// the host lacks is a NotHere of Start, or of the Workload's Needs if no row can do
+// without, or a note by Env.LeaveOut. Sizes and counts go through Options.count, so
+// that --scale makes them small.
 //
 // The CPU time of servers has all of them in it, and who does the work of
 // loopback's softirqs, sender or receiver, is the kernel's choice: judge by it

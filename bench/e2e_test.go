@@ -45,6 +45,7 @@ func TestPrograms(t *testing.T) {
 	t.Run("put and get", func(t *testing.T) { testPutGet(t, program) })
 	t.Run("many keys", func(t *testing.T) { testMany(t, program) })
 	t.Run("etl", func(t *testing.T) { testETL(t, program) })
+	t.Run("lz4", func(t *testing.T) { testLZ4(t, program) })
 	t.Run("a peer that gives wrong bytes", func(t *testing.T) { testWrongPeer(t, program) })
 	t.Run("interrupted", func(t *testing.T) { testInterrupt(t, program) })
 }

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// linkRate is what each server's link carries each way.
+	// linkRate is what each server's link carries each way, in scaling.
 	linkRate = 200e6 // bits per second
 	// linkBytes is what a round moves over links that slow.
 	linkBytes = 64 << 20
@@ -28,7 +28,7 @@ func linkTotal(o Options) int {
 }
 
 // links is a network of namespaces: a bridge in one, where the clients are, and
-// one for each server, joined to it by a link of linkRate.
+// one for each server, joined to it by a link that is limited.
 //
 //	hub: bridge, clients ──┬── veth, tbf ── server 0
 //	                       ├── veth, tbf ── server 1
@@ -43,8 +43,9 @@ type links struct {
 	nodes []*daemon
 }
 
-// startLinks makes the network for n servers.
-func (e *Env) startLinks(ctx context.Context, n int) (_ *links, err error) {
+// startLinks makes the network for n servers, whose links carry so many bits per
+// second each way.
+func (e *Env) startLinks(ctx context.Context, n int, rate float64) (_ *links, err error) {
 	l := &links{env: e}
 	defer func() {
 		if err != nil {
@@ -57,14 +58,14 @@ func (e *Env) startLinks(ctx context.Context, n int) (_ *links, err error) {
 	if err := l.in(ctx, l.hub, `ip link set lo up; ip link add br0 type bridge; ip addr add 10.83.0.254/24 dev br0; ip link set br0 up`); err != nil {
 		return nil, err
 	}
+	// A bucket of what passes in 2 ms, and no less than large packets are.
+	tbf := fmt.Sprintf("root tbf rate %.0fbit burst %.0fb latency 50ms", rate, max(128<<10, rate/8*0.002))
 	for i := range n {
 		d, err := e.startHolder(ctx, "link "+strconv.Itoa(i))
 		if err != nil {
 			return nil, err
 		}
 		l.nodes = append(l.nodes, d)
-		// A bucket of what passes in 2 ms, at least that of a large packet.
-		tbf := fmt.Sprintf("root tbf rate %.0fbit burst 128kb latency 50ms", linkRate)
 		if err := l.in(ctx, l.hub, fmt.Sprintf(`ip link add v%d type veth peer name eth0 netns %d
 			tc qdisc add dev v%d %s; ip link set v%d master br0 up`, i, d.pid, i, tbf, i)); err != nil {
 			return nil, err
@@ -128,7 +129,7 @@ func (e *Env) linksHere(ctx context.Context) error {
 			return &NotHere{Why: "there is no " + name}
 		}
 	}
-	l, err := e.startLinks(ctx, 1)
+	l, err := e.startLinks(ctx, 1, linkRate)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -182,6 +183,21 @@ func (e *Env) startLinked(ctx context.Context, l *links) (_ *Cluster, err error)
 	}
 }
 
+// removeLinked removes the keys below a prefix that ends in a slash, of which
+// there may be none: s4-bench itself does not see servers behind links.
+func (e *Env) removeLinked(ctx context.Context, c *Cluster, prefix string) error {
+	for _, dir := range c.Dirs(prefix) {
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		_, _, err := e.s4Wall(ctx, c, "rm", "-q", "-r", prefix)
+		return err
+	}
+	return nil
+}
+
 // scaleLinks moves files in and out, and shuffles them, with servers behind
 // links that are slower than anything else.
 func scaleLinks(ctx context.Context, e *Env, numbers []int) ([]Series, error) {
@@ -213,7 +229,7 @@ func scaleLinks(ctx context.Context, e *Env, numbers []int) ([]Series, error) {
 }
 
 func (e *Env) linkRounds(ctx context.Context, n int, t *Tree, shuffled TreeSum) (_ [][]float64, err error) {
-	l, err := e.startLinks(ctx, n)
+	l, err := e.startLinks(ctx, n, linkRate)
 	if err != nil {
 		return nil, err
 	}

@@ -14,5 +14,6 @@ func workloads(o Options) []Workload {
 		clientsWorkload(o),
 		etlWorkload(o),
 		scalingWorkload(o),
+		lz4Workload(o),
 	}
 }

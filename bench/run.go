@@ -82,10 +82,7 @@ func Run(ctx context.Context, o Options, list []Workload, log io.Writer) (_ *Rep
 		}
 	}
 	for _, w := range list {
-		results, err := env.runWorkload(ctx, w, log)
-		if err == nil {
-			err = env.runCurves(ctx, w, log)
-		}
+		results, err := env.runAll(ctx, w, log)
 		if err = errors.Join(err, env.endWorkload()); err != nil {
 			return nil, err
 		}
@@ -102,6 +99,25 @@ func movesSource(list []Workload) bool {
 	return slices.ContainsFunc(list, func(w Workload) bool {
 		return slices.ContainsFunc(w.Rows, func(r Row) bool { return r.Source })
 	})
+}
+
+// runAll runs the rows and the curves, if the host has what they need.
+func (e *Env) runAll(ctx context.Context, w Workload, log io.Writer) ([]Result, error) {
+	if w.Needs != nil {
+		err := w.Needs(ctx, e)
+		if lacks, ok := errors.AsType[*NotHere](err); ok {
+			e.LeaveOut(w.Name+": "+w.Title, lacks.Why)
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.Name, err)
+		}
+	}
+	results, err := e.runWorkload(ctx, w, log)
+	if err != nil {
+		return nil, err
+	}
+	return results, e.runCurves(ctx, w, log)
 }
 
 // runWorkload runs the rows for which there is room.
@@ -123,7 +139,7 @@ func (e *Env) runWorkload(ctx context.Context, w Workload, log io.Writer) ([]Res
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		results = append(results, newResult(w.Name, row, e.setup(), names, samples))
+		results = append(results, row.results(w.Name, e.setup(), names, samples)...)
 	}
 	return results, nil
 }

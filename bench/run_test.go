@@ -51,6 +51,63 @@ func TestNotHere(t *testing.T) {
 	}
 }
 
+// So is all of a workload, once.
+func TestNeeds(t *testing.T) {
+	for _, lacks := range []bool{true, false} {
+		e := &Env{Options: Options{Rounds: 1}, Dir: t.TempDir()}
+		started, measured := false, false
+		w := Workload{
+			Name: "lz4", Title: "where lz4 pays",
+			Needs: func(context.Context, *Env) error {
+				if lacks {
+					return fmt.Errorf("links: %w", &NotHere{Why: "there is no tc"})
+				}
+				return nil
+			},
+			Rows: []Row{{Start: func(context.Context, *Env) ([]Side, error) {
+				started = true
+				return nil, &NotHere{Why: "this is a test"}
+			}}},
+			Curves: []Curve{{
+				Room: func(Options) int64 { return 0 },
+				Measure: func(context.Context, *Env) ([]Series, error) {
+					measured = true
+					return nil, nil
+				},
+			}},
+		}
+		results, err := e.runAll(t.Context(), w, io.Discard)
+		if err != nil || len(results) > 0 || started == lacks || measured == lacks {
+			t.Errorf("lacks %v: %v, %v, started %v, measured %v", lacks, results, err, started, measured)
+		}
+		if want := (LeftOut{What: "lz4: where lz4 pays", Why: "there is no tc"}); lacks && (len(e.leftOut) != 1 || e.leftOut[0] != want) {
+			t.Errorf("left out: %+v", e.leftOut)
+		}
+	}
+	e := &Env{}
+	broken := Workload{Name: "lz4", Needs: func(context.Context, *Env) error { return io.ErrUnexpectedEOF }}
+	if _, err := e.runAll(t.Context(), broken, io.Discard); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("another error: %v", err)
+	}
+}
+
+// Sides after the yardstick are results of their own where the row says so, and
+// what is left are peers.
+func TestAlso(t *testing.T) {
+	row := Row{Name: "auto", Work: "put, auto", Yardstick: "never", Targets: []Target{AtMost(1, Time)}, Also: []Also{{Name: "always", Work: "put, always", Targets: []Target{AtMost(4, Time)}}}}
+	list := row.results("lz4", Setup{}, []string{"auto", "never", "always", "other"}, [][]Sample{wallSamples(1), wallSamples(2), wallSamples(6), wallSamples(4)})
+	if len(list) != 2 {
+		t.Fatalf("%d results", len(list))
+	}
+	a, b := list[0], list[1]
+	if len(a.Sides) != 3 || len(a.Peers) != 1 || a.Peers[0].Name != "other" || a.Verdicts[0].Ratio != 0.5 || !a.Verdicts[0].Holds {
+		t.Errorf("the row: %+v", a)
+	}
+	if b.Row != "always" || b.Work != "put, always" || b.Yardstick != "never" || len(b.Sides) != 2 || len(b.Peers) != 0 || b.Verdicts[0].Ratio != 3 || !b.Verdicts[0].Holds {
+		t.Errorf("beside it: %+v", b)
+	}
+}
+
 // The source counts where a row uses it and it is not there yet.
 func TestRoom(t *testing.T) {
 	o := Options{Size: 100}

@@ -123,9 +123,14 @@ func (e *Env) rounds(f func() ([]float64, error)) ([][]float64, error) {
 	return values, nil
 }
 
+// s4Command is s4 where it sees the cluster.
+func (e *Env) s4Command(c *Cluster, args ...string) Command {
+	return Command{Args: slices.Concat(c.enter, []string{e.S4}, args), Env: c.Env()}
+}
+
 // s4Wall runs s4 and returns how many seconds it took, and its output.
 func (e *Env) s4Wall(ctx context.Context, c *Cluster, args ...string) (float64, []byte, error) {
-	u, out, err := e.run(ctx, Command{Args: append(append(slices.Clone(c.enter), e.S4), args...), Env: c.Env()})
+	u, out, err := e.run(ctx, e.s4Command(c, args...))
 	return u.Wall.Seconds(), out, err
 }
 

@@ -129,7 +129,7 @@ func startShuffle(ctx context.Context, e *Env, total int) ([]Side, error) {
 	}
 	loop := Side{
 		Name:    "xargs",
-		Command: e.shuffleLoop(t, local),
+		Command: e.shuffleLoop(t, local, partitionCommand(quote(e.S4))),
 		Bytes:   t.Bytes,
 		Keys:    t.Files,
 		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, local) },
@@ -144,26 +144,35 @@ func partitionCommand(program string) string {
 	return fmt.Sprintf("%s partition -n %d -d, -k1", program, shuffleBuckets)
 }
 
-func (e *Env) shuffleLoop(t *Tree, out string) Command {
-	return e.localLoop(t.Dir, out, `mkdir {out}; cd {out}; `+partitionCommand(quote(e.S4))+` < {in} > /dev/null`)
+// shuffleLoop runs a command as map-to-n does, for each file of a tree into a
+// directory of out.
+func (e *Env) shuffleLoop(t *Tree, out, command string) Command {
+	return e.localLoop(t.Dir, out, `mkdir {out}; cd {out}; exec < {in} > /dev/null; `+command)
 }
 
 // shuffleHere shuffles a tree into a new directory, and returns the sum of it.
 func (e *Env) shuffleHere(ctx context.Context, t *Tree, out string) (TreeSum, error) {
-	if err := makeDir(out)(ctx); err != nil {
-		return TreeSum{}, err
-	}
-	if _, _, err := e.run(ctx, e.shuffleLoop(t, out)); err != nil {
-		return TreeSum{}, err
-	}
-	sum, err := sumTree(ctx, out)
+	sum, err := e.shuffleBy(ctx, t, out, partitionCommand(quote(e.S4)))
 	if err != nil {
 		return sum, err
 	}
-	if sum.Bytes != t.Bytes {
-		return sum, fmt.Errorf("s4 partition made %d bytes of %d", sum.Bytes, t.Bytes)
-	}
 	return sum, checkBuckets(filepath.Join(out, "in000"))
+}
+
+// shuffleBy shuffles a tree into a new directory by a command, and returns the
+// sum of it.
+func (e *Env) shuffleBy(ctx context.Context, t *Tree, out, command string) (TreeSum, error) {
+	if err := makeDir(out)(ctx); err != nil {
+		return TreeSum{}, err
+	}
+	if _, _, err := e.run(ctx, e.shuffleLoop(t, out, command)); err != nil {
+		return TreeSum{}, err
+	}
+	sum, err := sumTree(ctx, out)
+	if err == nil && sum.Bytes != t.Bytes {
+		err = fmt.Errorf("%s made %d bytes of %d", command, sum.Bytes, t.Bytes)
+	}
+	return sum, err
 }
 
 // checkBuckets looks at each line of an input's buckets: it must be there by its

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"os"
+	"slices"
 )
 
 // Workload is a named list of rows, the unit that a user asks for.
@@ -14,6 +15,9 @@ type Workload struct {
 	Curves []Curve
 	// Apart says that "all" is without it: it must be named.
 	Apart bool
+	// Needs, if not nil, is asked before all rows and curves. If its error is a
+	// NotHere, the workload is left out.
+	Needs func(ctx context.Context, env *Env) error
 }
 
 // Curve varies one thing over several points.
@@ -33,6 +37,8 @@ type Row struct {
 	Work      string // what s4 does, for people; {size} is the size in use
 	Yardstick string // what is done in its stead
 	Targets   []Target
+	// Also has more to compare with the yardstick in the same rounds.
+	Also []Also
 
 	// Rounds, if not 0, is the most rounds of a row that takes long.
 	Rounds int
@@ -43,10 +49,19 @@ type Row struct {
 	Room func(o Options) int64
 
 	// Start makes ready what all rounds share, and returns the sides: s4, then
-	// the yardstick, then the peers. It must not leave behind what no Side's
-	// Close and not Env removes, also if it fails. If the host lacks what the
-	// row needs, the error is a NotHere, and the row is left out.
+	// the yardstick, then one for each Also, then the peers. It must not leave
+	// behind what no Side's Close and not Env removes, also if it fails. If the
+	// host lacks what the row needs, the error is a NotHere, and the row is left
+	// out.
 	Start func(ctx context.Context, env *Env) ([]Side, error)
+}
+
+// Also is one more comparison of a Row, and a Result of its own: of a side that
+// s4 is, too, with the row's yardstick.
+type Also struct {
+	Name    string // unique as a Row's
+	Work    string
+	Targets []Target
 }
 
 // NotHere is the error of a row that this host lacks something for.
@@ -73,6 +88,17 @@ func (r *Row) rounds(o Options) int {
 		return min(r.Rounds, o.Rounds)
 	}
 	return o.Rounds
+}
+
+// results sums up what the sides did: the row itself and then each Also.
+func (r *Row) results(workload string, setup Setup, names []string, samples [][]Sample) []Result {
+	peers := 2 + len(r.Also)
+	list := []Result{newResult(workload, *r, setup, slices.Concat(names[:2], names[peers:]), slices.Concat(samples[:2], samples[peers:]))}
+	for i, also := range r.Also {
+		row := Row{Name: also.Name, Work: also.Work, Yardstick: r.Yardstick, Targets: also.Targets}
+		list = append(list, newResult(workload, row, setup, []string{names[2+i], names[1]}, [][]Sample{samples[2+i], samples[1]}))
+	}
+	return list
 }
 
 // Side is one of those compared in a Row.
