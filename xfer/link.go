@@ -10,8 +10,8 @@ import (
 // with use the share of a core that packing as fast as the network takes plain
 // bytes would need, rate/speed, packing saves the share 1 - max(use, ratio) of the
 // time and takes the share use/ratio of a core for the rest. That has a price: an
-// eighth of what it takes must be saved if the core has nothing else to do, all of
-// it if there is always something that waits for one.
+// eighth of what it takes must be saved if the core has nothing else to do, half as
+// much again as it takes if there is always something that waits for one.
 //
 // Speed and ratio are those of the chunks packed before. The rate is what the
 // kernel says the peer acknowledged while bytes waited all the time for the
@@ -52,6 +52,7 @@ type sample struct {
 
 const (
 	idlePrice = 1. / 8
+	fullPrice = 1.5     // the peer, who unpacks, takes some, too
 	packMin   = 4 << 10 // plain bytes that are worth the trouble
 	packLeast = 0.9     // a chunk that shrinks to more is as good as incompressible
 	maxHeld   = 0.25    // with a greater share of held time the reader is what is slow
@@ -149,7 +150,7 @@ func (l *link) worth(n int) bool {
 		return l.wait >= 2*ChunkSize
 	}
 	use := l.rate / l.speed
-	price := idlePrice + (1-idlePrice)*l.last.full
+	price := idlePrice + (fullPrice-idlePrice)*l.last.full
 	switch {
 	case 1-max(use, l.ratio) > min(1, use/l.ratio)*price:
 		l.plain, l.retry, l.try = 0, minRetry, 0
@@ -166,6 +167,17 @@ func (l *link) worth(n int) bool {
 		return true
 	}
 	return false
+}
+
+// ahead returns how many bytes may be sent plain until worth is to be asked again.
+func (l *link) ahead() int64 {
+	switch {
+	case l.rate == 0:
+		return ChunkSize
+	case l.rate >= l.speed:
+		return 16 * ChunkSize
+	}
+	return max(4*ChunkSize, l.skip)
 }
 
 // sent takes in that n bytes that might have been packed were not.

@@ -62,8 +62,8 @@ func (c *Conn) plainMax(pack Packing) int64 {
 	switch {
 	case pack == PackNever || c.link.local:
 		return wire.MaxData
-	case pack == PackAuto && c.link.rate != 0:
-		return 4 * ChunkSize
+	case pack == PackAuto:
+		return min(wire.MaxData, c.link.ahead())
 	}
 	return ChunkSize
 }
