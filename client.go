@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"s4/wire"
@@ -66,6 +67,7 @@ func (c Compression) flags() byte {
 type Client struct {
 	cluster *Cluster
 	opts    Options
+	singles atomic.Int32 // gets of single keys under way
 
 	mu      sync.Mutex
 	closed  bool
@@ -123,8 +125,9 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// pipe returns a data pipeline to a server that nobody else uses.
-func (c *Client) pipe(ctx context.Context, server int) (*xfer.Pipeline, error) {
+// pipe returns a data pipeline to a server that nobody else uses. single says
+// that the caller will get one key over it.
+func (c *Client) pipe(ctx context.Context, server int, single bool) (*xfer.Pipeline, error) {
 	for {
 		c.mu.Lock()
 		idle := c.data[server]
@@ -140,12 +143,27 @@ func (c *Client) pipe(ctx context.Context, server int) (*xfer.Pipeline, error) {
 		}
 		p.Close()
 	}
-	conn, err := Dial(ctx, c.cluster, server, wire.ChannelData, c.opts.IOTimeout, nil)
+	newConn := xfer.NewConn
+	if single && c.singles.Load() <= fewSingles && len(c.cluster.Servers) <= fewServers {
+		newConn = xfer.NewBlockingConn
+	}
+	conn, err := dial(ctx, c.cluster, server, wire.ChannelData, func(tcp *net.TCPConn) (*xfer.Conn, error) {
+		return newConn(tcp, c.opts.IOTimeout, nil)
+	})
 	if err != nil {
 		return nil, err
 	}
 	return xfer.NewPipeline(conn), nil
 }
+
+// A get of a single key uses a connection that blocks a thread, if it is one of a
+// few: with a large key it is the connection that is busy. A copy of many files is
+// no faster for it. maxIdle connections to each server may be of that kind and be
+// used again at once, so there must be few servers, too, if threads are to be few.
+const (
+	fewSingles = 16
+	fewServers = 32
+)
 
 // release gives back a pipeline without requests in flight.
 func (c *Client) release(server int, p *xfer.Pipeline) {
@@ -160,19 +178,28 @@ func (c *Client) release(server int, p *xfer.Pipeline) {
 	}
 }
 
+// use says what a request is.
+type use struct {
+	foreign bool // it runs in a reader or writer of the caller's that may block for ever
+	single  bool // it gets a key
+}
+
 // request runs one request on a data connection and waits for its end. If ctx
-// ends first, the connection is closed, which ends the request soon; but if it
-// runs in a reader or writer of the caller's that may block for ever, foreign
-// is true and request does not wait for that.
-func (c *Client) request(ctx context.Context, server int, foreign bool, r xfer.Request) error {
-	p, err := c.pipe(ctx, server)
+// ends first, the connection is closed, which ends the request soon; a foreign one
+// is not waited for.
+func (c *Client) request(ctx context.Context, server int, how use, r xfer.Request) error {
+	if how.single {
+		c.singles.Add(1)
+		defer c.singles.Add(-1)
+	}
+	p, err := c.pipe(ctx, server, how.single)
 	if err != nil {
 		return err
 	}
 	done := make(chan error, 1)
 	r.Done = func(err error) { done <- err }
 	failed := make(chan error, 1)
-	if foreign {
+	if how.foreign {
 		recv := r.Recv
 		r.Recv = func(conn *xfer.Conn, tag uint16) error {
 			err := recv(conn, tag)
@@ -200,7 +227,7 @@ func (c *Client) request(ctx context.Context, server int, foreign bool, r xfer.R
 		return err
 	case <-ctx.Done():
 	}
-	if foreign {
+	if how.foreign {
 		p.Abandon()
 	} else {
 		p.Close()

@@ -21,6 +21,13 @@ const dialTimeout = 5 * time.Second
 // caller owns the connection. Client's methods need no Dial; it is for
 // servers that talk to their peers, and for tools.
 func Dial(ctx context.Context, cluster *Cluster, index int, channel wire.Channel, timeout time.Duration, stats *xfer.Stats) (*xfer.Conn, error) {
+	return dial(ctx, cluster, index, channel, func(tcp *net.TCPConn) (*xfer.Conn, error) {
+		return xfer.NewConn(tcp, timeout, stats)
+	})
+}
+
+// dial is Dial with a choice of how to make the connection of a socket.
+func dial(ctx context.Context, cluster *Cluster, index int, channel wire.Channel, newConn func(*net.TCPConn) (*xfer.Conn, error)) (*xfer.Conn, error) {
 	addr := cluster.Servers[index].String()
 	d := net.Dialer{Timeout: dialTimeout}
 	nc, err := d.DialContext(ctx, "tcp", addr)
@@ -30,7 +37,7 @@ func Dial(ctx context.Context, cluster *Cluster, index int, channel wire.Channel
 		}
 		return nil, wire.Errorf(wire.CodeUnavailable, "cannot connect: %s", dialReason(err))
 	}
-	conn, err := xfer.NewConn(nc.(*net.TCPConn), timeout, stats)
+	conn, err := newConn(nc.(*net.TCPConn))
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 	}
 	server := c.cluster.Place(name)
 	var status ExitStatus
-	err = c.request(ctx, server, true, xfer.Request{
+	err = c.request(ctx, server, use{foreign: true}, xfer.Request{
 		Send: func(conn *xfer.Conn, tag uint16, _ func() bool) error {
 			return conn.Write(tag, 0, &wire.Eval{Key: name, Command: cmd})
 		},

@@ -72,7 +72,7 @@ func (c *Client) sendFiles(ctx context.Context, job uint64, files []*jobFile) er
 	}
 	server, err := c.eachServer(ctx, func(ctx context.Context, i int) error {
 		for _, f := range files {
-			if err := c.request(ctx, i, false, assetRequest(job, f)); err != nil {
+			if err := c.request(ctx, i, use{}, assetRequest(job, f)); err != nil {
 				return err
 			}
 		}

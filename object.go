@@ -35,7 +35,7 @@ func (c *Client) Put(ctx context.Context, key string, r io.Reader, size int64) e
 		return usage("put", key, err)
 	}
 	server := c.cluster.Place(name)
-	return c.wrap(ctx, "put", key, server, c.request(ctx, server, true, c.putRequest(name, r, size)))
+	return c.wrap(ctx, "put", key, server, c.request(ctx, server, use{foreign: true}, c.putRequest(name, r, size)))
 }
 
 // putRequest makes the request that uploads r as a key; Done is left to set.
@@ -155,7 +155,7 @@ func (c *Client) Get(ctx context.Context, key string, w io.Writer) (Object, erro
 	}
 	server := c.cluster.Place(name)
 	var o Object
-	err = c.request(ctx, server, true, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
+	err = c.request(ctx, server, use{foreign: true, single: true}, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
 		o = toObject(m)
 		stop := conn.KeepAlive(nil) // w may block for hours
 		defer stop()
@@ -216,7 +216,7 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 	defer dst.close()
 	server := c.cluster.Place(name)
 	var o Object
-	err = c.request(ctx, server, dst.dev != nil, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
+	err = c.request(ctx, server, use{foreign: dst.dev != nil, single: true}, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
 		o = toObject(m)
 		stop := conn.KeepAlive(nil)
 		defer stop()

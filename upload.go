@@ -203,7 +203,7 @@ func (l *line) pipe() (*xfer.Pipeline, error) {
 		return nil, err
 	}
 	l.drop()
-	p, err := l.c.pipe(l.ctx, l.server)
+	p, err := l.c.pipe(l.ctx, l.server, false)
 	if err != nil {
 		l.lost.set(err)
 		return nil, err

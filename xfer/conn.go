@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,8 +32,8 @@ type Stats struct {
 // frames are written whole, under a lock. After an error that leaves the
 // stream position unknown the Conn is broken and only good for Close.
 type Conn struct {
-	tcp     *net.TCPConn
-	raw     syscall.RawConn
+	tcp     socket
+	raw     control
 	timeout time.Duration
 	stats   *Stats
 
@@ -79,13 +78,28 @@ func NewConn(tcp *net.TCPConn, timeout time.Duration, stats *Stats) (*Conn, erro
 		tcp.Close()
 		return nil, err
 	}
+	return makeConn(tcp, raw, newLink(tcp.LocalAddr(), tcp.RemoteAddr()), timeout, stats), nil
+}
+
+// NewBlockingConn is NewConn for one of a few connections that are busy: its
+// methods block a thread while they wait, which is cheaper then.
+func NewBlockingConn(tcp *net.TCPConn, timeout time.Duration, stats *Stats) (*Conn, error) {
+	link := newLink(tcp.LocalAddr(), tcp.RemoteAddr())
+	s, err := newBlockingSocket(tcp)
+	if err != nil {
+		return nil, err
+	}
+	return makeConn(s, s, link, timeout, stats), nil
+}
+
+func makeConn(tcp socket, raw control, link link, timeout time.Duration, stats *Stats) *Conn {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
 	if stats == nil {
 		stats = new(Stats)
 	}
-	c := &Conn{tcp: tcp, raw: raw, timeout: timeout, stats: stats, link: newLink(tcp.LocalAddr(), tcp.RemoteAddr())}
+	c := &Conn{tcp: tcp, raw: raw, timeout: timeout, stats: stats, link: link}
 	c.sendFn = func(fd uintptr) bool {
 		c.op.n, c.op.err = unix.SendmsgN(int(fd), c.op.p, nil, nil, c.op.flags)
 		return c.op.err != unix.EAGAIN
@@ -95,7 +109,7 @@ func NewConn(tcp *net.TCPConn, timeout time.Duration, stats *Stats) (*Conn, erro
 		return c.op.err != unix.EAGAIN
 	}
 	c.lookFn = c.seeSocket
-	return c, nil
+	return c
 }
 
 // Check makes c write frames with a checksum from now on. An end that reads

@@ -218,7 +218,7 @@ func TestAwaitHeaderEnd(t *testing.T) {
 		t.Errorf("closed: %v, broken %v", err, a.Broken())
 	}
 	a, b = connPair(t, patient, patient)
-	if err := b.tcp.SetLinger(0); err != nil {
+	if err := b.tcp.(*net.TCPConn).SetLinger(0); err != nil {
 		t.Fatal(err)
 	}
 	b.Close()
@@ -258,7 +258,7 @@ func TestStale(t *testing.T) {
 	b.Close()
 	until(t, "closed by the peer is stale", a.Stale)
 	a, b = connPair(t, patient, patient)
-	if err := b.tcp.SetLinger(0); err != nil {
+	if err := b.tcp.(*net.TCPConn).SetLinger(0); err != nil {
 		t.Fatal(err)
 	}
 	b.Close()
