@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -125,14 +126,9 @@ func (s *store) takeLock(path string) error {
 	if err != nil {
 		return plain(err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		defer f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			pid := make([]byte, 16)
-			n, _ := f.ReadAt(pid, 0)
-			return fmt.Errorf("another s4-server uses it, process %s (stop that one, or choose another --dir)", pid[:n])
-		}
-		return fmt.Errorf("flock: %w", err)
+	if err := flock(f); err != nil {
+		f.Close()
+		return err
 	}
 	s.lock = f
 	if err := f.Truncate(0); err != nil {
@@ -141,6 +137,35 @@ func (s *store) takeLock(path string) error {
 	_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
 	return plain(err)
 }
+
+// flock locks f, which holds the number of the process that locked it last. When
+// that is no more, the lock may still be held for a moment: by a child of a killed
+// server that was about to become a command, until it does or notices.
+func flock(f *os.File) error {
+	for waited := time.Duration(0); ; waited += lockPause {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return fmt.Errorf("flock: %w", err)
+		}
+		text := make([]byte, 16)
+		n, _ := f.ReadAt(text, 0)
+		pid, err := strconv.Atoi(string(text[:n]))
+		if gone := err == nil && errors.Is(unix.Kill(pid, 0), unix.ESRCH); !gone || waited >= lockPatience {
+			return fmt.Errorf("another s4-server uses it, process %s (stop that one, or choose another --dir)", text[:n])
+		}
+		time.Sleep(lockPause)
+	}
+}
+
+const (
+	lockPause    = 10 * time.Millisecond
+	lockPatience = 5 * time.Second
+)
 
 // probe writes and publishes a file as commit does, so that what the file
 // system lacks is said at the start and not with the first key.
