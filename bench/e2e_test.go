@@ -47,7 +47,9 @@ func TestPrograms(t *testing.T) {
 	t.Run("etl", func(t *testing.T) { testETL(t, program) })
 	t.Run("lz4", func(t *testing.T) { testLZ4(t, program) })
 	t.Run("a peer that gives wrong bytes", func(t *testing.T) { testWrongPeer(t, program) })
-	t.Run("interrupted", func(t *testing.T) { testInterrupt(t, program) })
+	t.Run("a row that fails", func(t *testing.T) { testPartial(t, program) })
+	t.Run("interrupted", func(t *testing.T) { testInterrupt(t, program, syscall.SIGINT) })
+	t.Run("terminal closed", func(t *testing.T) { testInterrupt(t, program, syscall.SIGHUP) })
 }
 
 func testPutGet(t *testing.T, program string) {
@@ -212,7 +214,29 @@ func testWrongPeer(t *testing.T, program string) {
 	nothingLeft(t, dir)
 }
 
-func testInterrupt(t *testing.T, program string) {
+// What was complete before a row failed is reported.
+func testPartial(t *testing.T, program string) {
+	dir, report := t.TempDir(), filepath.Join(t.TempDir(), "report.json")
+	// Of the row of puts it gives back what it was given, of that of gets nothing.
+	peer := `bad=case {op},{dst} in get,*peer-get*) exit 7;; rm,*) rm -f {src};; *) cp {src} {dst};; esac`
+	var stdout, stderr strings.Builder
+	cmd := exec.Command(program, "put", "get", "--size", "1M", "--rounds", "1", "--dir", dir, "--json", report, "--peer", peer)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	_ = cmd.Run() // the exit code tells
+	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(stderr.String(), "bad: ") {
+		t.Fatalf("exit code %d\n%s", code, stderr.String())
+	}
+	r, err := readReport(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Results) == 0 || len(r.LeftOut) == 0 || !strings.Contains(stdout.String(), r.Results[0].Work) {
+		t.Errorf("%d rows, left out %+v\n%s", len(r.Results), r.LeftOut, stdout.String())
+	}
+	nothingLeft(t, dir)
+}
+
+func testInterrupt(t *testing.T, program string, sig os.Signal) {
 	dir := t.TempDir()
 	cmd := exec.Command(program, "put", "--size", "16M", "--rounds", "1000000", "--dir", dir)
 	var stderr bytes.Buffer
@@ -224,7 +248,7 @@ func testInterrupt(t *testing.T, program string) {
 		found, _ := filepath.Glob(filepath.Join(dir, "s4-bench-*", "cluster-*", "*", "bench"))
 		return len(found) > 0
 	})
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+	if err := cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // the exit code tells

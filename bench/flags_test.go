@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -13,7 +15,7 @@ func TestUsage(t *testing.T) {
 		{nil, "no workload given"},
 		{[]string{"shuffel"}, `unknown workload "shuffel"`},
 		{[]string{"put", "--rounds", "0"}, "--rounds 0: at least 1"},
-		{[]string{"put", "--servers", "0"}, "--servers 0: at least 1"},
+		{[]string{"put", "--servers", "0"}, "--servers 0: from 1 to 1000"},
 		{[]string{"put", "--scale", "0"}, "--scale 0: more than 0"},
 		{[]string{"put", "--scale", "NaN"}, "--scale NaN: more than 0"},
 		{[]string{"put", "--size", "big"}, "want a number of bytes"},
@@ -22,6 +24,9 @@ func TestUsage(t *testing.T) {
 		{[]string{"put", "--peer", "s4=cp {src} {dst}"}, "the name is taken"},
 		{[]string{"put", "--peer", "x=cp {src}"}, "the template has no {dst}"},
 		{[]string{"put", "--peer", "x=cp {src} {dst}", "--peer", "x=mv {src} {dst}"}, "given twice"},
+		{[]string{"put", "--servers", "100000"}, "--servers 100000: from 1 to 1000"},
+		{[]string{"scaling", "--most-servers", "-1"}, "--most-servers -1: from 1 to 1000"},
+		{[]string{"put", "--json", "-"}, "--json and --html take a file"},
 		{[]string{"put", "--fast"}, "unknown flag: --fast"},
 	} {
 		var stdout, stderr strings.Builder
@@ -32,6 +37,25 @@ func TestUsage(t *testing.T) {
 		if stdout.Len() > 0 {
 			t.Errorf("%q: stdout %q", tt.args, stdout.String())
 		}
+	}
+}
+
+// A report that could not be written is known before anything is measured.
+func TestUnwritable(t *testing.T) {
+	absent := filepath.Join(t.TempDir(), "absent", "x")
+	for _, flag := range []string{"--json", "--html"} {
+		var stdout, stderr strings.Builder
+		code := Main(t.Context(), []string{"put", "--dir", absent, flag, absent}, &stdout, &stderr)
+		if want := "open " + absent; code != exitFailed || !strings.Contains(stderr.String(), want) {
+			t.Errorf("%s: exit code %d, stderr %q", flag, code, stderr.String())
+		}
+	}
+	path := filepath.Join(t.TempDir(), "new")
+	if err := writable(path); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("looking whether a file can be written made it: %v", err)
 	}
 }
 

@@ -25,6 +25,9 @@ const (
 // defaultSize is that of the large file.
 const defaultSize = 1 << 30
 
+// maxServers is more than one host has use for.
+const maxServers = 1000
+
 // maxScale keeps counts and sizes in the range of their types.
 const maxScale = 100
 
@@ -44,6 +47,9 @@ type app struct {
 type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
+
+// errNothing is how a run ends of which everything was left out.
+var errNothing = errors.New("nothing was measured")
 
 // errMissed is how a run ends with --strict when a target is missed.
 var errMissed = errors.New("a target was missed (--strict)")
@@ -85,13 +91,15 @@ with a yardstick that does the same without s4, and print how they compare.
 ` + workloadHelp() + `
 The programs s4 and s4-server are those beside s4-bench, or on PATH. All is done
 in a new directory below --dir, which is removed at the end, as are the
-processes, also on Ctrl-C.
+processes, also on Ctrl-C; then what is complete is printed. Only kill -9 leaves
+the directory.
 
-A --peer is another system. Its TEMPLATE is a bash script, run in an empty
-directory, for put, get and rm: {op} is one of these words, and {src} and {dst}
-are a local path and a remote name, one word each, quoted. A put is from {src},
-local, to {dst}, remote; a get the other way; and rm is to remove {src}, which
-is not timed. What its servers use is not seen.`,
+A --peer is another system, for the rows that put a file or get one to a file. Its
+TEMPLATE is a bash script for put, get and rm, run in a directory of its own that
+stays from one to the next: {op} is one of these words, and {src} and {dst} are a
+local path and a remote name, already quoted. A put is from {src}, local, to {dst},
+remote; a get the other way; and rm is to remove {src}, which is not timed. What
+its servers use is not seen.`,
 		Example: `  s4-bench all --json before.json
   s4-bench put get --size 64M --rounds 9
   s4-bench all --compare before.json --html report.html
@@ -190,8 +198,14 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if a.opts.Rounds < 1 {
 		return fmt.Errorf("--rounds %d: at least 1", a.opts.Rounds)
 	}
-	if a.opts.Servers < 1 {
-		return fmt.Errorf("--servers %d: at least 1", a.opts.Servers)
+	if a.opts.Servers < 1 || a.opts.Servers > maxServers {
+		return fmt.Errorf("--servers %d: from 1 to %d", a.opts.Servers, maxServers)
+	}
+	if a.opts.Most < 0 || a.opts.Most > maxServers {
+		return fmt.Errorf("--most-servers %d: from 1 to %d, or 0 for the default", a.opts.Most, maxServers)
+	}
+	if a.json == "-" || a.html == "-" {
+		return errors.New("--json and --html take a file: the table goes to standard output")
 	}
 	for _, text := range a.peers {
 		p, err := parsePeer(text)
@@ -203,11 +217,36 @@ func (a *app) run(ctx context.Context, args []string) error {
 		}
 		a.opts.Peers = append(a.opts.Peers, p)
 	}
+	if err := errors.Join(writable(a.html), writable(a.json)); err != nil {
+		return failure{err} // now, rather than when all is measured
+	}
 	report, err := Run(ctx, a.opts, list, a.stderr)
+	if report != nil {
+		err = errors.Join(err, a.write(report, old))
+	}
 	if err != nil {
 		return failure{err}
 	}
-	return a.write(report, old)
+	return nil
+}
+
+// writable returns an error if writeFile would fail with the file at path, as far
+// as that can be seen without changing it.
+func writable(path string) error {
+	if path == "" {
+		return nil
+	}
+	_, err := os.Lstat(path)
+	absent := errors.Is(err, os.ErrNotExist)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	err = f.Close()
+	if absent {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }
 
 // write writes the report as the flags say; old is what to compare it with, or
@@ -231,7 +270,10 @@ func (a *app) write(report, old *Report) error {
 			return failure{err}
 		}
 	}
-	if a.strict && report.Missed() {
+	switch {
+	case len(report.Results)+len(report.Series) == 0:
+		return failure{errNothing}
+	case a.strict && report.Missed():
 		return failure{errMissed}
 	}
 	return nil

@@ -133,7 +133,7 @@ func (e *Env) run(ctx context.Context, c Command) (usage, []byte, error) {
 		return usage{}, nil, context.Cause(ctx)
 	}
 	if err != nil {
-		return usage{}, nil, fmt.Errorf("%s: %w: %s", measureName, err, tail(stderr))
+		return usage{}, nil, fmt.Errorf("%s: %w%s", measureName, err, because(stderr))
 	}
 	b, err := contents(told)
 	if err != nil {
@@ -144,7 +144,7 @@ func (e *Env) run(ctx context.Context, c Command) (usage, []byte, error) {
 		return usage{}, nil, fmt.Errorf("%s: %w", measureName, err)
 	}
 	if u.Error != "" {
-		return usage{}, nil, fmt.Errorf("%q: %s: %s", c.Args, u.Error, tail(stderr))
+		return usage{}, nil, fmt.Errorf("%q: %s%s", c.Args, u.Error, because(stderr))
 	}
 	if c.Stdout != nil {
 		return u, nil, nil

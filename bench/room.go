@@ -69,7 +69,7 @@ func chooseDir(need int64) (string, *LeftOut) {
 		}
 	}
 	if err == nil {
-		err = fmt.Errorf("%s has no room for %s", memoryFS, sizeText(need))
+		err = fmt.Errorf("%s has no room for %s", memoryFS, aboutSize(need))
 	}
 	return os.TempDir(), &LeftOut{What: "a memory file system", Why: err.Error()}
 }

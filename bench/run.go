@@ -39,8 +39,9 @@ func (o Options) count(n int) int {
 	return max(1, int(math.Round(float64(n)*o.scale())))
 }
 
-// Run runs the workloads and returns what they found. Progress goes to log, a
-// line for each row. Nothing is left behind, whether it fails or ctx ends.
+// Run runs the workloads and returns what they found, also if it fails or ctx
+// ends: the rows that are complete. The report is nil if there is nothing to it.
+// Progress goes to log, a line for each row. Nothing is left behind.
 func Run(ctx context.Context, o Options, list []Workload, log io.Writer) (_ *Report, err error) {
 	var need int64
 	for _, w := range list {
@@ -82,16 +83,22 @@ func Run(ctx context.Context, o Options, list []Workload, log io.Writer) (_ *Rep
 		}
 	}
 	for _, w := range list {
-		results, err := env.runAll(ctx, w, log)
-		if err = errors.Join(err, env.endWorkload()); err != nil {
-			return nil, err
-		}
+		var results []Result
+		results, err = env.runAll(ctx, w, log)
+		err = errors.Join(err, env.endWorkload())
 		report.Results = append(report.Results, results...)
 		report.Series = append(report.Series, env.series...)
 		env.series = nil
+		if err != nil {
+			env.LeaveOut(w.Name+", from some row on, and what comes after it", "the run did not get to its end")
+			break
+		}
 	}
 	report.LeftOut = env.leftOut
-	return report, nil
+	if err != nil && len(report.Results)+len(report.Series) == 0 {
+		return nil, err
+	}
+	return report, err
 }
 
 // movesSource reports whether a row moves the large file.
@@ -115,18 +122,19 @@ func (e *Env) runAll(ctx context.Context, w Workload, log io.Writer) ([]Result, 
 	}
 	results, err := e.runWorkload(ctx, w, log)
 	if err != nil {
-		return nil, err
+		return results, err
 	}
 	return results, e.runCurves(ctx, w, log)
 }
 
-// runWorkload runs the rows for which there is room.
+// runWorkload runs the rows for which there is room. Those before an error are
+// returned with it.
 func (e *Env) runWorkload(ctx context.Context, w Workload, log io.Writer) ([]Result, error) {
 	var results []Result
 	for _, row := range w.Rows {
 		name := w.Name + ": " + fillIn(row.Work, e.Size)
 		if ok, err := e.hasRoom(name, row.room(e.Options, e.source != nil)); err != nil {
-			return nil, err
+			return results, err
 		} else if !ok {
 			continue
 		}
@@ -137,7 +145,7 @@ func (e *Env) runWorkload(ctx context.Context, w Workload, log io.Writer) ([]Res
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return results, fmt.Errorf("%s: %w", name, err)
 		}
 		results = append(results, row.results(w.Name, e.setup(), names, samples)...)
 	}
@@ -151,7 +159,7 @@ func (e *Env) hasRoom(name string, need int64) (bool, error) {
 		return false, err
 	}
 	if have < need {
-		e.LeaveOut(name, fmt.Sprintf("it needs %s and %s has %s free", aboutSize(need), e.Dir, aboutSize(have)))
+		e.LeaveOut(name, fmt.Sprintf("it needs %s, and %s has %s besides the %s that are left free", aboutSize(need), e.Dir, aboutSize(have), aboutSize(slack)))
 	}
 	return have >= need, nil
 }

@@ -28,7 +28,7 @@ func (s *sizeFlag) Set(text string) error {
 	return err
 }
 
-var errSize = errors.New("want a number of bytes, at least 1, or one with K, M, G or T (in powers of 1024)")
+var errSize = errors.New("want a number of bytes, at least 1, or one with K, M, G or T, as in 64M or 64MiB (in powers of 1024)")
 
 // parseSize returns the bytes that text says: 1000, 64K, 1M, 1MiB.
 func parseSize(text string) (int64, error) {

@@ -19,3 +19,11 @@ func tail(f *os.File) string {
 	n, _ := f.ReadAt(b, size-int64(len(b)))
 	return strings.Join(strings.Split(strings.TrimSpace(string(b[:n])), "\n"), " | ")
 }
+
+// because returns a colon and the end of a file, or nothing if that is empty.
+func because(f *os.File) string {
+	if text := tail(f); text != "" {
+		return ": " + text
+	}
+	return ""
+}
