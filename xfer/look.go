@@ -40,7 +40,8 @@ func microseconds(n uint64) time.Duration { return time.Duration(n) * time.Micro
 type cores struct {
 	mu    sync.Mutex
 	at    time.Time     // when last looked at
-	total time.Duration // and what stood there
+	known bool          // the kernel said
+	total time.Duration // this
 	share float64
 }
 
@@ -60,13 +61,12 @@ func (c *cores) full(now time.Time) float64 {
 		return c.share
 	}
 	total, ok := pressure()
-	switch {
-	case !ok, c.at.IsZero():
-		c.share = 0.5
-	default:
+	if ok && c.known {
 		smooth(&c.share, float64(total-c.total)/float64(took), took, pressureHalf)
+	} else {
+		c.share = 0.5
 	}
-	c.at, c.total = now, total
+	c.at, c.known, c.total = now, ok, total
 	return c.share
 }
 

@@ -167,7 +167,7 @@ func TestPressure(t *testing.T) {
 	if got := c.full(now); got != 0.5 {
 		t.Errorf("at first %v, want a half", got)
 	}
-	c.total = total + time.Hour // as if a clock had been set back
+	c.total = total + time.Hour // as if it had gone back
 	if got := c.full(now.Add(time.Second)); got < 0 || got > 0.5 {
 		t.Errorf("then %v", got)
 	}
@@ -175,9 +175,13 @@ func TestPressure(t *testing.T) {
 		t.Log("this kernel does not say")
 		return
 	}
+	c.known = false // a look failed: there is nothing to compare with
+	if got := c.full(now.Add(2 * time.Second)); got != 0.5 {
+		t.Errorf("after a failed look %v, want a half", got)
+	}
 	c.total = total - time.Hour
 	for i := range 10 {
-		c.full(now.Add(time.Duration(i+2) * time.Second))
+		c.full(now.Add(time.Duration(i+3) * time.Second))
 		c.total -= time.Hour
 	}
 	if got := c.full(now.Add(time.Minute)); got < 0.9 || got > 1 {
