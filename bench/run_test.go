@@ -91,6 +91,20 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
+// What is complete before a row fails comes with its error.
+func TestRowFails(t *testing.T) {
+	e, _, _ := fakeCluster(t, 1)
+	side := Side{Command: Command{Args: []string{"true"}}, Keys: 1}
+	w := Workload{Name: "get", Rows: []Row{
+		{Name: "first", Work: "first", Start: func(context.Context, *Env) ([]Side, error) { return []Side{side, side}, nil }},
+		{Name: "second", Work: "second", Start: func(context.Context, *Env) ([]Side, error) { return nil, io.ErrUnexpectedEOF }},
+	}}
+	results, err := e.runAll(t.Context(), w, io.Discard)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || len(results) != 1 || results[0].Row != "first" {
+		t.Errorf("%v, %v", results, err)
+	}
+}
+
 // Sides after the yardstick are results of their own where the row says so, and
 // what is left are peers.
 func TestAlso(t *testing.T) {

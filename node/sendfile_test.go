@@ -94,3 +94,34 @@ func TestShuffleIsSendfile(t *testing.T) {
 		}
 	}
 }
+
+// With CompressAlways nothing goes by sendfile, neither between servers nor to the
+// client: all is read, to be packed.
+func TestCompressAlways(t *testing.T) {
+	c, _ := start(t, node.Config{})
+	client := c.Client(t, &s4.Options{Compress: s4.CompressAlways})
+	text := bytes.Repeat([]byte("the same again\n"), 10_000)
+	put(t, client, "b/in/0_k", text)
+	cmd := `cat > data; for i in 0 1 2 3 4 5; do cp data ${i}_out; echo ${i}_out; done`
+	res, err := client.MapToN(guarded(t), "s4://b/in/", "s4://b/out/", cmd, &s4.JobOptions{Compress: s4.CompressAlways})
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := func() (sent, copied int64) {
+		for _, n := range c.Nodes {
+			sent += n.Stats().Sendfile.Load()
+			copied += n.Stats().Copied.Load()
+		}
+		return sent, copied
+	}
+	want := int64(4 * len(text)) // to the two other servers
+	if sent, copied := moved(); res.Pushed != want || sent != 0 || copied != want {
+		t.Errorf("%d bytes pushed, %d by sendfile, %d read; want %d, 0 and %d", res.Pushed, sent, copied, want, want)
+	}
+	if got := get(t, client, "b/out/0_k/5_out"); got != string(text) {
+		t.Errorf("%d wrong bytes", len(got))
+	}
+	if sent, copied := moved(); sent != 0 || copied != want+int64(len(text)) {
+		t.Errorf("after a get %d by sendfile, %d read; want 0 and %d", sent, copied, want+int64(len(text)))
+	}
+}
