@@ -25,7 +25,8 @@ type Stats struct {
 	Copied   atomic.Int64 // object bytes sent through a buffer of this process
 	Received atomic.Int64 // plain object bytes received
 
-	cores cores // how busy they are, for all that share this
+	cores cores        // how busy they are, for all that share this
+	naps  atomic.Int32 // threads that wait for a socket, see nap
 }
 
 // Conn is a framed connection. One goroutine may read and any number write:
@@ -104,10 +105,7 @@ func makeConn(tcp socket, raw control, link link, timeout time.Duration, stats *
 		c.op.n, c.op.err = unix.SendmsgN(int(fd), c.op.p, nil, nil, c.op.flags)
 		return c.op.err != unix.EAGAIN
 	}
-	c.fileFn = func(fd uintptr) bool {
-		c.op.n, c.op.err = unix.Sendfile(int(fd), c.op.file, nil, c.op.max)
-		return c.op.err != unix.EAGAIN
-	}
+	c.fileFn = c.sendfileNap
 	c.lookFn = c.seeSocket
 	return c
 }
