@@ -14,7 +14,7 @@ func TestUsage(t *testing.T) {
 	}{
 		{nil, "no workload given"},
 		{[]string{"shuffel"}, `unknown workload "shuffel"`},
-		{[]string{"put", "--rounds", "0"}, "--rounds 0: at least 1"},
+		{[]string{"put", "--rounds", "-1"}, "--rounds -1: at least 1, or 0"},
 		{[]string{"put", "--servers", "0"}, "--servers 0: from 1 to 1000"},
 		{[]string{"put", "--scale", "0"}, "--scale 0: more than 0"},
 		{[]string{"put", "--scale", "NaN"}, "--scale NaN: more than 0"},

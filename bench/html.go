@@ -64,7 +64,7 @@ func newPage(r *Report) *page {
 		{"File system", m.FileSystem},
 		{"Versions", m.S4 + ", " + m.Go},
 		{"Load before", fmt.Sprintf("%.1f", m.Load)},
-		{"Setup", fmt.Sprintf("%d servers, %d rounds by turns, large file %s, scale %g", s.Servers, s.Rounds, sizeText(s.Size), s.Scale)},
+		{"Setup", fmt.Sprintf("%d servers, %s by turns, large file %s, scale %g", s.Servers, r.roundsText(), sizeText(s.Size), s.Scale)},
 	}
 	if m.Loopback > 0 {
 		p.Facts = append(p.Facts, fact{"Loopback", Throughput.amount(m.Loopback) + " by iperf3"})
@@ -127,6 +127,9 @@ func newPageLine(peer string, v Verdict) pageLine {
 	l.Value = value
 	if ok {
 		l.Spread = strings.TrimSuffix(spread, ")")
+		if best := v.bestText(); best != "" {
+			l.Spread += "; best " + best
+		}
 	}
 	return l
 }

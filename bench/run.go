@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 type Options struct {
 	Parent  string // where to make a directory to work in; empty for the default
 	Size    int64  // of the large file
-	Rounds  int
+	Rounds  int    // of all rows and curves; 0 is of each what it needs
 	Servers int
 	Scale   float64 // of all counts and sizes but Size; 0 is 1
 	Full    bool    // with the sizes that take long
@@ -24,8 +25,14 @@ type Options struct {
 }
 
 func (o Options) setup() Setup {
-	return Setup{Size: o.Size, Rounds: o.Rounds, Servers: o.Servers, Scale: o.scale(), Full: o.Full}
+	return Setup{Size: o.Size, Rounds: o.rounds(0), Servers: o.Servers, Scale: o.scale(), Full: o.Full}
 }
+
+// defaultRounds is how many rounds count if neither the user nor the row says so.
+const defaultRounds = 5
+
+// rounds returns how many rounds count of what needs so many, or the default for 0.
+func (o Options) rounds(need int) int { return cmp.Or(o.Rounds, need, defaultRounds) }
 
 func (o Options) scale() float64 {
 	if o.Scale == 0 {
@@ -208,7 +215,7 @@ func (e *Env) runRow(ctx context.Context, row Row) (names []string, samples [][]
 		}
 	}
 	samples = make([][]Sample, len(sides))
-	for round := -1; round < row.rounds(e.Options); round++ {
+	for round := -1; round < e.Options.rounds(row.Rounds); round++ {
 		for _, i := range order(len(sides), round) {
 			sample, err := e.once(ctx, &sides[i])
 			if err != nil {

@@ -95,6 +95,7 @@ func compare(t Target, a, b []Sample) Verdict {
 		return v
 	}
 	v.Value, v.Spread = value, summarize(values)
+	v.Best, _ = t.value(t.Metric.best(as), t.Metric.best(bs))
 	v.Holds = t.Holds(value)
 	return v
 }

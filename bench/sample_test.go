@@ -36,8 +36,13 @@ func TestCompare(t *testing.T) {
 		return s
 	}
 	v := compare(AtMost(1, Time), walls(1, 2, 30), walls(2, 4, 3))
-	if v.Ratio != 2.0/3 || v.PerRound != (Stat{0.5, 0.5, 10}) || !v.Holds || v.Unknown != "" || v.S4 != 2 || v.Yardstick != 3 {
+	if v.Ratio != 2.0/3 || v.PerRound != (Stat{0.5, 0.5, 10}) || !v.Holds || v.Unknown != "" || v.S4 != 2 || v.Yardstick != 3 || v.Best != 0.5 {
 		t.Errorf("time: %+v", v)
+	}
+	// The least seconds are the best, and the most bytes a second.
+	v = compare(AtLeast(1, Throughput), walls(1, 2, 4), walls(2, 4, 3))
+	if v.Best != 2 {
+		t.Errorf("best throughput: %+v", v)
 	}
 	v = compare(AtLeast(0.95, Throughput), walls(2), walls(1))
 	if v.Ratio != 0.5 || v.Holds {

@@ -106,7 +106,7 @@ func (c *curves) add(x float64, values [][]float64) {
 // returned in the latter, by its place.
 func (e *Env) rounds(f func() ([]float64, error)) ([][]float64, error) {
 	var values [][]float64
-	for round := -1; round < e.Rounds; round++ {
+	for round := -1; round < e.Options.rounds(0); round++ {
 		list, err := f()
 		if err != nil {
 			return nil, err

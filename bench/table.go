@@ -12,8 +12,8 @@ func (r *Report) WriteTable(w io.Writer) error {
 	var b strings.Builder
 	m := r.Machine
 	fmt.Fprintf(&b, "%s, %d cores, %s of memory, %s, %s, %s, %s\n", m.CPU, m.Cores, memoryText(m.Memory), m.Kernel, m.FileSystem, m.Go, m.S4)
-	fmt.Fprintf(&b, "%s, load before %.1f; medians of %d rounds%s, s4 with %d servers and its yardstick by turns\n\n",
-		r.Date.Format("2006-01-02"), m.Load, r.Setup.Rounds, r.fewerRounds(), r.Setup.Servers)
+	fmt.Fprintf(&b, "%s, load before %.1f; medians of %s, s4 with %d servers and its yardstick by turns\n\n",
+		r.Date.Format("2006-01-02"), m.Load, r.roundsText(), r.Setup.Servers)
 	if m.Loopback > 0 {
 		fmt.Fprintf(&b, "iperf3 moves %s over loopback\n\n", Throughput.amount(m.Loopback))
 	}
@@ -32,25 +32,31 @@ func (r *Report) WriteTable(w io.Writer) error {
 	return err
 }
 
-// fewerRounds says how many rounds the rows have that have fewer than others.
-func (r *Report) fewerRounds() string {
-	fewest := r.Setup.Rounds
-	for _, res := range r.Results {
+// roundsText says how many rounds the rows have: "5 rounds", or "3 to 15 rounds".
+func (r *Report) roundsText() string {
+	least, most := r.Setup.Rounds, r.Setup.Rounds
+	for i, res := range r.Results {
 		for _, s := range res.Sides {
-			fewest = min(fewest, len(s.Samples))
+			if i == 0 {
+				least, most = len(s.Samples), len(s.Samples)
+			}
+			least, most = min(least, len(s.Samples)), max(most, len(s.Samples))
 		}
 	}
-	if fewest == r.Setup.Rounds {
-		return ""
+	switch {
+	case least != most:
+		return fmt.Sprintf("%d to %d rounds", least, most)
+	case most == 1:
+		return "1 round"
 	}
-	return fmt.Sprintf(", or %d where one takes long", fewest)
+	return fmt.Sprintf("%d rounds", most)
 }
 
 // writeResults writes the table, and below it what it compares.
 func (r *Report) writeResults(w io.Writer) error {
 	var b, table strings.Builder
 	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "work\ts4 s\tyardstick s\ts4\tyardstick\ts4 CPU s\tyardstick\tclient\tserver\tratio (spread)\ttarget\tholds")
+	fmt.Fprintln(t, "work\ts4 s\tyardstick s\ts4\tyardstick\ts4 CPU s\tyardstick\tclient\tserver\tratio (spread)\tbest\ttarget\tholds")
 	for _, res := range r.Results {
 		res.writeRows(t)
 	}
@@ -60,7 +66,7 @@ func (r *Report) writeResults(w io.Writer) error {
 	for line := range strings.Lines(table.String()) {
 		b.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
-	b.WriteString("\nThe ratio is that of the medians, s4 to yardstick; the spread is that of the\nrounds. Where the target is an amount, it is s4's own figure, and with a sign the\ndifference. Client and server are peak memory of s4, the server's of the largest\none.\n\n")
+	b.WriteString("\nThe ratio is that of the medians, s4 to yardstick; the spread is that of the\nrounds, and best is that of the best round of each side, which other work on the\nmachine disturbed least. Where the target is an amount, it is s4's own figure, and\nwith a sign the difference. Client and server are peak memory of s4, the server's\nof the largest one.\n\n")
 	for _, res := range r.Results {
 		fmt.Fprintf(&b, "%s: against %s\n", res.Work, res.Yardstick)
 	}
@@ -78,19 +84,19 @@ func (res *Result) writeRows(w io.Writer) {
 	figures := fmt.Sprintf("%s\t%.3f\t%.3f\t%s\t%s\t%.3f\t%.3f\t%s\t%s", res.Work, a.Wall.Median, b.Wall.Median,
 		speedText(a), speedText(b), a.CPU.Median, b.CPU.Median, memoryText(a.ClientPeak), memoryText(a.ServerPeak))
 	if len(res.Verdicts) == 0 {
-		fmt.Fprintf(w, "%s\t\tnone\t\n", figures)
+		fmt.Fprintf(w, "%s\t\t\tnone\t\n", figures)
 	}
 	for i, v := range res.Verdicts {
 		if i > 0 {
 			m := v.Target.Metric
 			figures = fmt.Sprintf("  %s\t\t\t%s\t%s\t\t\t\t", m, m.text(v.S4, a), m.text(v.Yardstick, b))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", figures, v.ratioText(), v.Target, v.holdsText())
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", figures, v.ratioText(), v.bestText(), v.Target, v.holdsText())
 	}
 	for i, p := range res.Peers {
 		side := res.Sides[2+i]
-		fmt.Fprintf(w, "  against %s\t%.3f\t%.3f\t%s\t%s\t%.3f\t%.3f (client)\t\t\t%s\t%s\t\n", p.Name, a.Wall.Median, side.Wall.Median,
-			speedText(a), speedText(side), a.CPU.Median, side.CPU.Median, p.Time.ratioText(), p.Time.Target)
+		fmt.Fprintf(w, "  against %s\t%.3f\t%.3f\t%s\t%s\t%.3f\t%.3f (client)\t\t\t%s\t%s\t%s\t\n", p.Name, a.Wall.Median, side.Wall.Median,
+			speedText(a), speedText(side), a.CPU.Median, side.CPU.Median, p.Time.ratioText(), p.Time.bestText(), p.Time.Target)
 	}
 }
 
@@ -103,6 +109,14 @@ func (v *Verdict) ratioText() string {
 		return fmt.Sprintf("%.2f (%.2f-%.2f)", v.Value, v.Spread.Min, v.Spread.Max)
 	}
 	return fmt.Sprintf("%s (%s to %s)", t.text(v.Value), t.text(v.Spread.Min), t.text(v.Spread.Max))
+}
+
+// bestText is empty for a report from before it had the best.
+func (v *Verdict) bestText() string {
+	if v.Unknown != "" || v.Best == 0 {
+		return ""
+	}
+	return v.Target.text(v.Best)
 }
 
 // text is a value of the metric for people, as of the side.

@@ -40,7 +40,8 @@ type Row struct {
 	// Also has more to compare with the yardstick in the same rounds.
 	Also []Also
 
-	// Rounds, if not 0, is the most rounds of a row that takes long.
+	// Rounds, if not 0, is how many rounds the row has if the user does not say:
+	// fewer of one that takes long, more of one whose rounds differ much.
 	Rounds int
 	// Source says that the row uses Env.Source, for which there must be room.
 	Source bool
@@ -80,14 +81,6 @@ func (r *Row) room(o Options, haveSource bool) int64 {
 		n += r.Room(o)
 	}
 	return n
-}
-
-// rounds returns how many rounds of the row count.
-func (r *Row) rounds(o Options) int {
-	if r.Rounds > 0 {
-		return min(r.Rounds, o.Rounds)
-	}
-	return o.Rounds
 }
 
 // results sums up what the sides did: the row itself and then each Also.
