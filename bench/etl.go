@@ -145,6 +145,7 @@ func etlWorkload(o Options) Workload {
 			Work:      fmt.Sprintf("%s, %s in %d keys", q.work, sizeText(size), keys),
 			Yardstick: q.yardstick,
 			Targets:   []Target{q.target},
+			Rounds:    largeRounds,
 			// Local files and keys, and of one side at a time what is between
 			// and what comes out.
 			Room:  func(o Options) int64 { return 4*o.etlBytes() + 64<<20 },

@@ -124,7 +124,7 @@ its servers use is not seen.`,
 	}
 	f := root.Flags()
 	f.StringVar(&a.opts.Parent, "dir", "", "work below this directory (default "+memoryFS+" if it has room, else $TMPDIR)")
-	f.IntVar(&a.opts.Rounds, "rounds", 0, fmt.Sprintf("rounds that count, after one that does not (default %d; %d of a large file, %d of what takes long)", defaultRounds, largeRounds, longRounds))
+	f.IntVar(&a.opts.Rounds, "rounds", 0, fmt.Sprintf("rounds that count, after one that does not (default %d; %d of what moves much, %d of what takes long)", defaultRounds, largeRounds, longRounds))
 	f.IntVar(&a.opts.Servers, "servers", 3, "servers of the cluster, a process each")
 	f.Var(&size, "size", "size of the large file, as in 64M; a small one measures how processes start")
 	f.Float64Var(&a.opts.Scale, "scale", 1, "factor of all counts and sizes but --size; targets are meant for 1")

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 )
 
-// largeRounds is how many rounds a row of large files has. Where a virtual machine
+// largeRounds is how many rounds a row has that moves much. Where a virtual machine
 // gives free memory back to its host, a file of 1 GiB that meets pages to be had
 // anew takes three times as long; that is every seventh one, by chance, or more.
 const largeRounds = 9

@@ -154,6 +154,20 @@ func (s *blockingSocket) setTimeout(option int, t time.Time) error {
 	return os.NewSyscallError("setsockopt", err)
 }
 
+// gather makes a read that waits go on waiting until n bytes are there, or the end
+// of the stream, an error or the deadline (socket(7), SO_RCVLOWAT): fewer waits, and
+// fewer times that the sender's system call has to wake a thread. 2n bytes must be
+// sure to come, also where a read asks for less: it may take nearly n that are there
+// already, and is woken only when n more are.
+func (s *blockingSocket) gather(n int) error {
+	var err error
+	cerr := s.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, n) })
+	if cerr != nil {
+		return cerr
+	}
+	return os.NewSyscallError("setsockopt", err)
+}
+
 // CloseWrite tells the peer that nothing more comes.
 func (s *blockingSocket) CloseWrite() error {
 	var err error

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
 
 	"s4/wire"
 )
@@ -94,6 +95,110 @@ func TestBlockingConnSilence(t *testing.T) {
 		t.Errorf("write: %v", err)
 	}
 }
+
+// Inside of a large body a read waits for many bytes, but never for more than are
+// sure to come: the kernel wakes nobody for less.
+func TestBlockingConnGathers(t *testing.T) {
+	a, b := blockingPair(t, patient)
+	lowat := func() (n int) {
+		t.Helper()
+		if err := a.raw.Control(func(fd uintptr) {
+			var err error
+			if n, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT); err != nil {
+				t.Error(err)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	eventually := func(what string, f func() bool) {
+		t.Helper()
+		for range 1000 {
+			if f() {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Fatal("not in time: " + what)
+	}
+	data := random(2 * gatherMin)
+	head := wire.AppendFrame(nil, 1, wire.FlagStream, &wire.Object{Size: uint64(len(data))})
+	wait := receiving(a)
+	send := func(p []byte) {
+		t.Helper()
+		if err := b.WriteRaw(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(wire.Header{Len: uint32(len(data)), Type: wire.TypeData, Tag: 1}.Append(head))
+	eventually("a read waits for many bytes", func() bool { return lowat() == gathered })
+	send(data[:len(data)-1])
+	eventually("it waits for the last one only", func() bool { return lowat() == 1 })
+	send(data[len(data)-1:])
+	send(wire.AppendFrame(nil, 1, 0, &wire.Trailer{Length: uint64(len(data)), Sum: xxhash.Sum64(data)}))
+	wantObject(t, wait(), data)
+
+	// A body that comes at once, with what follows.
+	wait = receiving(a)
+	if err := b.SendFile(1, &wire.Object{Size: uint64(len(data))}, wire.FlagStream, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), PackNever, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantObject(t, wait(), data)
+	if n := lowat(); n != 1 {
+		t.Errorf("after a body a read waits for %d bytes", n)
+	}
+	wantUsable(t, a, b)
+}
+
+// A read that has taken some of what was there, and waits for more, is woken only by
+// as many bytes again: it must not wait for many where fewer than that are to come.
+func TestBlockingConnGathersNoMore(t *testing.T) {
+	a, b := blockingPair(t, patient)
+	data := random(2 * gatherMin)
+	const left = gathered
+	at, on := make(chan bool), make(chan bool)
+	total, done := 0, make(chan error)
+	go func() {
+		_, _, err := a.Recv(writerFunc(func(p []byte) (int, error) {
+			if total += len(p); total == len(data)-left {
+				at <- true
+				<-on
+			}
+			return len(p), nil
+		}), nil)
+		done <- err
+	}()
+	send := func(p []byte) {
+		t.Helper()
+		if err := b.WriteRaw(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(wire.Header{Len: uint32(len(data)), Type: wire.TypeData, Tag: 1}.Append(nil))
+	send(data[:len(data)-left])
+	<-at
+	send(data[len(data)-left : len(data)-1])
+	on <- true
+	for range 1000 {
+		if a.rx.Load() == int64(wire.HeaderSize+len(data)-1) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n := a.rx.Load(); n != int64(wire.HeaderSize+len(data)-1) {
+		t.Errorf("%d bytes were read of %d that came", n, wire.HeaderSize+len(data)-1)
+	}
+	send(data[len(data)-1:])
+	send(wire.AppendFrame(nil, 1, 0, &wire.Trailer{Length: uint64(len(data)), Sum: xxhash.Sum64(data)}))
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // The poller knows nothing of the socket, and the descriptor is closed once.
 func TestBlockingSocketTakesOver(t *testing.T) {

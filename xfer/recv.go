@@ -137,9 +137,30 @@ func (c *Conn) Recv(w io.Writer, onSinkError func(error)) (int64, uint64, error)
 	}
 }
 
+// gathered is how many bytes a read waits for inside of a large body. Over loopback
+// a segment is 64 KiB less its headers, so that these are two. 1 GiB to nowhere took
+// 0.85 to 1.02 of its time without, 0.96 in the middle of eleven sittings of 25 to 40
+// rounds, and the server's CPU time fell as much; 128 and 256 KiB were no gain.
+const gathered = 64 << 10
+
+// gatherMin is from which size on a body is worth two system calls.
+const gatherMin = 1 << 20
+
 // recvPlain reads a DATA body of n bytes, piece by piece as it arrives.
 func (c *Conn) recvPlain(n int, buf *buffer, take func([]byte)) error {
+	s, gathers := c.tcp.(*blockingSocket)
+	if gathers = gathers && n >= gatherMin; gathers {
+		if err := s.gather(gathered); err != nil {
+			return c.fail(err)
+		}
+	}
 	for n > 0 {
+		if gathers && n < 2*gathered {
+			if err := s.gather(1); err != nil {
+				return c.fail(err)
+			}
+			gathers = false
+		}
 		p := buf.space(min(n, ChunkSize))
 		if len(p) == n {
 			// The end of the body: take the next header along.
@@ -156,6 +177,11 @@ func (c *Conn) recvPlain(n int, buf *buffer, take func([]byte)) error {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
+			return c.fail(err)
+		}
+	}
+	if gathers {
+		if err := s.gather(1); err != nil {
 			return c.fail(err)
 		}
 	}
