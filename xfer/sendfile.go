@@ -148,7 +148,7 @@ func (c *Conn) sendfile(f *os.File, n int64) error {
 }
 
 const (
-	napTime = 1  // ms: longer than a fast peer takes to make room, and soon over
+	napTime = 10 // ms: longer than most peers take to make room, and soon over
 	maxNaps = 16 // threads of one Stats that may nap at a time
 )
 
