@@ -26,7 +26,7 @@ type Report struct {
 // Setup is what the user chose, as far as it changes results.
 type Setup struct {
 	Size    int64 `json:"size_bytes"`
-	Rounds  int   `json:"rounds"`
+	Rounds  int   `json:"rounds"` // or the default, from which some rows differ
 	Servers int   `json:"servers"`
 	// Scale is that of all counts and sizes but Size.
 	Scale float64 `json:"scale"`

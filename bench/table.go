@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -32,17 +33,18 @@ func (r *Report) WriteTable(w io.Writer) error {
 	return err
 }
 
-// roundsText says how many rounds the rows have: "5 rounds", or "3 to 15 rounds".
+// roundsText says how many rounds the rows and curves have: "5 rounds", or "3 to 15 rounds".
 func (r *Report) roundsText() string {
-	least, most := r.Setup.Rounds, r.Setup.Rounds
-	for i, res := range r.Results {
+	var counts []int
+	for _, res := range r.Results {
 		for _, s := range res.Sides {
-			if i == 0 {
-				least, most = len(s.Samples), len(s.Samples)
-			}
-			least, most = min(least, len(s.Samples)), max(most, len(s.Samples))
+			counts = append(counts, len(s.Samples))
 		}
 	}
+	if len(r.Series) > 0 || len(counts) == 0 {
+		counts = append(counts, r.Setup.Rounds)
+	}
+	least, most := slices.Min(counts), slices.Max(counts)
 	switch {
 	case least != most:
 		return fmt.Sprintf("%d to %d rounds", least, most)

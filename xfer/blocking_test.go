@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -155,50 +156,48 @@ func TestBlockingConnGathers(t *testing.T) {
 // as many bytes again: it must not wait for many where fewer than that are to come.
 func TestBlockingConnGathersNoMore(t *testing.T) {
 	a, b := blockingPair(t, patient)
-	data := random(2 * gatherMin)
-	const left = gathered
-	at, on := make(chan bool), make(chan bool)
-	total, done := 0, make(chan error)
-	go func() {
-		_, _, err := a.Recv(writerFunc(func(p []byte) (int, error) {
-			if total += len(p); total == len(data)-left {
-				at <- true
-				<-on
+	for i := range 60 {
+		data := random(gatherMin + 997*i)
+		wait := receiving(a)
+		before := a.rx.Load()
+		send := func(p []byte) {
+			t.Helper()
+			if err := b.WriteRaw(p); err != nil {
+				t.Fatal(err)
 			}
-			return len(p), nil
-		}), nil)
-		done <- err
-	}()
-	send := func(p []byte) {
-		t.Helper()
-		if err := b.WriteRaw(p); err != nil {
-			t.Fatal(err)
 		}
-	}
-	send(wire.Header{Len: uint32(len(data)), Type: wire.TypeData, Tag: 1}.Append(nil))
-	send(data[:len(data)-left])
-	<-at
-	send(data[len(data)-left : len(data)-1])
-	on <- true
-	for range 1000 {
-		if a.rx.Load() == int64(wire.HeaderSize+len(data)-1) {
-			break
+		front := wire.AppendFrame(nil, 1, wire.FlagStream, &wire.Object{Size: uint64(len(data))})
+		front = wire.Header{Len: uint32(len(data)), Type: wire.TypeData, Tag: 1}.Append(front)
+		send(front)
+		// All but the last byte, in pieces that it is faster than, and some of
+		// which are there when it asks.
+		for p := range slices.Chunk(data[:len(data)-1], 60_000) {
+			send(p)
+			time.Sleep(time.Duration(i) * time.Microsecond)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if n := a.rx.Load(); n != int64(wire.HeaderSize+len(data)-1) {
-		t.Errorf("%d bytes were read of %d that came", n, wire.HeaderSize+len(data)-1)
-	}
-	send(data[len(data)-1:])
-	send(wire.AppendFrame(nil, 1, 0, &wire.Trailer{Length: uint64(len(data)), Sum: xxhash.Sum64(data)}))
-	if err := <-done; err != nil {
-		t.Error(err)
+		want := before + int64(len(front)+len(data)-1)
+		for range 1000 {
+			if a.rx.Load() == want {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := a.rx.Load(); n != want {
+			t.Fatalf("body %d: the reader waits for more than the last byte: %d of %d were read", i, n-before, want-before)
+		}
+		send(data[len(data)-1:])
+		send(wire.AppendFrame(nil, 1, 0, &wire.Trailer{Length: uint64(len(data)), Sum: xxhash.Sum64(data)}))
+		wantObject(t, wait(), data)
 	}
 }
 
-type writerFunc func(p []byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+func TestAtLeast(t *testing.T) {
+	for release, want := range map[string]bool{"5.12.0": true, "5.12-rc1": true, "5.11.22-generic": false, "6.1.0": true, "4.19": false, "10.0": true, "": false, "six": false} {
+		if got := atLeast(release, 5, 12); got != want {
+			t.Errorf("%q: %v", release, got)
+		}
+	}
+}
 
 // The poller knows nothing of the socket, and the descriptor is closed once.
 func TestBlockingSocketTakesOver(t *testing.T) {
