@@ -74,9 +74,10 @@ type Verdict struct {
 	// figure or the difference.
 	Value  float64 `json:"value"`
 	Spread Stat    `json:"value_of_each_round"` // summed up
-	// Best is the Value by the best round of each side: what else the machine does
-	// makes a round worse and never better.
-	Best float64 `json:"value_of_best_rounds"`
+	// Best is the Value by the fastest round of each side, if time is what counts:
+	// what else the machine does makes a round slower and never faster. 0 for
+	// other metrics.
+	Best float64 `json:"value_of_best_rounds,omitempty"`
 	// Ratio is that of the medians, s4 to the other, whatever the target
 	// limits; 0 where the other measures 0 or nothing.
 	Ratio    float64   `json:"ratio"`

@@ -71,7 +71,7 @@ Abacus, 2 cores, 24 GiB of memory, Linux 6.18, tmpfs, go1.26, s4 version 0.1.0
 
 work             s4 s   yardstick s  s4           yardstick    s4 CPU s  yardstick       client   server   ratio (spread)    best  target                 holds
 put 1 GiB file   2.000  1.500        537 MB/s     805 MB/s     0.750     0.750           7.0 MiB  9.0 MiB  0.67 (0.50-1.00)  0.50  >= 0.95 of throughput  NO
-  server CPU                         0.250 s/GiB  0.250 s/GiB                                              1.00 (1.00-1.00)  1.00  <= 1.1 x server CPU    yes
+  server CPU                         0.250 s/GiB  0.250 s/GiB                                              1.00 (1.00-1.00)        <= 1.1 x server CPU    yes
   against other  2.000  4.000        537 MB/s     268 MB/s     0.750     0.500 (client)                    0.50 (0.50-0.50)  0.50  time, no target
 list keys        3.000  3.000        1500 keys/s  1500 keys/s  1.000     1.000           0.0 MiB  0.0 MiB                          none
 

@@ -95,7 +95,12 @@ func compare(t Target, a, b []Sample) Verdict {
 		return v
 	}
 	v.Value, v.Spread = value, summarize(values)
-	v.Best, _ = t.value(t.Metric.best(as), t.Metric.best(bs))
+	switch t.Metric {
+	case Throughput, KeyThroughput:
+		v.Best, _ = t.value(slices.Max(as), slices.Max(bs))
+	case Time, TimeEach:
+		v.Best, _ = t.value(slices.Min(as), slices.Min(bs))
+	}
 	v.Holds = t.Holds(value)
 	return v
 }

@@ -39,6 +39,10 @@ func TestCompare(t *testing.T) {
 	if v.Ratio != 2.0/3 || v.PerRound != (Stat{0.5, 0.5, 10}) || !v.Holds || v.Unknown != "" || v.S4 != 2 || v.Yardstick != 3 || v.Best != 0.5 {
 		t.Errorf("time: %+v", v)
 	}
+	cpu := compare(AtMost(1, CPU), []Sample{{ClientCPU: 1}}, []Sample{{ClientCPU: 2}})
+	if cpu.Ratio != 0.5 || cpu.Best != 0 {
+		t.Errorf("CPU has a best round: %+v", cpu)
+	}
 	// The least seconds are the best, and the most bytes a second.
 	v = compare(AtLeast(1, Throughput), walls(1, 2, 4), walls(2, 4, 3))
 	if v.Best != 2 {

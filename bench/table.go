@@ -113,7 +113,7 @@ func (v *Verdict) ratioText() string {
 	return fmt.Sprintf("%s (%s to %s)", t.text(v.Value), t.text(v.Spread.Min), t.text(v.Spread.Max))
 }
 
-// bestText is empty for a report from before it had the best.
+// bestText is empty where there is no best, also in reports from before.
 func (v *Verdict) bestText() string {
 	if v.Unknown != "" || v.Best == 0 {
 		return ""

@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"math"
-	"slices"
 )
 
 // Metric names what is compared of two sides.
@@ -46,14 +45,6 @@ func (m Metric) value(s Sample) (v float64, ok bool) {
 		return float64(s.ClientPeak), true
 	}
 	return 0, false
-}
-
-// best returns the best of the values, of which there is one.
-func (m Metric) best(values []float64) float64 {
-	if m == Throughput || m == KeyThroughput {
-		return slices.Max(values)
-	}
-	return slices.Min(values)
 }
 
 // amount is a value of the metric in a unit for people.

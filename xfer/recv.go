@@ -155,12 +155,6 @@ func (c *Conn) recvPlain(n int, buf *buffer, take func([]byte)) error {
 		}
 	}
 	for n > 0 {
-		if gathers && n < 2*gathered {
-			if err := s.gather(1); err != nil {
-				return c.fail(err)
-			}
-			gathers = false
-		}
 		p := buf.space(min(n, ChunkSize))
 		if len(p) == n {
 			// The end of the body: take the next header along.
@@ -179,10 +173,11 @@ func (c *Conn) recvPlain(n int, buf *buffer, take func([]byte)) error {
 			}
 			return c.fail(err)
 		}
-	}
-	if gathers {
-		if err := s.gather(1); err != nil {
-			return c.fail(err)
+		if gathers && n < 2*gathered {
+			if err := s.gather(1); err != nil {
+				return c.fail(err)
+			}
+			gathers = false
 		}
 	}
 	return nil

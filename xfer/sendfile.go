@@ -148,9 +148,9 @@ func (c *Conn) sendfile(f *os.File, n int64) error {
 }
 
 const (
-	napTime = 10 // ms: longer than most peers take to make room, and soon over
-	maxNaps = 16 // threads of one Stats that may nap at a time
-	mostNap = 4  // times to ask a socket that says it takes more, and does not
+	napTime  = 10 // ms: longer than most peers take to make room, and soon over
+	maxNaps  = 16 // threads of one Stats that may nap at a time
+	napTries = 4  // times to ask a socket that says it takes more, and does not
 )
 
 // sendfileNap calls sendfile(2), and again as long as the socket, full at first,
@@ -163,7 +163,7 @@ const (
 // to 30 rounds, 2 cores, medians 1.12 and 1.03). Naps of 10 ms cost less where the
 // peer is slower.
 func (c *Conn) sendfileNap(fd uintptr) bool {
-	for range mostNap {
+	for range napTries {
 		c.op.n, c.op.err = unix.Sendfile(int(fd), c.op.file, nil, c.op.max)
 		if c.op.err != unix.EAGAIN {
 			return true
