@@ -175,8 +175,8 @@ func (s *blockingSocket) gather(n int) error {
 }
 
 // lowatWorks reports whether the kernel wakes a read that waits for more than its
-// window has room for: Linux 5.12 does (commit f969dc5a8857, "tcp: fix SO_RCVLOWAT
-// related hangs under mem pressure").
+// window has room for: Linux 5.12 does ("tcp: fix SO_RCVLOWAT related hangs under
+// mem pressure").
 func lowatWorks() bool {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
