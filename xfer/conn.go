@@ -51,7 +51,7 @@ type Conn struct {
 
 	wmu        sync.Mutex // guards what follows, and the order of frames
 	writeArmed time.Time
-	lastRx     int64 // inbound() at that time
+	lastRx     int64 // inbound() when the peer was last not silent, or then
 	wbuf       []byte
 	link       link
 	op         sendOp
@@ -163,18 +163,36 @@ func (c *Conn) silent(err error) error {
 	return err
 }
 
-// read reads once, with the I/O timeout. The deadline is set at most four
-// times per timeout, not for every read: a timer per read is dear.
+// looks is how many deadlines in a row must pass without a byte before the peer
+// counts as silent; together they make the timeout. One alone would not do: where
+// this process stood still, as on a machine that was suspended or short of memory,
+// the deadline is over before what has come meanwhile is read, and a peer on the
+// same machine had no chance to say anything. However long that was, it is one look.
+const looks = 4
+
+// rearm is how old a deadline may be and still serve another call, as a part of
+// the time of a look: a timer per call is dear.
+const rearm = 4
+
+// lookTime is how long to wait before one look.
+func (c *Conn) lookTime() time.Duration { return c.timeout / looks }
+
+// read reads once, with the I/O timeout.
 func (c *Conn) read(p []byte) (int, error) {
-	if now := time.Now(); now.Sub(c.readArmed) > c.timeout/4 {
-		c.readArmed = now
-		if err := c.tcp.SetReadDeadline(now.Add(c.timeout)); err != nil {
-			return 0, err
+	for silent := 1; ; silent++ {
+		if now := time.Now(); now.Sub(c.readArmed) > c.lookTime()/rearm {
+			c.readArmed = now
+			if err := c.tcp.SetReadDeadline(now.Add(c.lookTime())); err != nil {
+				return 0, err
+			}
 		}
+		n, err := c.tcp.Read(p)
+		c.rx.Add(int64(n))
+		if silent == looks || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		c.readArmed = time.Time{}
 	}
-	n, err := c.tcp.Read(p)
-	c.rx.Add(int64(n))
-	return n, err
 }
 
 func (c *Conn) readFull(p []byte) error {
@@ -369,14 +387,18 @@ func (c *Conn) send(p []byte, more bool) error {
 // timeout; c.wmu is held. A peer that accepts nothing is given up only when
 // it has sent nothing either: one that is slow to consume pings.
 func (c *Conn) do(fn func(uintptr) bool) error {
+	silent := 0
 	for {
 		if c.noWrites.Load() {
 			return net.ErrClosed // it would pass for the rest of a torn frame
 		}
 		now := time.Now()
-		if now.Sub(c.writeArmed) > c.timeout/4 {
-			c.writeArmed, c.lastRx = now, c.inbound()
-			if err := c.tcp.SetWriteDeadline(now.Add(c.timeout)); err != nil {
+		if now.Sub(c.writeArmed) > c.lookTime()/rearm {
+			c.writeArmed = now
+			if silent == 0 {
+				c.lastRx = c.inbound()
+			}
+			if err := c.tcp.SetWriteDeadline(now.Add(c.lookTime())); err != nil {
 				return c.failWrite(err)
 			}
 		}
@@ -392,9 +414,12 @@ func (c *Conn) do(fn func(uintptr) bool) error {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			c.writeArmed = time.Time{}
 			if c.inbound() != c.lastRx {
+				silent = 0
 				continue
 			}
-			return c.failWrite(err)
+			if silent++; silent == looks {
+				return c.failWrite(err)
+			}
 		default:
 			return c.failWrite(fmt.Errorf("send: %w", err))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -127,6 +128,81 @@ func TestSilentPeerIsDropped(t *testing.T) {
 				t.Error("not broken")
 			}
 		})
+	}
+}
+
+// heldUp is a socket whose next calls find their deadlines passed, as those do that
+// this process was too late for.
+type heldUp struct {
+	socket
+	control
+	n    int
+	each func(left int) // or nil; before each
+}
+
+func (s *heldUp) late() bool {
+	if s.n == 0 {
+		return false
+	}
+	s.n--
+	if s.each != nil {
+		s.each(s.n)
+	}
+	return true
+}
+
+func (s *heldUp) Read(p []byte) (int, error) {
+	if s.late() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return s.socket.Read(p)
+}
+
+func (s *heldUp) Write(f func(uintptr) bool) error {
+	if s.late() {
+		return os.ErrDeadlineExceeded
+	}
+	return s.control.Write(f)
+}
+
+// One deadline that has passed is not silence: this end may have been held up.
+func TestDeadlinesThatPass(t *testing.T) {
+	for n := range looks + 1 {
+		a, b := connPair(t, patient, patient)
+		if err := b.Write(1, 0, &wire.Get{Key: "b/k"}); err != nil {
+			t.Fatal(err)
+		}
+		late := &heldUp{socket: a.tcp, control: a.raw, n: n}
+		a.tcp, a.raw = late, late
+		_, _, err := a.Read()
+		if late.n = n; err == nil {
+			err = a.Write(1, 0, wire.Empty{T: wire.TypeOK})
+		}
+		if n < looks && err != nil {
+			t.Errorf("%d looks: %v", n, err)
+		}
+		if n == looks {
+			wantCode(t, err, wire.CodeTimeout)
+		}
+
+		// A ping on the way, and the count begins anew.
+		a, b = connPair(t, patient, patient)
+		late = &heldUp{socket: a.tcp, control: a.raw, n: looks + n}
+		late.each = func(left int) {
+			if left == looks-1 {
+				had := a.inbound()
+				if err := b.Write(0, 0, wire.Empty{T: wire.TypePing}); err != nil {
+					t.Error(err)
+				}
+				until(t, "a ping arrives", func() bool { return a.inbound() != had })
+			}
+		}
+		a.tcp, a.raw = late, late
+		if err := a.Write(1, 0, wire.Empty{T: wire.TypeOK}); n < looks && err != nil {
+			t.Errorf("%d looks, a ping, and %d more: %v", n, looks-1, err)
+		} else if n == looks {
+			wantCode(t, err, wire.CodeTimeout)
+		}
 	}
 }
 
