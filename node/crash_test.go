@@ -257,7 +257,11 @@ func (p *processes) peak(i int) int64 {
 // Many small keys: in, listed, through a map, out, and away.
 func TestManySmallKeys(t *testing.T) {
 	big := os.Getenv("S4_TEST_BIG") != ""
-	const dirs, perDir = 10, 2000
+	const dirs = 10
+	perDir := 1000
+	if big {
+		perDir = 2000
+	}
 	p := startProcesses(t, 3)
 	for i := range 3 {
 		p.start(i)

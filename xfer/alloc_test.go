@@ -81,8 +81,8 @@ func sendStreamAllocs(t *testing.T, data []byte, pack Packing) float64 {
 // Nor does SendStream.
 func TestSendStreamAllocates(t *testing.T) {
 	for _, pack := range []Packing{PackNever, PackAlways} {
-		if n := sendStreamAllocs(t, text(4*wire.MaxData), pack); n > objectAllocs {
-			t.Errorf("packing %v: %v allocations for 64 MiB", pack, n)
+		if n := sendStreamAllocs(t, text(2*wire.MaxData), pack); n > objectAllocs {
+			t.Errorf("packing %v: %v allocations for 32 MiB", pack, n)
 		}
 	}
 }

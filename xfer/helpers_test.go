@@ -162,11 +162,18 @@ func random(n int) []byte {
 func text(n int) []byte {
 	texts.Lock()
 	defer texts.Unlock()
-	for i := len(texts.b) / 64; len(texts.b) < n; i++ {
+	for i := len(texts.b) / 64; len(texts.b) < min(n, textPeriod); i++ {
 		texts.b = fmt.Appendf(texts.b, "line %-12d of a file that repeats itself, again and again\n", i)
+	}
+	for len(texts.b) < n {
+		texts.b = append(texts.b, texts.b[:textPeriod]...)
 	}
 	return bytes.Clone(texts.b[:n])
 }
+
+// textPeriod is after how many bytes a text begins anew: further than lz4 looks back,
+// and no multiple of a chunk, so that no two chunks are the same.
+const textPeriod = 64 * 16381
 
 // texts holds the longest text made so far; it is slow to make.
 var texts struct {
