@@ -10,30 +10,35 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// WriteComparison writes for people what of the report differs from an older
-// one, row by row: s4's time, and its ratio to the yardstick, which says more
-// where other work on the machine slowed both. A difference that chance explains
-// (Mann-Whitney U, as benchstat has it) is "~".
-func (r *Report) WriteComparison(w io.Writer, old *Report) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "\ncompared with %s, %s\n", old.Date.Format("2006-01-02 15:04"), old.Machine.S4)
+// comparison is what of a report differs from an older one.
+type comparison struct {
+	With     string // what is compared with
+	Warnings []string
+	Rows     []comparedRow
+	Notes    []string
+}
+
+// comparedRow is a row that both reports have: s4's time, and its ratio to the
+// yardstick, which says more where other work on the machine slowed both.
+type comparedRow struct {
+	Work    string
+	Changes []change // of the seconds and, if both have that, of the ratio
+}
+
+// compare compares the report with an older one, row by row.
+func (r *Report) compare(old *Report) *comparison {
+	c := &comparison{With: fmt.Sprintf("%s, %s", old.Date.Format("2006-01-02 15:04"), old.Machine.S4)}
 	for _, d := range r.Machine.differences(old.Machine) {
-		fmt.Fprintf(&b, "warning: another machine: %s\n", d)
+		c.Warnings = append(c.Warnings, "another machine: "+d)
 	}
-	if a, b2 := old.Setup.Servers, r.Setup.Servers; a != b2 {
-		fmt.Fprintf(&b, "warning: another cluster: %d servers then, %d now\n", a, b2)
+	if a, b := old.Setup.Servers, r.Setup.Servers; a != b {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("another cluster: %d servers then, %d now", a, b))
 	}
-	b.WriteString("\n")
-	var table strings.Builder
-	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "work\told s\tnew s\tchange\told ratio\tnew ratio\tchange\t")
-	var notes []string
 	note := func(text string) {
-		if !slices.Contains(notes, text) {
-			notes = append(notes, text)
+		if !slices.Contains(c.Notes, text) {
+			c.Notes = append(c.Notes, text)
 		}
 	}
-	rows := 0
 	for _, res := range r.Results {
 		was, ok := old.result(res.Workload, res.Row)
 		switch {
@@ -44,19 +49,16 @@ func (r *Report) WriteComparison(w io.Writer, old *Report) error {
 		case len(was.Sides) == 0 || len(res.Sides) == 0:
 			note(res.Work + " has no rounds")
 		default:
-			rows++
-			line := []change{secondsChange(was.Sides[0], res.Sides[0])}
+			row := comparedRow{res.Work, []change{secondsChange(was.Sides[0], res.Sides[0])}}
 			if ratio, ok := ratioChange(was, res); ok {
-				line = append(line, ratio)
+				row.Changes = append(row.Changes, ratio)
 			}
-			fmt.Fprint(t, res.Work)
-			for _, c := range line {
-				fmt.Fprintf(t, "\t%.3f\t%.3f\t%s (%s)", c.old, c.new, c.Comparison.FormatDelta(c.old, c.new), c.Comparison)
-				for _, warning := range c.Comparison.Warnings {
+			c.Rows = append(c.Rows, row)
+			for _, one := range row.Changes {
+				for _, warning := range one.Warnings {
 					note(warning.Error())
 				}
 			}
-			fmt.Fprintln(t, "\t")
 		}
 	}
 	for _, was := range old.Results {
@@ -67,16 +69,40 @@ func (r *Report) WriteComparison(w io.Writer, old *Report) error {
 	if len(r.Series)+len(old.Series) > 0 {
 		note("curves are not compared")
 	}
-	if err := t.Flush(); err != nil {
-		return err
+	return c
+}
+
+// comparedBy is how to read the rows.
+const comparedBy = "The ratio is s4 to the yardstick, by the metric of the row's first\ntarget, round by round; ~ is a change that chance explains (Mann-Whitney U, 5%)."
+
+// write writes the comparison for people.
+func (c *comparison) write(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\ncompared with %s\n", c.With)
+	for _, text := range c.Warnings {
+		fmt.Fprintf(&b, "warning: %s\n", text)
 	}
-	if rows > 0 {
+	b.WriteString("\n")
+	if len(c.Rows) > 0 {
+		var table strings.Builder
+		t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "work\told s\tnew s\tchange\told ratio\tnew ratio\tchange\t")
+		for _, row := range c.Rows {
+			fmt.Fprint(t, row.Work)
+			for _, one := range row.Changes {
+				fmt.Fprintf(t, "\t%.3f\t%.3f\t%s", one.Old, one.New, one)
+			}
+			fmt.Fprintln(t, "\t")
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
 		for line := range strings.Lines(table.String()) {
 			b.WriteString(strings.TrimRight(line, " \n") + "\n")
 		}
-		b.WriteString("\nMedians of s4. The ratio is s4 to the yardstick, by the metric of the row's first\ntarget, round by round; ~ is a change that chance explains (Mann-Whitney U, 5%).\n")
+		fmt.Fprintf(&b, "\nMedians of s4. %s\n", comparedBy)
 	}
-	for _, n := range notes {
+	for _, n := range c.Notes {
 		fmt.Fprintf(&b, "note: %s\n", n)
 	}
 	_, err := io.WriteString(w, b.String())
@@ -86,8 +112,17 @@ func (r *Report) WriteComparison(w io.Writer, old *Report) error {
 // change is one number then and now.
 type change struct {
 	benchmath.Comparison
-	old, new float64 // medians
+	Old, New float64 // medians
 }
+
+// String returns the change in percent, or ~ where chance explains it, and how
+// sure that is.
+func (c change) String() string {
+	return fmt.Sprintf("%s (%s)", c.FormatDelta(c.Old, c.New), c.Comparison)
+}
+
+// Sure reports whether chance does not explain the change.
+func (c change) Sure() bool { return c.P <= c.Alpha }
 
 func newChange(old, new []float64) change {
 	// The copies are sorted.
@@ -96,8 +131,8 @@ func newChange(old, new []float64) change {
 	}
 	return change{
 		Comparison: benchmath.AssumeNothing.Compare(sample(old), sample(new)),
-		old:        summarize(old).Median,
-		new:        summarize(new).Median,
+		Old:        summarize(old).Median,
+		New:        summarize(new).Median,
 	}
 }
 

@@ -46,7 +46,7 @@ func TestWriteComparison(t *testing.T) {
 	r.Results[3].Work = "larger 2 GiB"
 	r.Date = r.Date.Add(48 * time.Hour)
 	var b strings.Builder
-	if err := r.WriteComparison(&b, old); err != nil {
+	if err := r.compare(old).write(&b); err != nil {
 		t.Fatal(err)
 	}
 	const want = `
@@ -67,18 +67,33 @@ note: gone 1 GiB was not done now
 	if got := b.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	b.Reset()
+	if err := r.WriteHTML(&b, old); err != nil {
+		t.Fatal(err)
+	}
+	wellFormed(t, b.String())
+	for _, want := range []string{
+		"<p>Compared with 2026-11-22 01:02, s4 version 0.1.0.</p>",
+		`<td class="n">2.200</td><td class="n">1.150</td><td><strong>-47.73% (p=0.008 n=5)</strong></td>`,
+		`<td><span class="soft">~ (p=0.690 n=5)</span></td>`,
+		"<li>gone 1 GiB was not done now</li>",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %s in\n%s", want, b.String())
+		}
+	}
 }
 
 // Another machine or cluster is worth a warning and no refusal.
 func TestCompareMachines(t *testing.T) {
 	old, r := exampleReport(), exampleReport()
 	var b strings.Builder
-	if err := r.WriteComparison(&b, old); err != nil || strings.Contains(b.String(), "warning") {
+	if err := r.compare(old).write(&b); err != nil || strings.Contains(b.String(), "warning") {
 		t.Errorf("the same machine: %v\n%s", err, b.String())
 	}
 	old.Machine.CPU, old.Machine.Load, old.Setup.Servers = "Slide Rule", 7, 5
 	b.Reset()
-	if err := r.WriteComparison(&b, old); err != nil {
+	if err := r.compare(old).write(&b); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"warning: another machine: CPU was Slide Rule, is Abacus\n", "warning: another cluster: 5 servers then, 3 now\n"} {

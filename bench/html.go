@@ -11,10 +11,15 @@ import (
 	"strings"
 )
 
-// WriteHTML writes the report as one file for a browser, which needs no other.
-// It is XHTML in what it writes, so that a strict parser can check it.
-func (r *Report) WriteHTML(w io.Writer) error {
-	if err := htmlTemplate.Execute(w, newPage(r)); err != nil {
+// WriteHTML writes the report as one file for a browser, which needs no other, with
+// what differs from an older one if old is not nil. It is XHTML in what it writes,
+// so that a strict parser can check it.
+func (r *Report) WriteHTML(w io.Writer, old *Report) error {
+	p := newPage(r)
+	if old != nil {
+		p.Changes, p.ComparedBy = r.compare(old), comparedBy
+	}
+	if err := htmlTemplate.Execute(w, p); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
@@ -36,6 +41,9 @@ type page struct {
 	Rows    []pageRow
 	Curves  []curveChart
 	Colors  []string // the classes of curves
+
+	Changes    *comparison // nil without an older report
+	ComparedBy string
 }
 
 type fact struct{ Name, Text string }

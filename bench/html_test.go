@@ -27,7 +27,7 @@ func curvesReport() *Report {
 func writeHTML(t *testing.T, r *Report) string {
 	t.Helper()
 	var b strings.Builder
-	if err := r.WriteHTML(&b); err != nil {
+	if err := r.WriteHTML(&b, nil); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

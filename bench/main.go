@@ -259,12 +259,13 @@ func (a *app) write(report, old *Report) error {
 		return failure{err}
 	}
 	if old != nil {
-		if err := report.WriteComparison(a.stdout, old); err != nil {
+		if err := report.compare(old).write(a.stdout); err != nil {
 			return failure{err}
 		}
 	}
 	if a.html != "" {
-		if err := writeFile(a.html, report.WriteHTML); err != nil {
+		html := func(w io.Writer) error { return report.WriteHTML(w, old) }
+		if err := writeFile(a.html, html); err != nil {
 			return failure{err}
 		}
 	}
