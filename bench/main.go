@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"s4"
+	"s4/cli/flags"
 )
 
 // Exit codes.
@@ -122,6 +123,7 @@ its servers use is not seen.`,
 			return a.run(cmd.Context(), args)
 		},
 	}
+	root.SetFlagErrorFunc(flags.Explain)
 	f := root.Flags()
 	f.StringVar(&a.opts.Parent, "dir", "", "work below this directory (default "+memoryFS+" if it has room, else $TMPDIR)")
 	f.IntVar(&a.opts.Rounds, "rounds", 0, fmt.Sprintf("rounds that count, after one that does not (default %d; %d of what moves much, %d of what takes long)", defaultRounds, largeRounds, longRounds))
@@ -136,7 +138,7 @@ its servers use is not seen.`,
 	f.StringVar(&a.html, "html", "", "write the report to this `FILE`, with charts, for a browser")
 	f.StringVar(&a.compare, "compare", "", "say what differs from the report in this `FILE`, which --json wrote")
 	f.StringVar(&a.from, "from", "", "run nothing, and take the report from this `FILE`")
-	f.BoolVar(&a.strict, "strict", false, "exit with 1 if a target is missed")
+	f.BoolVar(&a.strict, "strict", false, "exit with 1 if a target is missed; what was left out is not")
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"s4"
+	"s4/cli/flags"
 )
 
 // Exit codes of the s4 command. eval passes on its command's own.
@@ -105,6 +106,7 @@ shell commands where they lie.`,
 	// The flags of a verb that does not exist are none of root's: it is the
 	// verb that is wrong.
 	root.FParseErrWhitelist.UnknownFlags = true
+	root.SetFlagErrorFunc(flags.Explain)
 	f := root.PersistentFlags()
 	f.StringVarP(&a.conf, "conf", "c", "", "cluster file (default $S4_CONF_PATH, else ~/.s4.conf)")
 	f.BoolVar(&a.json, "json", false, "print JSON, one object per line")

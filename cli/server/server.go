@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"s4"
+	"s4/cli/flags"
 	"s4/node"
 	"s4/xfer"
 )
@@ -31,8 +32,8 @@ const (
 // else there is to do the server has exited within 10 s.
 const grace = 6 * time.Second
 
-// flags of the command.
-type flags struct {
+// options are the flags of the command.
+type options struct {
 	dir       string
 	conf      string
 	port      int
@@ -54,7 +55,7 @@ type failure struct{ error }
 // program's name, until ctx ends, and returns its exit code. Logs go to
 // stderr; stdout gets the line that says how to use an embedded cluster.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var f flags
+	var f options
 	cmd := &cobra.Command{
 		Use:   "s4-server",
 		Short: "serve the keys and run the jobs of one server of a cluster",
@@ -74,6 +75,7 @@ and prints the line that makes s4 use it.`,
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
+	cmd.SetFlagErrorFunc(flags.Explain)
 	p := cmd.Flags()
 	p.StringVar(&f.dir, "dir", "s4_data", "data directory, made if absent")
 	p.StringVarP(&f.conf, "conf", "c", "", "cluster file (default $S4_CONF_PATH, else ~/.s4.conf)")
@@ -101,7 +103,7 @@ and prints the line that makes s4 use it.`,
 	return exitUsage
 }
 
-func (f *flags) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
+func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 	ctx := cmd.Context()
 	if f.maxIO < 0 || f.maxCPU < 0 || f.nodes < 0 {
 		return errors.New("numbers cannot be negative")
@@ -136,7 +138,7 @@ func (f *flags) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 }
 
 // serveLocal runs an embedded cluster until ctx ends.
-func (f *flags) serveLocal(ctx context.Context, cfg node.Config, log *zap.Logger, stdout io.Writer) error {
+func (f *options) serveLocal(ctx context.Context, cfg node.Config, log *zap.Logger, stdout io.Writer) error {
 	l, err := node.StartLocal(f.dir, f.nodes, f.port, cfg)
 	if err != nil {
 		return failure{err}
@@ -164,7 +166,7 @@ func shellQuote(s string) string {
 }
 
 // serveOne runs one server until ctx ends.
-func (f *flags) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger) error {
+func (f *options) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger) error {
 	cluster, err := s4.LoadCluster(f.conf)
 	if err != nil {
 		return failure{err}
