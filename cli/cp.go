@@ -98,7 +98,14 @@ func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
 	} else {
 		err = c.PutFile(ctx, src, key)
 	}
-	return a.copied(src, key, err)
+	if err != nil || !a.json {
+		return err
+	}
+	var size *int64
+	if o, serr := c.Stat(ctx, key); serr == nil { // or it is gone again
+		size = &o.Size
+	}
+	return a.line("", copyObject{Src: src, Dst: key, Size: size})
 }
 
 func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
@@ -114,16 +121,11 @@ func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.GetFile(ctx, src, file)
-	return a.copied(src, file, err)
-}
-
-// copied reports a single copy with --json.
-func (a *app) copied(src, dst string, err error) error {
+	o, err := c.GetFile(ctx, src, file)
 	if err != nil || !a.json {
 		return err
 	}
-	return a.line("", copyObject{Src: src, Dst: dst})
+	return a.line("", copyObject{Src: src, Dst: file, Size: &o.Size})
 }
 
 // copyObject is one copied file as --json prints it.
