@@ -144,7 +144,7 @@ func (e *Env) run(ctx context.Context, c Command) (usage, []byte, error) {
 		return usage{}, nil, fmt.Errorf("%s: %w", measureName, err)
 	}
 	if u.Error != "" {
-		return usage{}, nil, fmt.Errorf("%q: %s%s", c.Args, u.Error, because(stderr))
+		return usage{}, nil, fmt.Errorf("%s: %s%s", c.brief(), u.Error, because(stderr))
 	}
 	if c.Stdout != nil {
 		return u, nil, nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Workload is a named list of rows, the unit that a user asks for.
@@ -130,4 +132,18 @@ type Command struct {
 // arguments $1, $2 and so on.
 func Script(script string, args ...string) Command {
 	return Command{Args: append([]string{"bash", "-e", "-u", "-o", "pipefail", "-c", script, "s4-bench"}, args...)}
+}
+
+// brief returns the command for an error: of a script what it says, and no more of
+// either than a line or two.
+func (c Command) brief() string {
+	const most = 160 // characters
+	text := strings.Join(c.Args, " ")
+	if i := slices.Index(c.Args, "-c"); c.Args[0] == "bash" && i > 0 && i+1 < len(c.Args) {
+		text = c.Args[i+1]
+	}
+	if r := []rune(text); len(r) > most {
+		text = string(r[:most-30]) + " ... " + string(r[len(r)-25:])
+	}
+	return strconv.Quote(text)
 }
