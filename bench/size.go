@@ -1,11 +1,11 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
+
+	"s4/cli/flags"
 )
 
 // sizeFlag is a flag that takes a number of bytes.
@@ -23,35 +23,9 @@ func (s *sizeFlag) Type() string { return "SIZE" }
 
 // Set is given what the user wrote.
 func (s *sizeFlag) Set(text string) error {
-	n, err := parseSize(text)
+	n, err := flags.ParseSize(text)
 	*s = sizeFlag(n)
 	return err
-}
-
-var errSize = errors.New("want a number of bytes, at least 1, or one with K, M, G or T, as in 64M or 64MiB (in powers of 1024)")
-
-// parseSize returns the bytes that text says: 1000, 64K, 1M, 1MiB.
-func parseSize(text string) (int64, error) {
-	digits := strings.TrimRight(text, "KMGTiB")
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 1 {
-		return 0, errSize
-	}
-	unit := strings.TrimSuffix(text[len(digits):], "iB")
-	if unit == "" && digits == text {
-		return n, nil
-	}
-	shift := strings.Index("KMGT", unit)
-	if len(unit) != 1 || shift < 0 {
-		return 0, errSize
-	}
-	for range shift + 1 {
-		if n > math.MaxInt64/1024 {
-			return 0, errSize
-		}
-		n *= 1024
-	}
-	return n, nil
 }
 
 // sizeText returns the size in the largest unit that leaves it whole.

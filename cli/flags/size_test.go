@@ -1,4 +1,4 @@
-package cli
+package flags
 
 import (
 	"fmt"
@@ -33,7 +33,7 @@ func TestParseSize(t *testing.T) {
 		"8388607T":            8388607 << 40,
 		"9223372TB":           9223372_000_000_000_000,
 	} {
-		if got, err := parseSize(text); got != want || err != nil {
+		if got, err := ParseSize(text); got != want || err != nil {
 			t.Errorf("%s: %d, %v, want %d", text, got, err, want)
 		}
 	}
@@ -55,7 +55,7 @@ func TestParseSizeErrors(t *testing.T) {
 		"9223373TB":              errTooLarge,
 		"18014398509481985K":     errTooLarge, // 2^64 + 1024
 	} {
-		if got, err := parseSize(text); got != 0 || err != want {
+		if got, err := ParseSize(text); got != 0 || err != want {
 			t.Errorf("%q: %d, %v, want %v", text, got, err, want)
 		}
 	}
@@ -75,7 +75,7 @@ func FuzzParseSize(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := parseSize(text)
+		got, err := ParseSize(text)
 		rest := strings.TrimLeft(text, "0123456789")
 		unit, known := units[rest]
 		n, ok := new(big.Int).SetString(text[:len(text)-len(rest)], 10)
