@@ -158,7 +158,7 @@ func (c *Conn) failWrite(err error) error {
 
 func (c *Conn) silent(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return wire.Errorf(wire.CodeTimeout, "%s was silent for %v", c.tcp.RemoteAddr(), c.timeout)
+		return wire.Errorf(wire.CodeTimeout, "the peer was silent for %v", c.timeout)
 	}
 	return err
 }
