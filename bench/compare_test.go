@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -123,14 +124,40 @@ func TestReportFlags(t *testing.T) {
 	if b, err := os.ReadFile(path("r.html")); err != nil || !strings.HasSuffix(string(b), "</html>\n") {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
+	// Whoever read it has gone, but a file is a file.
+	if code := Main(t.Context(), []string{"--from", path("r.json"), "--json", path("again.json")}, closed{}, &stderr); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := readReport(path("again.json")); err != nil {
+		t.Error(err)
+	}
+	// A report without results replaces none.
+	none := exampleReport()
+	none.Results = nil
+	if err := writeFile(path("none_.json"), none.WriteJSON); err != nil {
+		t.Fatal(err)
+	}
+	if code := Main(t.Context(), []string{"--from", path("none_.json"), "--json", path("again.json"), "--html", path("r.html")}, &stdout, &stderr); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	if r, err := readReport(path("again.json")); err != nil || len(r.Results) == 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if err := os.WriteFile(path("no.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		args []string
 		code int
 		want string
 	}{
-		{[]string{"put", "--compare", path("newer.json")}, exitFailed, "it is of version 99"},
+		{[]string{"--from", path("no.json")}, exitFailed, "no.json: it is no report of s4-bench\n"},
+		{[]string{"--from", path("r.html")}, exitFailed, "r.html: it is no report of s4-bench: "},
+		{[]string{"--from", path("r.json"), "--size", "1M"}, exitUsage, "--size: --from runs nothing"},
+		{[]string{"put", "--json", path("x"), "--html", dir + "/./x"}, exitUsage, "--json and --html are the same file"},
+		{[]string{"put", "--compare", path("newer.json")}, exitFailed, "it is a report of version 99"},
 		{[]string{"put", "--compare", path("none.json")}, exitFailed, "no such file"},
-		{[]string{"--from", path("newer.json")}, exitFailed, "it is of version 99"},
+		{[]string{"--from", path("newer.json")}, exitFailed, "it is a report of version 99"},
 		{[]string{"put", "--from", path("r.json")}, exitUsage, "--from runs nothing"},
 	} {
 		stdout.Reset()
@@ -140,3 +167,8 @@ func TestReportFlags(t *testing.T) {
 		}
 	}
 }
+
+// closed is a writer whose reader has gone.
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, syscall.EPIPE }

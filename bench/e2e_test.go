@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,6 +51,7 @@ func TestPrograms(t *testing.T) {
 	t.Run("a row that fails", func(t *testing.T) { testPartial(t, program) })
 	t.Run("interrupted", func(t *testing.T) { testInterrupt(t, program, syscall.SIGINT) })
 	t.Run("terminal closed", func(t *testing.T) { testInterrupt(t, program, syscall.SIGHUP) })
+	t.Run("nobody reads", func(t *testing.T) { testNobodyReads(t, program) })
 }
 
 func testPutGet(t *testing.T, program string) {
@@ -254,6 +256,25 @@ func testInterrupt(t *testing.T, program string, sig os.Signal) {
 	_ = cmd.Wait() // the exit code tells
 	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.HasSuffix(stderr.String(), "s4-bench: interrupted\n") {
 		t.Errorf("exit code %d\n%s", code, stderr.String())
+	}
+	nothingLeft(t, dir)
+}
+
+// testNobodyReads ends the reader of all that is printed, as head does.
+func testNobodyReads(t *testing.T, program string) {
+	dir := t.TempDir()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "put", "--size", "1M", "--rounds", "1", "--dir", dir)
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := errors.Join(r.Close(), cmd.Start(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // the exit code tells
+	if code := cmd.ProcessState.ExitCode(); code != exitFailed {
+		t.Errorf("exit code %d", code)
 	}
 	nothingLeft(t, dir)
 }

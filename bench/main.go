@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"s4"
 	"s4/cli/flags"
@@ -25,6 +27,9 @@ const (
 
 // defaultSize is that of the large file.
 const defaultSize = 1 << 30
+
+// defaultServers is how many a cluster has.
+const defaultServers = 3
 
 // maxServers is more than one host has use for.
 const maxServers = 1000
@@ -92,15 +97,15 @@ with a yardstick that does the same without s4, and print how they compare.
 ` + workloadHelp() + `
 The programs s4 and s4-server are those beside s4-bench, or on PATH. All is done
 in a new directory below --dir, which is removed at the end, as are the
-processes, also on Ctrl-C; then what is complete is printed. Only kill -9 leaves
-the directory.
+processes, also on Ctrl-C; then what is complete is printed. Only kill -9 and
+Ctrl-\\ leave the directory.
 
 A --peer is another system, for the rows that put a file or get one to a file. Its
 TEMPLATE is a bash script for put, get and rm, run in a directory of its own that
 stays from one to the next: {op} is one of these words, and {src} and {dst} are a
 local path and a remote name, already quoted. A put is from {src}, local, to {dst},
 remote; a get the other way; and rm is to remove {src}, which is not timed. What
-its servers use is not seen.`,
+its servers use is not seen, and what it leaves running goes on.`,
 		Example: `  s4-bench all --json before.json
   s4-bench put get --size 64M --rounds 9
   s4-bench all --compare before.json --html report.html
@@ -120,6 +125,12 @@ its servers use is not seen.`,
 			if trips == 0 && slices.Contains(args, "all") {
 				a.opts.ETLSize = int64(a.opts.count(etlSizeOfAll))
 			}
+			if a.json != "" && filepath.Clean(a.json) == filepath.Clean(a.html) {
+				return fmt.Errorf("--json and --html are the same file: %s", a.json)
+			}
+			if a.from != "" {
+				return a.read(cmd.Flags(), args)
+			}
 			return a.run(cmd.Context(), args)
 		},
 	}
@@ -127,7 +138,7 @@ its servers use is not seen.`,
 	f := root.Flags()
 	f.StringVar(&a.opts.Parent, "dir", "", "work below this directory (default "+memoryFS+" if it has room, else $TMPDIR)")
 	f.IntVar(&a.opts.Rounds, "rounds", 0, fmt.Sprintf("rounds that count, after one that does not (default %d; %d of what moves much, %d of what takes long)", defaultRounds, largeRounds, longRounds))
-	f.IntVar(&a.opts.Servers, "servers", 3, "servers of the cluster, a process each")
+	f.IntVar(&a.opts.Servers, "servers", defaultServers, "servers of the cluster, a process each")
 	f.Var(&size, "size", "size of the large file, as in 64M; a small one measures how processes start")
 	f.Float64Var(&a.opts.Scale, "scale", 1, "factor of all counts and sizes but --size; targets are meant for 1")
 	f.IntVar(&a.opts.Most, "most-servers", 0, fmt.Sprintf("how many servers scaling goes up to (default %d, with --full %d)", mostServers, mostServersFull))
@@ -171,24 +182,51 @@ func workloadHelp() string {
 	return b.String()
 }
 
+// reading are the flags that mean something with --from.
+var reading = []string{"from", "compare", "html", "json", "strict"}
+
+// read writes the report of --from as the flags say.
+func (a *app) read(f *pflag.FlagSet, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s: --from runs nothing", args[0])
+	}
+	var err error
+	f.Visit(func(f *pflag.Flag) {
+		if !slices.Contains(reading, f.Name) {
+			err = fmt.Errorf("--%s: --from runs nothing", f.Name)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	old, err := a.old()
+	if err != nil {
+		return err
+	}
+	report, err := readReport(a.from)
+	if err != nil {
+		return failure{err}
+	}
+	return a.write(report, old)
+}
+
+// old returns the report of --compare, or nil.
+func (a *app) old() (*Report, error) {
+	if a.compare == "" {
+		return nil, nil
+	}
+	old, err := readReport(a.compare)
+	if err != nil {
+		return nil, failure{err}
+	}
+	return old, nil
+}
+
 // run runs what the arguments name.
 func (a *app) run(ctx context.Context, args []string) error {
-	var old *Report
-	if a.compare != "" {
-		var err error
-		if old, err = readReport(a.compare); err != nil {
-			return failure{err}
-		}
-	}
-	if a.from != "" {
-		if len(args) > 0 {
-			return fmt.Errorf("%s: --from runs nothing", args[0])
-		}
-		report, err := readReport(a.from)
-		if err != nil {
-			return failure{err}
-		}
-		return a.write(report, old)
+	old, err := a.old()
+	if err != nil {
+		return err
 	}
 	list, err := choose(workloads(a.opts), args)
 	if err != nil {
@@ -222,7 +260,9 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if err := errors.Join(writable(a.html), writable(a.json)); err != nil {
 		return failure{err} // now, rather than when all is measured
 	}
-	report, err := Run(ctx, a.opts, list, a.stderr)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	report, err := Run(ctx, a.opts, list, &progress{a.stderr, cancel})
 	if report != nil {
 		err = errors.Join(err, a.write(report, old))
 	}
@@ -254,30 +294,41 @@ func writable(path string) error {
 	return err
 }
 
+// progress writes to whom a run is for, and cancels it when they have gone.
+type progress struct {
+	io.Writer
+	cancel context.CancelCauseFunc
+}
+
+func (p *progress) Write(b []byte) (int, error) {
+	n, err := p.Writer.Write(b)
+	if err != nil {
+		p.cancel(fmt.Errorf("progress: %w", err))
+	}
+	return n, err
+}
+
 // write writes the report as the flags say; old is what to compare it with, or
-// nil.
+// nil. The files are first: standard output may have gone, as in a pipe on Ctrl-C.
+// A report without results does not replace them.
 func (a *app) write(report, old *Report) error {
-	if err := report.WriteTable(a.stdout); err != nil {
-		return failure{err}
-	}
-	if old != nil {
-		if err := report.compare(old).write(a.stdout); err != nil {
-			return failure{err}
-		}
-	}
-	if a.html != "" {
+	something := len(report.Results)+len(report.Series) > 0
+	var failed error
+	if a.html != "" && something {
 		html := func(w io.Writer) error { return report.WriteHTML(w, old) }
-		if err := writeFile(a.html, html); err != nil {
-			return failure{err}
-		}
+		failed = errors.Join(failed, writeFile(a.html, html))
 	}
-	if a.json != "" {
-		if err := writeFile(a.json, report.WriteJSON); err != nil {
-			return failure{err}
-		}
+	if a.json != "" && something {
+		failed = errors.Join(failed, writeFile(a.json, report.WriteJSON))
+	}
+	failed = errors.Join(failed, report.WriteTable(a.stdout))
+	if old != nil {
+		failed = errors.Join(failed, report.compare(old).write(a.stdout))
 	}
 	switch {
-	case len(report.Results)+len(report.Series) == 0:
+	case failed != nil:
+		return failure{failed}
+	case !something:
 		return failure{errNothing}
 	case a.strict && report.Missed():
 		return failure{errMissed}

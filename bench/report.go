@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -31,6 +32,13 @@ type Setup struct {
 	// Scale is that of all counts and sizes but Size.
 	Scale float64 `json:"scale"`
 	Full  bool    `json:"full,omitempty"` // with the sizes that take long
+}
+
+func (s Setup) serversText() string {
+	if s.Servers == 1 {
+		return "1 server"
+	}
+	return fmt.Sprintf("%d servers", s.Servers)
 }
 
 // LeftOut is something that could not be done on this host, and why.
@@ -153,11 +161,14 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // ReadReport reads what WriteJSON wrote, of this version only.
 func ReadReport(rd io.Reader) (*Report, error) {
 	var r Report
-	if err := json.NewDecoder(rd).Decode(&r); err != nil {
-		return nil, fmt.Errorf("read report: %w", err)
-	}
-	if r.Version != ReportVersion {
-		return nil, fmt.Errorf("read report: it is of version %d, and this s4-bench reads %d", r.Version, ReportVersion)
+	err := json.NewDecoder(rd).Decode(&r)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("it is no report of s4-bench: %w", err)
+	case r.Version > 0 && r.Version != ReportVersion:
+		return nil, fmt.Errorf("it is a report of version %d, and this s4-bench reads %d", r.Version, ReportVersion)
+	case r.Version <= 0 || r.Date.IsZero():
+		return nil, errors.New("it is no report of s4-bench")
 	}
 	return &r, nil
 }
