@@ -32,7 +32,7 @@ func (r *Report) compare(old *Report) *comparison {
 		c.Warnings = append(c.Warnings, "another machine: "+d)
 	}
 	if a, b := old.Setup.Servers, r.Setup.Servers; a != b {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("another cluster: %d servers then, %d now", a, b))
+		c.Warnings = append(c.Warnings, fmt.Sprintf("another cluster: %s then, %d now", old.Setup.serversText(), b))
 	}
 	note := func(text string) {
 		if !slices.Contains(c.Notes, text) {

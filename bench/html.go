@@ -72,7 +72,7 @@ func newPage(r *Report) *page {
 		{"File system", m.FileSystem},
 		{"Versions", m.S4 + ", " + m.Go},
 		{"Load before", fmt.Sprintf("%.1f", m.Load)},
-		{"Setup", fmt.Sprintf("%d servers, %s by turns, large file %s, scale %g", s.Servers, r.roundsText(), sizeText(s.Size), s.Scale)},
+		{"Setup", fmt.Sprintf("%s, %s by turns, large file %s, scale %g", s.serversText(), r.roundsText(), sizeText(s.Size), s.Scale)},
 	}
 	if m.Loopback > 0 {
 		p.Facts = append(p.Facts, fact{"Loopback", Throughput.amount(m.Loopback) + " by iperf3"})

@@ -10,7 +10,7 @@ import (
 
 // exampleReport has two results, one with a peer and one of keys.
 func exampleReport() *Report {
-	setup := Setup{Size: 1 << 30, Rounds: 2, Servers: 3}
+	setup := Setup{Size: 1 << 30, Rounds: 2, Servers: 3, Scale: 1}
 	side := func(walls ...float64) (s []Sample) {
 		for _, w := range walls {
 			s = append(s, Sample{Wall: w, ClientCPU: 0.5, ServerCPU: 0.25, ClientPeak: 7 << 20, ServerPeaks: []int64{8 << 20, 9 << 20}, Bytes: 1 << 30, Keys: 1})
@@ -79,7 +79,8 @@ The ratio is that of the medians, s4 to yardstick; the spread is that of the
 rounds, and best is that of the best round of each side, which other work on the
 machine disturbed least. Where the target is an amount, it is s4's own figure, and
 with a sign the difference. Client and server are peak memory of s4, the server's
-of the largest one.
+of the largest one. Against others it is the ratio of the times: below 1, s4 was
+faster.
 
 put 1 GiB file: against bare 1 GiB
 list keys: against find
@@ -87,6 +88,17 @@ left out: iperf3, because it is not on PATH
 `
 	if got := "\n" + b.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	small := exampleReport()
+	small.Setup.Scale, small.Setup.Servers = 0.5, 1
+	b.Reset()
+	if err := small.WriteTable(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"s4 with 1 server and", "\nTargets are meant for a large file of 1 GiB, scale 1 and 3 servers, other than here.\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
 	}
 }
 

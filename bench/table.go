@@ -13,8 +13,8 @@ func (r *Report) WriteTable(w io.Writer) error {
 	var b strings.Builder
 	m := r.Machine
 	fmt.Fprintf(&b, "%s, %d cores, %s of memory, %s, %s, %s, %s\n", m.CPU, m.Cores, memoryText(m.Memory), m.Kernel, m.FileSystem, m.Go, m.S4)
-	fmt.Fprintf(&b, "%s, load before %.1f; medians of %s, s4 with %d servers and its yardstick by turns\n\n",
-		r.Date.Format("2006-01-02"), m.Load, r.roundsText(), r.Setup.Servers)
+	fmt.Fprintf(&b, "%s, load before %.1f; medians of %s, s4 with %s and its yardstick by turns\n\n",
+		r.Date.Format("2006-01-02"), m.Load, r.roundsText(), r.Setup.serversText())
 	if m.Loopback > 0 {
 		fmt.Fprintf(&b, "iperf3 moves %s over loopback\n\n", Throughput.amount(m.Loopback))
 	}
@@ -68,7 +68,15 @@ func (r *Report) writeResults(w io.Writer) error {
 	for line := range strings.Lines(table.String()) {
 		b.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
-	b.WriteString("\nThe ratio is that of the medians, s4 to yardstick; the spread is that of the\nrounds, and best is that of the best round of each side, which other work on the\nmachine disturbed least. Where the target is an amount, it is s4's own figure, and\nwith a sign the difference. Client and server are peak memory of s4, the server's\nof the largest one.\n\n")
+	b.WriteString("\nThe ratio is that of the medians, s4 to yardstick; the spread is that of the\nrounds, and best is that of the best round of each side, which other work on the\nmachine disturbed least. Where the target is an amount, it is s4's own figure, and\nwith a sign the difference. Client and server are peak memory of s4, the server's\nof the largest one.")
+	if slices.ContainsFunc(r.Results, func(res Result) bool { return len(res.Peers) > 0 }) {
+		b.WriteString(" Against others it is the ratio of the times: below 1, s4 was\nfaster.")
+	}
+	b.WriteString("\n")
+	if s := r.Setup; s.Size != defaultSize || s.Scale != 1 || s.Servers != defaultServers {
+		fmt.Fprintf(&b, "Targets are meant for a large file of %s, scale 1 and %d servers, other than here.\n", sizeText(defaultSize), defaultServers)
+	}
+	b.WriteString("\n")
 	for _, res := range r.Results {
 		fmt.Fprintf(&b, "%s: against %s\n", res.Work, res.Yardstick)
 	}
