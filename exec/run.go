@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +30,20 @@ var ErrScriptTooLong = errors.New("script too long")
 // is over; it tells that from the end of the caller's context.
 var errTimeout = errors.New("timeout")
 
+// FindBash returns the path of bash on PATH, for Cmd.Bash, or "" if there is none.
+func FindBash() string {
+	path, err := exec.LookPath("bash")
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
 // Cmd is one command to run. It is not changed by Run and may be used again.
 type Cmd struct {
+	// Bash is the path of bash. If it is empty, bash is looked for on PATH.
+	Bash string
+
 	// Script is bash source, at most MaxScript bytes and without NUL. It runs
 	// with errexit, nounset and pipefail, and without any startup file, save
 	// for the one that BASH_ENV names if Env sets it.
@@ -196,7 +209,8 @@ func (c *Cmd) command() *exec.Cmd {
 	// --norc: with SSH_CLIENT in the environment or a socket as stdin, bash -c
 	// takes itself for a remote shell and reads ~/.bashrc (bash(1), "Invoked by
 	// remote shell daemon"). The --: a script may begin with a dash.
-	cmd := exec.Command("bash", "--norc", "-e", "-u", "-o", "pipefail", "-c", "--", c.Script)
+	cmd := exec.Command(cmp.Or(c.Bash, "bash"), "--norc", "-e", "-u", "-o", "pipefail", "-c", "--", c.Script)
+	cmd.Args[0] = "bash" // which is how it names itself in its errors
 	cmd.Dir = c.Dir
 	cmd.Env = c.Env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

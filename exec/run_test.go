@@ -54,6 +54,25 @@ func TestDirAndEnv(t *testing.T) {
 }
 
 // Under these conditions bash -c would read ~/.bashrc.
+// Bash that is found beforehand needs no PATH, and is told from none in no error.
+func TestFindBash(t *testing.T) {
+	bash := FindBash()
+	if !filepath.IsAbs(bash) {
+		t.Fatalf("%q", bash)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if path := FindBash(); path != "" {
+		t.Errorf("found %q", path)
+	}
+	_, res := runIn(t, Cmd{Bash: bash, Script: "nosuchthing", Dir: t.TempDir()})
+	if got := string(res.Stderr); res.ExitCode != 127 || !strings.HasPrefix(got, "bash: line 1: nosuchthing:") {
+		t.Errorf("exit code %d, %q", res.ExitCode, got)
+	}
+	if _, err := Run(t.Context(), Cmd{Script: "true", Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), `"bash"`) {
+		t.Errorf("without bash: %v", err)
+	}
+}
+
 func TestNoStartupFile(t *testing.T) {
 	home := t.TempDir()
 	if err := os.WriteFile(filepath.Join(home, ".bashrc"), []byte("echo BASHRC\n"), 0o644); err != nil {

@@ -78,6 +78,7 @@ func (s *session) runEval(ctx context.Context, tag uint16, o *object, m *wire.Ev
 		return nil, err
 	}
 	res, err := exec.Run(ctx, exec.Cmd{
+		Bash:   n.bash,
 		Script: m.Command,
 		Dir:    dir,
 		Env: append(n.env[:len(n.env):len(n.env)],

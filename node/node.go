@@ -45,6 +45,7 @@ type Node struct {
 	client  *s4.Client // of detached jobs
 	stats   xfer.Stats
 	started time.Time
+	bash    string   // its path, or empty if there was none at the start
 	path    string   // of every task, with s4 itself on it
 	env     []string // of every task, but for what is the task's own
 
@@ -100,6 +101,7 @@ func New(cfg Config) (*Node, error) {
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	n.late, n.hurry = context.WithCancel(context.Background())
 	n.peers = newPeers(n)
+	n.bash = exec.FindBash() // once: a search of a long PATH shows in maps of small keys
 	n.path = taskPath()
 	n.env = taskEnv(cfg, n.path)
 	n.client = s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout})

@@ -205,6 +205,7 @@ func (j *job) stdin(keys []string) (*os.File, error) {
 func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wire.Task) error {
 	j.live.add(t)
 	res, err := exec.Run(j.ctx, exec.Cmd{
+		Bash:       j.node.bash,
 		Script:     j.msg.Command,
 		Dir:        dir,
 		Env:        j.taskEnv(i, keys),
