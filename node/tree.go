@@ -30,11 +30,18 @@ func (t tree) open(name string, flags int) (int, error) {
 		name = "."
 	}
 	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: resolve}
-	for {
+	for try := 0; ; try++ {
 		fd, err := unix.Openat2(t.fd(), name, &how)
-		// EAGAIN: a rename elsewhere made the kernel unsure that .. stays
-		// below; names here have none, but it may say so all the same.
-		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
+			// A rename elsewhere made the kernel unsure that .. stays below;
+			// names here have none, but it may say so all the same.
+		case errors.Is(err, unix.EXDEV) && try < maxRaces:
+			// What was found has been moved out of the tree before the kernel's
+			// last look (complete_walk in fs/namei.c), as when a job publishes
+			// its stage: it is there no more, or something else is.
+		default:
 			return fd, err
 		}
 	}

@@ -2,9 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -113,5 +116,53 @@ func TestPipesAreNoKeys(t *testing.T) {
 	waitOrOpen(t, done, path, "get of a named pipe")
 	if got := s.names(t, "b/", true); !slices.Equal(got, []string{"b/k"}) {
 		t.Errorf("%q", got)
+	}
+}
+
+// A name that moves to another tree while it is looked up, as staged output does,
+// is there or is not.
+func TestTreeWhileNamesMoveAway(t *testing.T) {
+	dir := t.TempDir()
+	var trees [2]tree
+	for i := range trees {
+		path := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if trees[i], err = openTree(path); err != nil {
+			t.Fatal(err)
+		}
+		defer trees[i].close()
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "0/a/b/c"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var moves sync.WaitGroup
+	done := make(chan struct{})
+	moves.Go(func() {
+		defer close(done)
+		for i := range 20000 {
+			if err := unix.Renameat(trees[i%2].fd(), "a", trees[1-i%2].fd(), "a"); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	defer moves.Wait()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		for _, name := range []string{"a", "a/b", "a/b/c"} {
+			fd, err := trees[0].open(name, dirFlags)
+			if err == nil {
+				unix.Close(fd)
+			} else if !errors.Is(err, unix.ENOENT) {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
 	}
 }
