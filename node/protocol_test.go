@@ -83,6 +83,10 @@ func TestProtocolSilence(t *testing.T) {
 		if len(sent) < wire.PreambleSize && !strings.HasPrefix(string(got), "s4-error timeout: ") {
 			t.Errorf("after %q came %q, want a refusal", sent, got)
 		}
+		// "The peer" would be the server, to who reads it.
+		if err == nil && !strings.Contains(string(got), "the server heard nothing from this client for 1s") {
+			t.Errorf("after %q came %q", sent, got)
+		}
 	}
 	p.wantFiles()
 

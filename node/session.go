@@ -109,6 +109,7 @@ func greetError(err error) error {
 func (s *session) refuse(err error) error {
 	var we *wire.Error
 	if errors.As(err, &we) {
+		we = s.told(we)
 		if s.conn.WriteRaw(wire.AppendRefusal(nil, we.Code, we.Text)) == nil {
 			s.linger()
 		}
@@ -129,9 +130,18 @@ func (s *session) linger() {
 // connection ends.
 func (s *session) lastWord(tag uint16, err error) {
 	var we *wire.Error
-	if errors.As(err, &we) && s.conn.Write(tag, 0, we) == nil {
+	if errors.As(err, &we) && s.conn.Write(tag, 0, s.told(we)) == nil {
 		s.linger()
 	}
+}
+
+// told is a last word as the peer is to read it: "the peer" of a timeout is
+// itself, and what a client says of a server's silence is something else.
+func (s *session) told(we *wire.Error) *wire.Error {
+	if we.Code == wire.CodeTimeout && s.conn.Broken() {
+		return wire.Errorf(wire.CodeTimeout, "the server heard nothing from this client for %v", s.conn.Timeout())
+	}
+	return we
 }
 
 // reply answers with OK or with err. What it returns breaks the connection.

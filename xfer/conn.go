@@ -51,7 +51,7 @@ type Conn struct {
 
 	wmu        sync.Mutex // guards what follows, and the order of frames
 	writeArmed time.Time
-	lastRx     int64 // inbound() when the peer was last not silent, or then
+	lastRx     int64 // inbound() when the count of silent looks began
 	wbuf       []byte
 	link       link
 	op         sendOp
