@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -47,6 +48,7 @@ type app struct {
 	compare        string
 	from           string
 	strict         bool
+	unwritten      error // why a file of the report is not whole, or nil
 }
 
 // failure marks an error that is not about usage.
@@ -75,6 +77,9 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return exitOK
 	case ctx.Err() != nil:
+		if a.unwritten != nil {
+			fmt.Fprintf(stderr, "s4-bench: %v\n", a.unwritten)
+		}
 		fmt.Fprintln(stderr, "s4-bench: interrupted")
 		return exitInterrupted
 	case errors.As(err, new(failure)):
@@ -98,7 +103,7 @@ with a yardstick that does the same without s4, and print how they compare.
 The programs s4 and s4-server are those beside s4-bench, or on PATH. All is done
 in a new directory below --dir, which is removed at the end, as are the
 processes, also on Ctrl-C; then what is complete is printed. Only kill -9 and
-Ctrl-\\ leave the directory.
+Ctrl-\ leave the directory.
 
 A --peer is another system, for the rows that put a file or get one to a file. Its
 TEMPLATE is a bash script for put, get and rm, run in a directory of its own that
@@ -125,7 +130,10 @@ its servers use is not seen, and what it leaves running goes on.`,
 			if trips == 0 && slices.Contains(args, "all") {
 				a.opts.ETLSize = int64(a.opts.count(etlSizeOfAll))
 			}
-			if a.json != "" && filepath.Clean(a.json) == filepath.Clean(a.html) {
+			if a.json == "-" || a.html == "-" {
+				return errors.New("--json and --html take a file: the table goes to standard output")
+			}
+			if a.json != "" && a.html != "" && filepath.Clean(a.json) == filepath.Clean(a.html) {
 				return fmt.Errorf("--json and --html are the same file: %s", a.json)
 			}
 			if a.from != "" {
@@ -244,9 +252,6 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if a.opts.Most < 0 || a.opts.Most > maxServers {
 		return fmt.Errorf("--most-servers %d: from 1 to %d, or 0 for the default", a.opts.Most, maxServers)
 	}
-	if a.json == "-" || a.html == "-" {
-		return errors.New("--json and --html take a file: the table goes to standard output")
-	}
 	for _, text := range a.peers {
 		p, err := parsePeer(text)
 		if err != nil {
@@ -302,7 +307,7 @@ type progress struct {
 
 func (p *progress) Write(b []byte) (int, error) {
 	n, err := p.Writer.Write(b)
-	if err != nil {
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.EIO) { // a pipe, a terminal
 		p.cancel(fmt.Errorf("progress: %w", err))
 	}
 	return n, err
@@ -321,6 +326,7 @@ func (a *app) write(report, old *Report) error {
 	if a.json != "" && something {
 		failed = errors.Join(failed, writeFile(a.json, report.WriteJSON))
 	}
+	a.unwritten = failed
 	failed = errors.Join(failed, report.WriteTable(a.stdout))
 	if old != nil {
 		failed = errors.Join(failed, report.compare(old).write(a.stdout))

@@ -161,7 +161,15 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // ReadReport reads what WriteJSON wrote, of this version only.
 func ReadReport(rd io.Reader) (*Report, error) {
 	var r Report
-	err := json.NewDecoder(rd).Decode(&r)
+	b, err := io.ReadAll(rd)
+	if err != nil {
+		return nil, err
+	}
+	// The version first: a field of another may be of another type.
+	err = json.Unmarshal(b, &struct{ Version *int }{&r.Version})
+	if err == nil && r.Version == ReportVersion {
+		err = json.Unmarshal(b, &r)
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("it is no report of s4-bench: %w", err)
