@@ -102,7 +102,7 @@ func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
 		return err
 	}
 	var size *int64
-	if o, serr := c.Stat(ctx, key); serr == nil { // or it is gone again
+	if o, serr := c.Stat(ctx, key); serr == nil { // or it is gone again, or cannot be asked for: it was copied
 		size = &o.Size
 	}
 	return a.line("", copyObject{Src: src, Dst: key, Size: size})

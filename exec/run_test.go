@@ -53,8 +53,8 @@ func TestDirAndEnv(t *testing.T) {
 	}
 }
 
-// Under these conditions bash -c would read ~/.bashrc.
-// Bash that is found beforehand needs no PATH, and is told from none in no error.
+// Bash that was found beforehand needs no PATH, and names itself as if it had been
+// looked for.
 func TestFindBash(t *testing.T) {
 	bash := FindBash()
 	if !filepath.IsAbs(bash) {
@@ -73,6 +73,7 @@ func TestFindBash(t *testing.T) {
 	}
 }
 
+// Under these conditions bash -c would read ~/.bashrc.
 func TestNoStartupFile(t *testing.T) {
 	home := t.TempDir()
 	if err := os.WriteFile(filepath.Join(home, ".bashrc"), []byte("echo BASHRC\n"), 0o644); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // objectAllocs is what a transfer of any size may allocate at both ends together:
-// messages, a timer, closures. 64 MiB is 256 chunks, so one allocation a chunk
+// messages, a timer, closures. 32 MiB is 128 chunks, so one allocation a chunk
 // is far above.
 const objectAllocs = 64
 
@@ -70,7 +70,7 @@ func TestHashAllocates(t *testing.T) {
 	}
 }
 
-// sendStreamAllocs is what SendStream of 64 MiB allocates at both ends.
+// sendStreamAllocs is what SendStream of data allocates at both ends.
 func sendStreamAllocs(t *testing.T, data []byte, pack Packing) float64 {
 	return transferAllocs(t, func(a *Conn) error {
 		_, _, err := a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1, Pack: pack}, nil)

@@ -4,6 +4,7 @@ package flags
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -18,6 +19,9 @@ func Explain(_ *cobra.Command, err error) error {
 		return err
 	}
 	var want string
+	if errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("invalid argument %q for %q flag: out of range", bad.GetValue(), "--"+bad.GetFlag().Name)
+	}
 	switch bad.GetFlag().Value.Type() {
 	case "int", "int64":
 		want = "a whole number"

@@ -11,7 +11,7 @@ import (
 func TestExplain(t *testing.T) {
 	for arg, want := range map[string]string{
 		"--count=x":                    `invalid argument "x" for "--count" flag: want a whole number`,
-		"--count=99999999999999999999": `invalid argument "99999999999999999999" for "--count" flag: want a whole number`,
+		"--count=99999999999999999999": `invalid argument "99999999999999999999" for "--count" flag: out of range`,
 		"--count=":                     `invalid argument "" for "--count" flag: want a whole number`,
 		"--factor=1,5":                 `invalid argument "1,5" for "--factor" flag: want a number`,
 		"--wait=5":                     `invalid argument "5" for "--wait" flag: want a time such as 90s, 5m or 1h30m`,
