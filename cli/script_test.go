@@ -318,25 +318,27 @@ func mount(ts *testscript.TestScript, neg bool, args []string) {
 
 // waitgone TEXT waits until no process that the script or its servers have
 // started has TEXT in its command line, but for at most 5 s. With ! until
-// there is one.
+// there is one whose command line it is: s4 map has a task's command in its own
+// before there is a task.
 func waitgone(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: [!] waitgone TEXT")
 	}
-	for end := time.Now().Add(5 * time.Second); running(ts.Getenv("WORK"), args[0]) != neg; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); running(ts.Getenv("WORK"), args[0], neg) != neg; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			ts.Fatalf("there is still a process with %q in its command line: %v", args[0], !neg)
 		}
 	}
 }
 
-// running looks for a process with text in its command line and work in its
-// environment: in $WORK, or, of a task, in $S4_CONF_PATH.
-func running(work, text string) bool {
+// running looks for a process with text in its command line, or as all of it, and
+// work in its environment: in $WORK, or, of a task, in $S4_CONF_PATH.
+func running(work, text string, all bool) bool {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, f := range files {
 		line, err := os.ReadFile(f)
-		if err != nil || !strings.Contains(strings.ReplaceAll(string(line), "\x00", " "), text) {
+		words := strings.ReplaceAll(strings.TrimRight(string(line), "\x00"), "\x00", " ")
+		if err != nil || !strings.Contains(words, text) || all && words != text {
 			continue
 		}
 		env, err := os.ReadFile(filepath.Join(filepath.Dir(f), "environ"))
