@@ -72,13 +72,14 @@ func (l leakCheck) Run() int {
 
 // leftovers says what the tests left behind, "" for nothing.
 func leftovers() string {
-	for range 200 { // 2 s for what was killed to be gone
+	for naps := 0; naps < 200; { // 2 s for what was killed to be gone
 		pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
 		switch {
-		case err == syscall.EINTR, pid > 0: // a zombie is fine
+		case err == syscall.EINTR, pid > 0: // a zombie is fine, however many there are
 			continue
 		case err != syscall.ECHILD:
 			time.Sleep(10 * time.Millisecond)
+			naps++
 			continue
 		}
 		buf := make([]byte, 1<<20)
