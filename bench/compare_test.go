@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -130,6 +131,13 @@ func TestReportFlags(t *testing.T) {
 	}
 	if _, err := readReport(path("again.json")); err != nil {
 		t.Error(err)
+	}
+	// Nor goes it unsaid on Ctrl-C that a file is not whole.
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	stderr.Reset()
+	if code := Main(stopped, []string{"--from", path("r.json"), "--json", "/dev/full"}, &stdout, &stderr); code != exitInterrupted || !strings.Contains(stderr.String(), "no space left") {
+		t.Errorf("exit code %d, %q", code, stderr.String())
 	}
 	// A report without results replaces none.
 	none := exampleReport()

@@ -190,17 +190,15 @@ func workloadHelp() string {
 	return b.String()
 }
 
-// reading are the flags that mean something with --from.
-var reading = []string{"from", "compare", "html", "json", "strict"}
-
 // read writes the report of --from as the flags say.
 func (a *app) read(f *pflag.FlagSet, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("%s: --from runs nothing", args[0])
 	}
+	meant := []string{"from", "compare", "html", "json", "strict"}
 	var err error
 	f.Visit(func(f *pflag.Flag) {
-		if !slices.Contains(reading, f.Name) {
+		if !slices.Contains(meant, f.Name) {
 			err = fmt.Errorf("--%s: --from runs nothing", f.Name)
 		}
 	})

@@ -333,3 +333,19 @@ func TestSumFile(t *testing.T) {
 		t.Errorf("an absent file: %v", err)
 	}
 }
+
+func TestBrief(t *testing.T) {
+	long := strings.Repeat("x", 500)
+	for _, tt := range []struct {
+		c    Command
+		want string
+	}{
+		{Command{Args: []string{"s4", "ls", "s4://b"}}, `"s4 ls s4://b"`},
+		{Script("a | b\nc", "1"), `"a | b\nc"`},
+		{Script("begin" + long + "end"), `"begin` + long[:125] + ` ... ` + long[:22] + `end"`},
+	} {
+		if got := tt.c.brief(); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+}

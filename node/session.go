@@ -135,8 +135,8 @@ func (s *session) lastWord(tag uint16, err error) {
 	}
 }
 
-// told is a last word as the peer is to read it: "the peer" of a timeout is
-// itself, and what a client says of a server's silence is something else.
+// told is a last word as its reader is to understand it: to a client that was silent,
+// "the peer" of a timeout would be the server.
 func (s *session) told(we *wire.Error) *wire.Error {
 	if we.Code == wire.CodeTimeout && s.conn.Broken() {
 		return wire.Errorf(wire.CodeTimeout, "the server heard nothing from this client for %v", s.conn.Timeout())

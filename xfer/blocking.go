@@ -160,8 +160,8 @@ func (s *blockingSocket) setTimeout(option int, t time.Time) error {
 // of the stream, an error or the deadline (socket(7), SO_RCVLOWAT): fewer waits, and
 // fewer times that the sender's system call has to wake a thread. 2n bytes must be
 // sure to come, also where a read asks for less: it may take nearly n that are there
-// already, and is woken only when n more are. The read in which a peer
-// falls silent waits in vain for the deadline, and ends with what came.
+// already, and is woken only when n more are. The read in which a peer falls silent
+// waits in vain for the deadline, and ends with what came.
 func (s *blockingSocket) gather(n int) error {
 	if !s.canGather {
 		return nil

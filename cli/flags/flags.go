@@ -18,21 +18,19 @@ func Explain(_ *cobra.Command, err error) error {
 	if !errors.As(err, &bad) {
 		return err
 	}
-	var want string
-	if errors.Is(err, strconv.ErrRange) {
-		return fmt.Errorf("invalid argument %q for %q flag: out of range", bad.GetValue(), "--"+bad.GetFlag().Name)
-	}
-	switch bad.GetFlag().Value.Type() {
-	case "int", "int64":
-		want = "a whole number"
-	case "float64":
-		want = "a number"
-	case "bool":
-		want = "true or false"
-	case "duration":
-		want = "a time such as 90s, 5m or 1h30m"
+	why := "out of range"
+	switch kind := bad.GetFlag().Value.Type(); {
+	case errors.Is(err, strconv.ErrRange):
+	case kind == "int" || kind == "int64":
+		why = "want a whole number"
+	case kind == "float64":
+		why = "want a number"
+	case kind == "bool":
+		why = "want true or false"
+	case kind == "duration":
+		why = "want a time such as 90s, 5m or 1h30m"
 	default:
 		return err
 	}
-	return fmt.Errorf("invalid argument %q for %q flag: want %s", bad.GetValue(), "--"+bad.GetFlag().Name, want)
+	return fmt.Errorf("invalid argument %q for %q flag: %s", bad.GetValue(), "--"+bad.GetFlag().Name, why)
 }
