@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // Options change how a Client works. The zero value is good.

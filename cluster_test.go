@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 func TestParseCluster(t *testing.T) {

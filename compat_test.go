@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"s4"
-	"s4/node"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
 )
 
 // TestCompat calls every function of the original package as its users do.

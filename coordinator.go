@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // Coordinator drives one job on all servers: every server through one phase

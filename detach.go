@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // detach hands a job to one of the servers, which drives it. It returns when

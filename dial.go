@@ -9,8 +9,8 @@ import (
 	"syscall"
 	"time"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // dialTimeout is how long a server may take to accept a connection.

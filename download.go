@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // GetTree copies every key below the directory of keys prefix to the local

@@ -8,8 +8,8 @@ import (
 	"net"
 	"syscall"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // The kinds of errors a caller may want to tell apart with errors.Is.

@@ -8,8 +8,8 @@ import (
 	"os"
 	"strings"
 
-	"s4"
-	"s4/node"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
 )
 
 // exampleCluster starts three servers in this process, for the examples: a

@@ -3,7 +3,7 @@ package s4
 import (
 	"context"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // ServerPlan is what a job would do on one server.

@@ -4,7 +4,7 @@ import (
 	"path"
 	"strings"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // globMeta is what makes a segment a pattern of path.Match.

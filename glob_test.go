@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 func TestParseGlob(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // HealthTimeout is how long Health waits for a server.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // JobOptions change how a job runs. The zero value is good.

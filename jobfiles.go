@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // jobFile is a file that goes along with a job, open for reading.

@@ -3,7 +3,7 @@ package s4
 import (
 	"time"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // JobProgress is how far a job is, over all servers.

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // JobID returns a job's number as people see it: 16 hexadecimal digits.

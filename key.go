@@ -5,7 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // Scheme starts every key and prefix as people write them.

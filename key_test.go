@@ -7,8 +7,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"s4"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 func isBadKey(err error) bool {

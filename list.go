@@ -5,7 +5,7 @@ import (
 	"iter"
 	"time"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // Entry is one name in a listing.

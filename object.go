@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // Object is what a key is.

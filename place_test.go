@@ -6,7 +6,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 func servers(n int) *s4.Cluster {

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"s4"
-	"s4/node"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
 )
 
 // startLocal runs three servers in this process until the test ends.

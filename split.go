@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // SplitOptions say where PutSplit cuts.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"syscall"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 var errIsDir = errors.New("is a directory (use -r for all below it)")

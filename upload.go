@@ -9,8 +9,8 @@ import (
 	"strings"
 	"sync"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // Transfer is the outcome for one key of a copy of many.

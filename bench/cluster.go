@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
-	"s4"
-	"s4/xfer"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/xfer"
 )
 
 // startTries is how often a cluster is started anew when it does not come up:

@@ -12,7 +12,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"s4/xfer"
+	"github.com/nathants/s4/xfer"
 )
 
 // Env is what a Row works in. It is used by one goroutine.

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 const (

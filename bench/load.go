@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 // loadName is the name of a hidden subcommand.

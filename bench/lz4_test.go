@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 // Each rate, sort of data and direction has a row of auto, and one of always in

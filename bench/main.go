@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"s4"
-	"s4/cli/flags"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 // Exit codes.

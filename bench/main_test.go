@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"s4/node/nodetest"
+	"github.com/nathants/s4/node/nodetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(nodetest.Main(m)) }

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"s4/cli/flags"
+	"github.com/nathants/s4/cli/flags"
 )
 
 // sizeFlag is a flag that takes a number of bytes.

@@ -15,7 +15,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
-	"s4/xfer"
+	"github.com/nathants/s4/xfer"
 )
 
 // TreeSum is what a directory must hold, in any order and spread over any

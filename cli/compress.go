@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 // compressFlag is --compress: what to compress on the wire.

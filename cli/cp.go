@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 func (a *app) cp() *cobra.Command {

@@ -6,7 +6,7 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 // explain prints what a job would run on each server.

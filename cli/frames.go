@@ -12,7 +12,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/spf13/cobra"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 func (a *app) frames() *cobra.Command {

@@ -14,8 +14,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"s4/cli"
-	"s4/wire"
+	"github.com/nathants/s4/cli"
+	"github.com/nathants/s4/wire"
 )
 
 // runFrames runs s4 frames on a stream.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 // joblogHeader is the first line of a job log.

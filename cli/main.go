@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"s4"
-	"s4/cli/flags"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 // Exit codes of the s4 command. eval passes on its command's own.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"s4"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 // mapHelpText is what differs between the map verbs, but for the work.

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"s4"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 // mapFlags are the flags of the map verbs, as given.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 func TestTimeoutFlag(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"s4/cli/partition"
+	"github.com/nathants/s4/cli/partition"
 )
 
 // partitionFlags are the flags of s4 partition, as given.

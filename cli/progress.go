@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 // How often progress is shown.

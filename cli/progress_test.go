@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 var servers = []s4.Server{{Address: "10.0.0.1", Port: "4000"}, {Address: "10.0.0.2", Port: "4000"}}

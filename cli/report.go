@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 // report prints the line for an error of a verb, and after it the end of a

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // readScript returns the command that --script FILE stands for. The text of a

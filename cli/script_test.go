@@ -25,10 +25,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
-	"s4"
-	"s4/cli"
-	"s4/cli/server"
-	"s4/node"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli"
+	"github.com/nathants/s4/cli/server"
+	"github.com/nathants/s4/node"
 )
 
 // TestMain makes the test binary be s4 and s4-server, too, so that scripts run

@@ -4,8 +4,8 @@ import (
 	"context"
 	"strconv"
 
-	"s4"
-	"s4/cli/flags"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 func (a *app) putSplit(ctx context.Context, c *s4.Client, src, dst string, opts s4.SplitOptions) error {

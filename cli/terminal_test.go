@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4/cli"
-	"s4/node"
+	"github.com/nathants/s4/cli"
+	"github.com/nathants/s4/node"
 )
 
 // terminal is a terminal of 40 columns, which a test looks at from the other

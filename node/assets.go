@@ -10,9 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4"
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // assetsDir, in a job's directory, holds the files that came along with it.

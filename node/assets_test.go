@@ -11,11 +11,11 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // asset sends a file for a job as a client does and returns the server's

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
 )
 
 // canceled runs op, cancels its context when ready has returned, and checks

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"s4"
-	"s4/node"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
 )
 
 // Exactly one of two writers wins, and the other is told.

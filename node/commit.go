@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // object is a stored key, open for reading.

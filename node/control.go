@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 // control handles one request of a control connection. An error means that

@@ -5,7 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // coordinate drives a detached job: this server is the client of all, itself

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"s4"
-	"s4/node/nodetest"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node/nodetest"
 )
 
 // process is a server in a process of its own.

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
 )
 
 func TestCutInPut(t *testing.T) {

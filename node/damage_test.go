@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
 )
 
 func flipOnDisk(t *testing.T, path string, at int64) {

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // data handles one request of a data connection. An error means that the

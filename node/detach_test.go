@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // detach submits a detached job with a client of its own, which it closes.

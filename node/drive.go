@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // job runs the server's part of a job on the client's control connection. See

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 // finishedFile lists the inputs of a shuffle that are done on this server, so

@@ -19,10 +19,10 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
+	"github.com/nathants/s4/wire"
 )
 
 // guard bounds what must not hang. It measures nothing.

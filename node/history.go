@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"sync"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // maxHistory is how many jobs that are over a server remembers.

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"s4"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 // A server that lists what was not asked for cannot make the client write

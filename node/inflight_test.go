@@ -9,10 +9,10 @@ import (
 	"sync"
 	"testing"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
+	"github.com/nathants/s4/wire"
 )
 
 // holder forwards connections to a server and holds the first frame of one type

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"s4"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 // job is this server's part of a job. Its client's session drives it, see

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"slices"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // listJobs answers JOBS.

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // live holds the tasks of a job that run, from the start of the command until

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 // Local is a cluster of several nodes in this process, on loopback: what

@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
 )
 
 // serverEnv makes the test binary be one server, to be killed.

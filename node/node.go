@@ -14,10 +14,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"s4"
-	"s4/exec"
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/exec"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // Config says what a Node is. Cluster, Index and Dir must be set.

@@ -12,9 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4"
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // shuffle stages the files whose names the command printed, here or at the

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"s4"
-	"s4/node"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/wire"
 )
 
 // The tests that begin with TestProtocol hold PROTOCOL.md and the server to

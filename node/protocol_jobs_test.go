@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // TestProtocolJobErrors ends jobs in every way but COMMIT.

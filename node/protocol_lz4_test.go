@@ -6,7 +6,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // TestProtocolGetPacked gets a key with each of the flags that say what may be

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // TestProtocolPromise stops a server that is prepared. It keeps its promise,

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"s4"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 func TestProtocolTypes(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // TestProtocolRefusals sends preambles that no server takes.

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"s4"
-	"s4/node"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
 )
 
 func TestPutTreeOfALink(t *testing.T) {

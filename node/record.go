@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // The record of a job, in its directory and later in the history, is two files

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"s4"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 func TestTally(t *testing.T) {

@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
+	"github.com/nathants/s4/wire"
 )
 
 // Refusals, with the sentinels that a program looks for.

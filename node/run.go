@@ -17,9 +17,9 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"s4/exec"
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/exec"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // stderrTail is how much of a task's standard error is kept.

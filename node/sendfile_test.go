@@ -9,9 +9,9 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"s4"
-	"s4/node"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/wire"
 )
 
 // The proof that a get never copies a byte through the server: sendfile

@@ -11,9 +11,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"s4"
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // session is one connection from a client or a peer. Its goroutine answers

@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"s4"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 // A job that is prepared has promised to publish if its client says so, and

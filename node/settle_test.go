@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // rawJob is a job that a test drives frame by frame, on one connection to

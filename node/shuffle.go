@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"s4"
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // peerConns is how many connections a server keeps to each peer: large files

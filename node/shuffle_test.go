@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
 )
 
 // What a shuffle's command must not print.

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"s4"
-	"s4/node"
-	"s4/node/nodetest"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
 )
 
 // Stopping ends jobs and evals at once, transfers within the grace.

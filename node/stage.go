@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // stage is the directory of one job: its staged output, which nobody sees,

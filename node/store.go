@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4/wire"
-	"s4/xfer"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // Names in the data directory. Buckets do not start with an underscore.

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // As many writers as there are race for one key, and one of them wins.

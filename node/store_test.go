@@ -11,7 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 func TestConflict(t *testing.T) {

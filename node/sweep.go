@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"s4/exec"
-	"s4/wire"
+	"github.com/nathants/s4/exec"
+	"github.com/nathants/s4/wire"
 )
 
 // sweep deals with what a killed server has left: its tasks' processes, its

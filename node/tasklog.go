@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // taskBatch gathers tasks into frames. Its methods may be called by many

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"s4"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 // taskList holds a job's tasks on one server: for each, its input keys and

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4"
-	"s4/wire"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 func TestTreeStaysInside(t *testing.T) {

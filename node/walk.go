@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // list calls each for what a LIST of prefix finds, in order: see wire.List.

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"testing"
 
-	"s4"
-	"s4/node"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
 )
 
 // As soon as a job is handed over, it can be waited for, and its tasks are all

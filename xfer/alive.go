@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // How an end of a connection shows that it is alive, and sees that the other

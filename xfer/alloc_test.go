@@ -7,7 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // objectAllocs is what a transfer of any size may allocate at both ends together:

@@ -14,7 +14,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // blockingPair returns a blocking end and one of the usual kind.

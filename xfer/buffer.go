@@ -3,7 +3,7 @@ package xfer
 import (
 	"sync"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // ChunkSize is how many bytes a stream reads, hashes and sends at a time, and

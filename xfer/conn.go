@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // DefaultTimeout is how long a peer may be silent in mid transfer.

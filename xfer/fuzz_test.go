@@ -10,7 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/pierrec/lz4/v4"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // reference reads a stream of frames as PROTOCOL.md says, slowly and from

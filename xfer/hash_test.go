@@ -9,7 +9,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 func TestHash(t *testing.T) {

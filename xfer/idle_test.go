@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // The tests here are about silence, so they take time. None asserts how long

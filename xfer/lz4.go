@@ -7,7 +7,7 @@ import (
 
 	"github.com/pierrec/lz4/v4"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // Packing says what of a stream to compress with lz4.

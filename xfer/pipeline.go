@@ -7,7 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // Window is how many requests a Pipeline has in flight at most.

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // wantAllDone closes p and checks that every request was told its end, once.

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // serve answers the requests of a data connection as a node would: PUT of a

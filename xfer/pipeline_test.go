@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // Many goroutines, many requests of every kind and size, some of which fail:

@@ -5,7 +5,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // SinkError is an error of the writer that Recv wrote to: a full disk, say.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // ErrRefused is what a sender returns when refused reported true: the peer

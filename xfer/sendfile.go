@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"s4/wire"
+	"github.com/nathants/s4/wire"
 )
 
 // SendFile sends head, the first size bytes of f by sendfile(2), and a trailer

@@ -8,7 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"s4/bench"
+	"github.com/nathants/s4/bench"
 )
 
 func main() {

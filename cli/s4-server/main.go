@@ -7,7 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"s4/cli/server"
+	"github.com/nathants/s4/cli/server"
 )
 
 func main() {

@@ -7,7 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"s4/cli"
+	"github.com/nathants/s4/cli"
 )
 
 func main() {

@@ -15,10 +15,10 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"s4"
-	"s4/cli/flags"
-	"s4/node"
-	"s4/xfer"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
+	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/xfer"
 )
 
 // Exit codes.

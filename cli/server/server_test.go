@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"s4"
+	"github.com/nathants/s4"
 )
 
 func TestFindSelf(t *testing.T) {

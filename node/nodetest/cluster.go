@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"s4"
-	"s4/node"
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
 )
 
 // Cluster is a cluster in this process.
