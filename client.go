@@ -143,13 +143,9 @@ func (c *Client) pipe(ctx context.Context, server int, single bool) (*xfer.Pipel
 		}
 		p.Close()
 	}
-	newConn := xfer.NewConn
-	if single && c.singles.Load() <= fewSingles && len(c.cluster.Servers) <= fewServers {
-		newConn = xfer.NewBlockingConn
-	}
-	conn, err := dial(ctx, c.cluster, server, wire.ChannelData, func(tcp *net.TCPConn) (*xfer.Conn, error) {
-		return newConn(tcp, c.opts.IOTimeout, nil)
-	})
+	d := c.cluster.dialer(server, c.opts.IOTimeout)
+	d.Blocking = single && c.singles.Load() <= fewSingles && len(c.cluster.Servers) <= fewServers
+	conn, err := d.Dial(ctx, wire.ChannelData)
 	if err != nil {
 		return nil, err
 	}

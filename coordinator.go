@@ -83,8 +83,8 @@ var errDiscarded = errors.New("job discarded")
 // time reads from it: a phase's, and after the phases discard's.
 type jobConn struct {
 	*xfer.Conn
-	giveUp func(reason string) // sends DISCARD, once; if no answer comes, closes
-	acked  bool                // the server has answered DISCARD; the reader's
+	giveUp func(why *wire.Error) // sends DISCARD, once; if no answer comes, closes
+	acked  bool                  // the server has answered DISCARD; the reader's
 	close  func()
 }
 
@@ -95,16 +95,16 @@ func newJobConn(conn *xfer.Conn) *jobConn {
 		once  sync.Once
 		timer *time.Timer
 	)
-	j.giveUp = func(reason string) {
+	j.giveUp = func(why *wire.Error) {
 		once.Do(func() {
 			timer = time.AfterFunc(discardTimeout, func() { conn.Close() })
-			_ = conn.Write(1, 0, &wire.Discard{Reason: reason}) // if it is lost, the job is, too
+			_ = conn.Write(1, 0, &wire.Discard{Why: *why}) // if it is lost, the job is, too
 		})
 	}
 	j.close = func() {
 		quiet()
 		conn.Close()
-		j.giveUp("") // waits for one under way; a new one fails at once
+		j.giveUp(new(wire.Error)) // waits for one under way; a new one fails at once
 		timer.Stop()
 	}
 	return j
@@ -126,7 +126,7 @@ func (co *Coordinator) submit(ctx context.Context) error {
 		return err
 	}
 	if r := co.Ready(); r.Tasks == 0 && r.Skipped == 0 {
-		return &Error{Code: wire.CodeNotFound, Text: "no key matches"}
+		return &Error{Kind: ErrNotFound, Text: "no key matches"}
 	}
 	return nil
 }
@@ -161,18 +161,15 @@ func (co *Coordinator) Run(ctx context.Context) error {
 // is given up everywhere.
 func (co *Coordinator) all(ctx context.Context, phase func(context.Context, int) error) error {
 	var mu sync.Mutex
-	reason := "" // of the first failure; guarded by mu
+	first := errAbandoned // that failed a server's phase; guarded by mu
 	server, err := co.client.eachServer(ctx, func(each context.Context, i int) error {
 		stop := func() bool { return true }
 		if conn := co.conns[i]; conn != nil {
 			stop = context.AfterFunc(each, func() {
 				mu.Lock()
-				why := reason
+				why := first
 				mu.Unlock()
-				if ctx.Err() != nil {
-					why = reasonOf(ctx, nil)
-				}
-				conn.giveUp(why)
+				conn.giveUp(reasonOf(ctx, why))
 			})
 		}
 		err := phase(each, i)
@@ -185,8 +182,8 @@ func (co *Coordinator) all(ctx context.Context, phase func(context.Context, int)
 			return nil
 		}
 		mu.Lock()
-		if reason == "" {
-			reason = reasonOf(ctx, co.wrap(ctx, i, err))
+		if first == errAbandoned {
+			first = co.wrap(ctx, i, err)
 		}
 		mu.Unlock()
 		return err
@@ -196,24 +193,23 @@ func (co *Coordinator) all(ctx context.Context, phase func(context.Context, int)
 
 // wrap is Client.wrap for this job.
 func (co *Coordinator) wrap(ctx context.Context, server int, err error) error {
-	return co.client.wrap(ctx, co.job.Verb.String(), Scheme+co.job.Indir, server, err)
+	return co.client.wrap(ctx, co.job.Verb.String(), "", server, err)
 }
+
+// errAbandoned is why a job ends whose client has gone for a reason of its own.
+var errAbandoned error = wire.Errorf(wire.CodeCanceled, "the client gave up")
 
 // reasonOf is an error as the servers keep it, as the reason why a job was
 // given up.
-func reasonOf(ctx context.Context, err error) string {
-	var e *Error
+func reasonOf(ctx context.Context, err error) *wire.Error {
+	var we *wire.Error
 	switch {
 	case ctx.Err() != nil:
-		return "interrupted: " + context.Cause(ctx).Error()
-	case !errors.As(err, &e):
-		return err.Error()
+		return wire.Errorf(wire.CodeCanceled, "interrupted: %v", context.Cause(ctx))
+	case errors.As(err, &we):
+		return we
 	}
-	text := e.Text
-	if e.Server != "" {
-		text += " on " + e.Server
-	}
-	return e.Key + ": " + text
+	return wire.Errorf(wire.CodeInternal, "%v", err)
 }
 
 func (co *Coordinator) submitTo(ctx context.Context, i int) error {
@@ -221,11 +217,13 @@ func (co *Coordinator) submitTo(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	co.conns[i] = newJobConn(conn)
+	j := newJobConn(conn)
+	co.conns[i] = j
 	context.AfterFunc(co.life, func() { conn.Close() })
-	stop := context.AfterFunc(ctx, func() { co.conns[i].giveUp("") })
+	// Not by co.conns[i]: the function may run when close has cleared it.
+	stop := context.AfterFunc(ctx, func() { j.giveUp(reasonOf(ctx, errAbandoned)) })
 	defer stop()
-	return co.conns[i].exchange(co.job, func(m wire.Message) (bool, error) {
+	return j.exchange(co.job, func(m wire.Message) (bool, error) {
 		ready, ok := m.(*wire.Ready)
 		if !ok {
 			return true, unexpected(m)
@@ -330,19 +328,19 @@ func (co *Coordinator) learn(i int) error {
 		case <-time.After(learnEvery):
 		}
 	}
-	return wire.Errorf(wire.CodeUnavailable, "lost while it published its part of the output, which it completes when it is back (see 's4 jobs show %s')", JobID(co.job.ID))
+	return wire.Errorf(wire.CodeUnavailable, "lost while it published its part of the output of job %s, which it completes when it is back", JobID(co.job.ID))
 }
 
 // Discard gives the job up on all servers, tells them why, and waits until they
 // have cleaned up, or have had a few seconds for it. After Run it does nothing.
-func (co *Coordinator) Discard(reason string) {
+func (co *Coordinator) Discard(why *wire.Error) {
 	var wg sync.WaitGroup
 	for _, conn := range co.conns {
 		if conn == nil || conn.acked {
 			continue
 		}
 		wg.Go(func() {
-			conn.giveUp(reason)
+			conn.giveUp(why)
 			for !conn.Broken() && !conn.acked {
 				// What was under way may come first; errors, too.
 				if _, m, err := conn.Read(); err == nil && m.Type() == wire.TypeOK {
@@ -403,7 +401,7 @@ func (co *Coordinator) sum() JobProgress {
 	return sumParts(co.parts)
 }
 
-// tasksFailed says how many did.
-func tasksFailed(failed, tasks int64) string {
-	return fmt.Sprintf("%d of %d tasks failed", failed, tasks)
+// tasksFailed is the error of a job that kept going.
+func tasksFailed(failed, tasks int64) *Error {
+	return &Error{Kind: ErrTaskFailed, Text: fmt.Sprintf("%d of %d tasks failed", failed, tasks)}
 }

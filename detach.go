@@ -19,7 +19,7 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 		}
 		j := newJobConn(conn)
 		defer j.close()
-		stop := context.AfterFunc(ctx, func() { j.giveUp("interrupted") })
+		stop := context.AfterFunc(ctx, func() { j.giveUp(reasonOf(ctx, errAbandoned)) })
 		defer stop()
 		err = j.exchange(m, func(m wire.Message) (bool, error) {
 			r, ok := m.(*wire.Ready)

@@ -51,7 +51,7 @@ func (c *Client) GetTree(ctx context.Context, prefix, dir string, report func(Tr
 		}
 	}
 	if !seen {
-		return &Error{Op: "get", Key: prefix, Code: wire.CodeNotFound, Text: "no key below it"}
+		return &Error{Op: "get", Key: prefix, Kind: ErrNotFound, Text: "no key below it"}
 	}
 	return nil
 }

@@ -3,9 +3,9 @@ package s4
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 
 	"github.com/nathants/s4/wire"
@@ -14,52 +14,50 @@ import (
 
 // The kinds of errors a caller may want to tell apart with errors.Is.
 var (
-	ErrExists       = errors.New("key exists")
-	ErrNotFound     = errors.New("not found")
-	ErrBadKey       = errors.New("bad key")
-	ErrConflict     = errors.New("key is a directory of another key, or the reverse")
-	ErrWrongCluster = errors.New("another cluster file")
-	ErrVersion      = errors.New("another protocol version")
-	ErrChecksum     = errors.New("bytes differ from their checksum")
-	ErrNoSpace      = errors.New("disk full")
-	ErrTaskFailed   = errors.New("command failed")
-	ErrTimeout      = errors.New("peer silent for too long")
-	ErrUnavailable  = errors.New("server unavailable")
-	ErrCanceled     = errors.New("canceled")
-	ErrNoJob        = errors.New("no such job")
+	ErrExists       error = wire.CodeExists       // the key exists, and keys are immutable
+	ErrNotFound     error = wire.CodeNotFound     // no such key, or nothing matched
+	ErrBadKey       error = wire.CodeBadKey       // a name that is not allowed
+	ErrConflict     error = wire.CodeConflict     // the key would be a directory of another key, or the reverse
+	ErrWrongCluster error = wire.CodeWrongCluster // the server has another cluster file
+	ErrVersion      error = wire.CodeVersion      // the server speaks other protocol versions
+	ErrChecksum     error = wire.CodeChecksum     // bytes differ from their checksum
+	ErrNoSpace      error = wire.CodeNoSpace      // a disk is full
+	ErrStorage      error = wire.CodeStorage      // a disk or file system refused
+	ErrTaskFailed   error = wire.CodeTaskFailed   // a command failed
+	ErrTimeout      error = wire.CodeTimeout      // the server was silent for too long
+	ErrUnavailable  error = wire.CodeUnavailable  // the server cannot be reached, or is stopping
+	ErrCanceled     error = wire.CodeCanceled     // given up on purpose
+	ErrNoJob        error = wire.CodeNoJob        // no such job
+	ErrBadRequest   error = wire.CodeBadRequest   // an argument makes no sense
 )
 
-// kind is what an error code means to a caller and to a person.
-func kind(code wire.Code) (hint string, sentinel error) {
-	switch code {
+// hint says what a person can do about an error of a kind.
+func hint(kind error) string {
+	switch kind {
 	case wire.CodeExists:
-		return "keys are immutable: rm it first, or write another", ErrExists
+		return "keys are immutable: rm it first, or write another"
 	case wire.CodeNotFound:
-		return "see 's4 ls'", ErrNotFound
+		return "see 's4 ls'"
 	case wire.CodeBadKey:
-		return "keys are s4://bucket/path/name", ErrBadKey
+		return "keys are s4://bucket/path/name"
 	case wire.CodeConflict:
-		return "choose another name", ErrConflict
+		return "choose another name"
 	case wire.CodeWrongCluster:
-		return "use the same cluster file everywhere and restart servers that have another", ErrWrongCluster
-	case wire.CodeVersion:
-		return "install the same s4 on both", ErrVersion
+		return "use the same cluster file everywhere and restart servers that have another"
+	case wire.CodeVersion, wire.CodeUnsupported:
+		return "install the same s4 on both"
 	case wire.CodeChecksum:
-		return "nothing was kept; try again, and if the key itself is damaged, remove it", ErrChecksum
+		return "nothing was kept; try again, and if the key itself is damaged, remove it"
 	case wire.CodeNoSpace:
-		return "remove keys with 's4 rm', or add disk", ErrNoSpace
-	case wire.CodeTaskFailed:
-		return "", ErrTaskFailed
+		return "remove keys with 's4 rm', or add disk"
 	case wire.CodeTimeout:
-		return "see 's4 health'", ErrTimeout
+		return "see 's4 health'"
 	case wire.CodeUnavailable, wire.CodeShuttingDown:
-		return "is s4-server running there? see 's4 health'", ErrUnavailable
-	case wire.CodeCanceled:
-		return "", ErrCanceled
+		return "is s4-server running there? see 's4 health'"
 	case wire.CodeNoJob:
-		return "see 's4 jobs'", ErrNoJob
+		return "see 's4 jobs'"
 	}
-	return "", nil
+	return ""
 }
 
 // Error is what the methods of Client return: what was done to which key on
@@ -68,7 +66,7 @@ type Error struct {
 	Op     string // the verb: put, get, ls, rm, eval, map, …
 	Key    string // key or prefix with its scheme, or empty
 	Server string // host:port, or empty if no server was involved
-	Code   wire.Code
+	Kind   error  // ErrExists or another of the kinds, or one without a name here
 	Text   string // what happened
 	Exit   int    // of a failed command: exit code, -1 if a signal ended it
 	Signal int    // of a failed command: that signal, or 0
@@ -88,16 +86,13 @@ func (e *Error) Error() string {
 
 // Reason is Error without the operation and the key.
 func (e *Error) Reason() string {
-	hint, sentinel := kind(e.Code)
-	if e.Code == wire.CodeNoSpace && e.Server == "" {
+	hint := hint(e.Kind)
+	if e.Kind == ErrNoSpace && e.Server == "" {
 		hint = "make room on this machine"
 	}
 	s := e.Text
-	if s == "" && sentinel != nil {
-		s = sentinel.Error()
-	}
-	if s == "" {
-		s = e.Code.String()
+	if s == "" && e.Kind != nil {
+		s = e.Kind.Error()
 	}
 	if e.Server != "" {
 		s += " on " + e.Server
@@ -108,10 +103,45 @@ func (e *Error) Reason() string {
 	return s
 }
 
-// Is makes errors.Is work with the sentinels of this package.
+// KindName returns the name of e's kind as PROTOCOL.md lists it: "no-such-job".
+func (e *Error) KindName() string { return e.code().String() }
+
+// code returns e's kind as it crosses the wire.
+func (e *Error) code() wire.Code {
+	if c, ok := e.Kind.(wire.Code); ok {
+		return c
+	}
+	return wire.CodeInternal
+}
+
+// Is makes errors.Is work with the kinds of this package.
 func (e *Error) Is(target error) bool {
-	_, sentinel := kind(e.Code)
-	return sentinel != nil && target == sentinel
+	return target != nil && (target == e.Kind || target == ErrUnavailable && e.Kind == wire.CodeShuttingDown)
+}
+
+// As makes errors.As find the *wire.Error that tells e to another program: a
+// server that drives a job passes it on.
+func (e *Error) As(target any) bool {
+	we, ok := target.(**wire.Error)
+	if ok {
+		*we = e.toWire()
+	}
+	return ok
+}
+
+// toWire returns e as it crosses the wire.
+func (e *Error) toWire() *wire.Error {
+	return &wire.Error{Code: e.code(), Key: strings.TrimPrefix(e.Key, Scheme), Server: e.Server, Text: e.Text,
+		Exit: int32(e.Exit), Signal: byte(e.Signal), Stderr: e.Stderr}
+}
+
+// fromWire is the reverse of toWire.
+func fromWire(we *wire.Error) *Error {
+	e := &Error{Server: we.Server, Kind: we.Code, Text: we.Text, Exit: int(we.Exit), Signal: int(we.Signal), Stderr: we.Stderr}
+	if we.Key != "" {
+		e.Key = Scheme + we.Key
+	}
+	return e
 }
 
 // Unwrap returns the cause, if it was an error of this side.
@@ -125,7 +155,7 @@ func (c *Client) wrap(ctx context.Context, op, key string, server int, err error
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		// Whatever broke, it broke because the caller gave up.
-		return &Error{Op: op, Key: key, Code: wire.CodeCanceled, Text: cause.Error(), Err: cause}
+		return &Error{Op: op, Key: key, Kind: ErrCanceled, Text: cause.Error(), Err: cause}
 	}
 	var done *Error
 	if errors.As(err, &done) {
@@ -137,10 +167,21 @@ func (c *Client) wrap(ctx context.Context, op, key string, server int, err error
 		}
 		return done
 	}
-	e := &Error{Op: op, Key: key}
+	at := ""
 	if server >= 0 {
-		e.Server = c.cluster.Servers[server].String()
+		at = c.cluster.Servers[server].String()
 	}
+	e := toError(at, err)
+	e.Op = op
+	if e.Key == "" {
+		e.Key = key
+	}
+	return e
+}
+
+// toError makes an *Error of what went wrong at or with a server.
+func toError(server string, err error) *Error {
+	e := &Error{Server: server, Kind: wire.CodeInternal, Text: err.Error(), Err: err}
 	var (
 		we  *wire.Error
 		src *xfer.SourceError
@@ -149,26 +190,23 @@ func (c *Client) wrap(ctx context.Context, op, key string, server int, err error
 	)
 	switch {
 	case errors.As(err, &src):
-		e.Server, e.Code, e.Text, e.Err = "", wire.CodeStorage, src.Error(), src.Err
+		e.Server, e.Kind, e.Text, e.Err = "", ErrStorage, src.Error(), src.Err
 	case errors.As(err, &snk):
-		e.Server, e.Code, e.Text, e.Err = "", wire.CodeStorage, snk.Error(), snk.Err
+		e.Server, e.Kind, e.Text, e.Err = "", ErrStorage, snk.Error(), snk.Err
 		if errors.Is(err, syscall.ENOSPC) {
-			e.Code = wire.CodeNoSpace
+			e.Kind = ErrNoSpace
 		}
 	case errors.As(err, &we):
-		e.Code, e.Text, e.Exit, e.Signal, e.Stderr = we.Code, we.Text, int(we.Exit), int(we.Signal), we.Stderr
-		if we.Key != "" {
-			e.Key = Scheme + we.Key
-		}
+		e = fromWire(we)
 		if we.Code == wire.CodeBadKey || we.Code == wire.CodeWrongCluster {
 			e.Server = "" // the place does not matter, or the text names it
+		} else if e.Server == "" {
+			e.Server = server
 		}
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
-		e.Code, e.Text, e.Err = wire.CodeUnavailable, "the connection was lost", err
+		e.Kind, e.Text = ErrUnavailable, "the connection was lost"
 	case errors.As(err, &ne):
-		e.Code, e.Text, e.Err = wire.CodeUnavailable, err.Error(), err
-	default:
-		e.Code, e.Text, e.Err = wire.CodeInternal, err.Error(), err
+		e.Kind = ErrUnavailable
 	}
 	return e
 }
@@ -176,9 +214,10 @@ func (c *Client) wrap(ctx context.Context, op, key string, server int, err error
 // usage makes an *Error for an argument that is refused before any server is
 // asked.
 func usage(op, key string, err error) error {
+	e := &Error{Op: op, Key: key, Kind: ErrBadRequest, Text: err.Error()}
 	var we *wire.Error
 	if errors.As(err, &we) {
-		return &Error{Op: op, Key: key, Code: we.Code, Text: we.Text}
+		e.Kind, e.Text = we.Code, we.Text
 	}
-	return &Error{Op: op, Key: key, Code: wire.CodeBadRequest, Text: fmt.Sprint(err)}
+	return e
 }

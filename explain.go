@@ -33,7 +33,7 @@ func (c *Client) Explain(ctx context.Context, verb wire.Verb, indir, outdir, cmd
 		return nil, c.notDir(ctx, verb, indir, err)
 	}
 	parts := co.parts // nothing changes them before Run
-	co.Discard("it was only to be explained")
+	co.Discard(wire.Errorf(wire.CodeCanceled, "it was only to be explained"))
 	health := c.Health(ctx)
 	plans := make([]ServerPlan, len(parts))
 	for i, p := range parts {

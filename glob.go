@@ -17,11 +17,10 @@ type Glob struct {
 	Pattern []string // per segment below Base, empty for everything
 }
 
-// ParseGlob parses an input directory, with or without its scheme and
-// trailing slash. Segments from the first with a metacharacter of path.Match
-// on are patterns; the bucket may not be one. Errors are ErrBadKey.
-func ParseGlob(indir string) (Glob, error) {
-	name := strings.TrimSuffix(strings.TrimPrefix(indir, Scheme), "/")
+// ParseGlob parses an input directory, without its scheme and a trailing slash.
+// Segments from the first with a metacharacter of path.Match on are patterns; the
+// bucket may not be one. Errors are ErrBadKey.
+func ParseGlob(name string) (Glob, error) {
 	segs := strings.Split(name, "/")
 	cut := len(segs)
 	for i, s := range segs {

@@ -60,7 +60,7 @@ func (c *Client) Health(ctx context.Context) []ServerHealth {
 
 func (c *Client) healthError(ctx, one context.Context, err error) error {
 	if ctx.Err() == nil && one.Err() != nil {
-		return &Error{Op: "health", Code: wire.CodeTimeout, Text: context.Cause(one).Error()}
+		return &Error{Op: "health", Kind: ErrTimeout, Text: context.Cause(one).Error()}
 	}
 	return c.wrap(ctx, "health", "", -1, err)
 }

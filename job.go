@@ -107,6 +107,7 @@ func (c *Client) MapFromN(ctx context.Context, indir, outdir, cmd string, opts *
 func jobMessage(verb wire.Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.Job, error) {
 	op := verb.String()
 	in, err := trimScheme(indir)
+	in = strings.TrimSuffix(in, "/")
 	if err == nil {
 		_, err = ParseGlob(in)
 	}
@@ -166,7 +167,7 @@ func (c *Client) run(ctx context.Context, verb wire.Verb, indir, outdir, cmd str
 	}
 	files, err := openFiles(opts.Files)
 	if err != nil {
-		return JobResult{}, &Error{Op: verb.String(), Key: indir, Code: wire.CodeStorage, Text: err.Error(), Err: err}
+		return JobResult{}, &Error{Op: verb.String(), Key: indir, Kind: ErrStorage, Text: err.Error(), Err: err}
 	}
 	defer closeFiles(files)
 	res := JobResult{ID: JobID(m.ID)}
@@ -190,7 +191,7 @@ func (c *Client) run(ctx context.Context, verb wire.Verb, indir, outdir, cmd str
 	}
 	res.Keys, res.Bytes, res.JobProgress = co.keys, co.bytes, co.total()
 	if err == nil && res.Failed > 0 {
-		err = &Error{Code: wire.CodeTaskFailed, Text: tasksFailed(res.Failed, res.Tasks)}
+		err = tasksFailed(res.Failed, res.Tasks)
 	}
 	return res, c.notDir(ctx, verb, indir, err)
 }
@@ -199,7 +200,7 @@ func (c *Client) run(ctx context.Context, verb wire.Verb, indir, outdir, cmd str
 func (c *Client) notDir(ctx context.Context, verb wire.Verb, indir string, err error) error {
 	if errors.Is(err, ErrNotFound) && CheckKey(strings.TrimPrefix(indir, Scheme)) == nil {
 		if _, serr := c.Stat(ctx, indir); serr == nil {
-			err = &Error{Code: wire.CodeNotFound, Text: "it is a key, not a directory of keys: use eval, or a pattern for its name"}
+			err = &Error{Kind: ErrNotFound, Text: "it is a key, not a directory of keys: use eval, or a pattern for its name"}
 		}
 	}
 	return c.wrap(ctx, verb.String(), indir, -1, err)

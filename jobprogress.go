@@ -67,7 +67,7 @@ type JobTask struct {
 	BytesOut int64
 	Exit     int    // exit code, -1 if a signal ended it
 	Signal   int    // that signal, or 0
-	Err      string // why it failed
+	Err      *Error // why it failed, with its server and Stderr, or nil
 	Stderr   string // the end of its standard error
 }
 
@@ -92,7 +92,7 @@ func toTask(server Server, t *wire.Task) JobTask {
 	case wire.TaskRunning:
 		state = TaskRunning
 	}
-	return JobTask{
+	task := JobTask{
 		Key:      Scheme + t.Key,
 		Server:   server,
 		State:    state,
@@ -106,7 +106,10 @@ func toTask(server Server, t *wire.Task) JobTask {
 		BytesOut: int64(t.BytesOut),
 		Exit:     int(t.Exit),
 		Signal:   int(t.Signal),
-		Err:      t.Error,
 		Stderr:   t.Stderr,
 	}
+	if t.Code != 0 {
+		task.Err = &Error{Key: task.Key, Server: server.String(), Kind: t.Code, Text: t.Error, Exit: task.Exit, Signal: task.Signal, Stderr: t.Stderr}
+	}
+	return task
 }

@@ -20,7 +20,7 @@ func JobID(id uint64) string { return fmt.Sprintf("%016x", id) }
 func ParseJobID(s string) (uint64, error) {
 	id, err := strconv.ParseUint(s, 16, 64)
 	if err != nil || len(s) != 16 || id == 0 {
-		return 0, &Error{Op: "jobs", Code: wire.CodeBadRequest, Text: fmt.Sprintf("%q is no job: an id has 16 hexadecimal digits", s)}
+		return 0, &Error{Op: "jobs", Kind: ErrBadRequest, Text: fmt.Sprintf("%q is no job: an id has 16 hexadecimal digits", s)}
 	}
 	return id, nil
 }
@@ -56,7 +56,7 @@ type JobStatus struct {
 	Ended   time.Time // zero if it is not over
 	Keys    int64     // staged or written
 	Bytes   int64     // in them
-	Err     string    // why it failed or was canceled
+	Err     *Error    // why it failed, is done partly or was canceled, else nil: what its client was told
 	JobProgress
 }
 
@@ -164,7 +164,7 @@ func (c *Client) Job(ctx context.Context, id string) (JobStatus, error) {
 	err = firstError(errs)
 	if !known {
 		if err == nil {
-			err = &Error{Op: "jobs", Code: wire.CodeNoJob, Text: "no server knows job " + id}
+			err = &Error{Op: "jobs", Key: id, Kind: ErrNoJob}
 		}
 		return JobStatus{}, err
 	}
@@ -185,16 +185,13 @@ func firstError(errs []error) error {
 func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
 	var s JobStatus
 	parts := make([]jobPart, len(infos))
-	states := make(map[wire.JobState]string) // and the first reason for it
+	states := make(map[wire.JobState]*Error) // and the first reason for it
 	for i, info := range infos {
 		if info == nil {
 			continue
 		}
-		if states[info.State] == "" {
-			states[info.State] = info.Error
-			if info.State == wire.JobFailed { // the reason to cancel names the server
-				states[info.State] += " on " + c.cluster.Servers[i].String()
-			}
+		if why := c.whyEnded(i, info); states[why.state] == nil {
+			states[why.state] = why.err
 		}
 		parts[i] = jobPart{info.Ready, info.Progress}
 		s.Keys += int64(info.Keys)
@@ -218,19 +215,48 @@ func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
 	if s.State == JobDone && s.Failed > 0 {
 		s.State, s.Err = JobPartly, tasksFailed(s.Failed, s.Tasks)
 	}
+	if s.Err != nil {
+		s.Err.Op = s.Verb
+		if s.Err.Key == "" {
+			s.Err.Key = s.Indir
+		}
+	}
 	if !s.State.Over() {
 		s.Ended = time.Time{}
 	}
 	return s
 }
 
+// ended is how a job is on one server, and why.
+type ended struct {
+	state wire.JobState
+	err   *Error
+}
+
+// whyEnded returns how server i says that a job is. One that was told to discard
+// it, because it failed elsewhere, says that it failed.
+func (c *Client) whyEnded(i int, info *wire.JobInfo) ended {
+	e := ended{info.State, new(Error)}
+	if info.Why.Code != 0 {
+		e.err = fromWire(&info.Why)
+	}
+	switch {
+	case info.State == wire.JobFailed && e.err.Server == "":
+		e.err.Server = c.cluster.Servers[i].String()
+	case info.State == wire.JobCanceled && info.Why.Code != 0 && info.Why.Code != wire.CodeCanceled:
+		e.state = wire.JobFailed
+	}
+	return e
+}
+
 // mergeState makes one state of those that servers are in, and tells why. What
 // is under way anywhere is under way.
-func mergeState(states map[wire.JobState]string) (JobState, string) {
-	if _, ok := states[wire.JobCommitted]; ok {
+func mergeState(states map[wire.JobState]*Error) (JobState, *Error) {
+	if states[wire.JobCommitted] != nil {
 		for _, s := range []wire.JobState{wire.JobFailed, wire.JobCanceled} {
-			if why, ok := states[s]; ok {
-				return JobFailed, "it was published on some servers and not on others: " + why
+			if why := states[s]; why != nil {
+				why.Text = "it was published on some servers and not on others: " + why.Text
+				return JobFailed, why
 			}
 		}
 	}
@@ -245,13 +271,16 @@ func mergeState(states map[wire.JobState]string) (JobState, string) {
 		{wire.JobFailed, JobFailed},
 		{wire.JobCanceled, JobCanceled},
 	} {
-		why, ok := states[s.on]
-		if !ok {
+		why := states[s.on]
+		switch {
+		case why == nil:
 			continue
+		case s.here == JobFailed || s.here == JobCanceled:
+			return s.here, why
 		}
-		return s.here, why
+		return s.here, nil
 	}
-	return JobFailed, "in a state that this version does not know"
+	return JobFailed, &Error{Kind: wire.CodeUnsupported, Text: "it is in a state that this version does not know"}
 }
 
 // JobTasks calls each for every run of the job's tasks, until it returns an
@@ -294,7 +323,7 @@ func (c *Client) JobTasks(ctx context.Context, id string, each func(JobTask) err
 		}
 	}
 	if !known && first == nil {
-		return &Error{Op: "jobs", Code: wire.CodeNoJob, Text: "no server knows job " + id}
+		return &Error{Op: "jobs", Key: id, Kind: ErrNoJob}
 	}
 	return first
 }
@@ -334,11 +363,11 @@ func (c *Client) CancelJob(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	var e *Error
-	if errors.As(errs[0], &e) {
-		e.Server = "" // all say so
+	e := &Error{Op: "jobs", Key: id, Kind: ErrNoJob}
+	if s, err := c.Job(ctx, id); err == nil {
+		e.Text = "it is over: " + string(s.State)
 	}
-	return errs[0]
+	return e
 }
 
 // How often WaitJob looks: at first, and at most.

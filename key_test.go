@@ -11,10 +11,7 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-func isBadKey(err error) bool {
-	var we *wire.Error
-	return errors.As(err, &we) && we.Code == wire.CodeBadKey
-}
+func isBadKey(err error) bool { return errors.Is(err, s4.ErrBadKey) }
 
 func TestCheckKey(t *testing.T) {
 	seg255 := strings.Repeat("x", 255)

@@ -177,7 +177,7 @@ func (c *Client) Remove(ctx context.Context, prefix string, recursive bool) (int
 		total += n
 	}
 	if err == nil && total == 0 {
-		return 0, &Error{Op: "rm", Key: prefix, Code: wire.CodeNotFound, Text: "no key matches"}
+		return 0, &Error{Op: "rm", Key: prefix, Kind: ErrNotFound, Text: "no key matches"}
 	}
 	return total, c.wrap(ctx, "rm", prefix, server, err)
 }

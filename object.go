@@ -85,7 +85,7 @@ func (c *Client) openSource(ctx context.Context, path, key string) (source, erro
 		return source{}, c.wrap(ctx, "put", key, -1, err)
 	}
 	if err != nil {
-		return source{}, &Error{Op: "put", Key: key, Code: wire.CodeStorage, Text: err.Error(), Err: err}
+		return source{}, &Error{Op: "put", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err}
 	}
 	return src, nil
 }
@@ -211,7 +211,7 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 		return Object{}, c.wrap(ctx, "get", key, -1, err)
 	}
 	if err != nil {
-		return Object{}, &Error{Op: "get", Key: key, Code: wire.CodeStorage, Text: err.Error(), Err: err}
+		return Object{}, &Error{Op: "get", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err}
 	}
 	defer dst.close()
 	server := c.cluster.Place(name)

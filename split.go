@@ -9,8 +9,6 @@ import (
 	"io"
 	"strings"
 	"sync"
-
-	"github.com/nathants/s4/wire"
 )
 
 // SplitOptions say where PutSplit cuts.
@@ -124,7 +122,7 @@ func (c *Client) putParts(ctx context.Context, cut cutter, workers int, path, ke
 			t := Transfer{Key: partKey(key, n), Path: path}
 			n++
 			if err != nil {
-				t.Err = &Error{Op: "put", Key: t.Key, Code: wire.CodeStorage, Text: err.Error(), Err: err}
+				t.Err = &Error{Op: "put", Key: t.Key, Kind: ErrStorage, Text: err.Error(), Err: err}
 			} else {
 				mu.Unlock()
 				count := &countingReader{r: p}

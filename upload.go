@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
 
@@ -70,7 +69,7 @@ func (c *Client) PutTree(ctx context.Context, dir, prefix string, report func(Tr
 		return c.wrap(ctx, "put", prefix, -1, ctx.Err())
 	}
 	if err != nil {
-		return &Error{Op: "put", Key: prefix, Code: wire.CodeStorage, Text: err.Error(), Err: err}
+		return &Error{Op: "put", Key: prefix, Kind: ErrStorage, Text: err.Error(), Err: err}
 	}
 	return nil
 }
@@ -159,7 +158,7 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, que
 		}
 		f, err := openSource(u.path)
 		if err != nil {
-			fail(&Error{Op: "put", Key: key, Code: wire.CodeStorage, Text: err.Error(), Err: err})
+			fail(&Error{Op: "put", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err})
 			continue
 		}
 		r := c.putRequest(u.name, f.File, f.size)

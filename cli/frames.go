@@ -107,11 +107,11 @@ func (d *dump) run() error {
 		if err != nil {
 			return err
 		}
-		if p.Version != wire.Version {
-			return fmt.Errorf("protocol version %d, this program knows %d", p.Version, wire.Version)
+		if !p.Speaks() {
+			return fmt.Errorf("protocol version %s, this program knows %d", p.Versions(), wire.Version)
 		}
-		if err := d.print("PREAMBLE version=%d channel=%s auth=%d fingerprint=%016x index=%s",
-			p.Version, p.Channel, p.Auth, p.Fingerprint, index(p.Index)); err != nil {
+		if err := d.print("PREAMBLE version=%s channel=%s auth=%d features=%s timeout=%dms fingerprint=%016x index=%s",
+			p.Versions(), p.Channel, p.Auth, p.Features, p.IOTimeout, p.Fingerprint, index(p.Index)); err != nil {
 			return err
 		}
 		d.off += wire.PreambleSize
@@ -176,10 +176,13 @@ func (d *dump) frame(h wire.Header) error {
 	if err != nil && h.Len > 0 {
 		return err
 	}
-	if body, err = wire.OpenBody(h, body); err != nil {
+	if body, err = wire.OpenBody(h, body, false); err != nil {
 		return err
 	}
 	m, err := wire.Decode(h.Type, body)
+	if errors.Is(err, wire.CodeUnsupported) && wire.New(h.Type) == nil {
+		return d.print("%s (not known)", head)
+	}
 	if err != nil {
 		return err
 	}
@@ -241,15 +244,17 @@ func fields(v reflect.Value) string {
 	for i := range t.NumField() {
 		f, name := v.Field(i), strings.ToLower(t.Field(i).Name)
 		switch x := f.Interface().(type) {
-		case wire.Code, wire.Verb:
+		case wire.Verb, wire.JobOption, wire.JobState, wire.Verdict:
 			fmt.Fprintf(&b, " %s=%s", name, x)
+		case wire.Code:
+			fmt.Fprintf(&b, " %s=%s", name, x.String())
 		case wire.Type: // of an empty message
-		case wire.JobOption:
-			fmt.Fprintf(&b, " %s=%s", name, options(x))
-		case wire.JobState:
-			fmt.Fprintf(&b, " %s=%s", name, numbered(byte(x), "running", "prepared", "orphaned", "committed", "failed", "canceled"))
-		case wire.Verdict:
-			fmt.Fprintf(&b, " %s=%s", name, numbered(byte(x), "discarded", "committed", "prepared", "orphaned"))
+		case wire.Error:
+			if x.Code == 0 {
+				fmt.Fprintf(&b, " %s=none", name)
+			} else {
+				fmt.Fprintf(&b, " %s={%s}", name, fields(f)[1:])
+			}
 		case wire.Job:
 			b.WriteString(fields(f))
 		case wire.Ready, wire.Progress:
@@ -271,9 +276,12 @@ func fields(v reflect.Value) string {
 				b.WriteString(task(&x[i]))
 			}
 		case string:
-			fmt.Fprintf(&b, " %s=%q", name, x)
+			if name != "server" || x != "" { // of most errors it is the server that answers
+				fmt.Fprintf(&b, " %s=%q", name, x)
+			}
 		case uint64:
 			switch {
+			case x == 0 && isWholeGet(v):
 			case name == "sum" || name == "job" || name == "id":
 				fmt.Fprintf(&b, " %s=%016x", name, x)
 			case name == "size" && x == wire.SizeUnknown:
@@ -288,6 +296,12 @@ func fields(v reflect.Value) string {
 	return b.String()
 }
 
+// isWholeGet reports whether v is a GET of a whole key, which has no range.
+func isWholeGet(v reflect.Value) bool {
+	get, ok := v.Interface().(wire.Get)
+	return ok && get.Offset == 0 && get.Length == 0
+}
+
 // task prints one run of a task: its key and state, and of the rest what is
 // out of the ordinary. What it used is for 's4 jobs' to print.
 func task(t *wire.Task) string {
@@ -300,33 +314,12 @@ func task(t *wire.Task) string {
 	add(t.Attempt != 1, "attempt=%d", t.Attempt)
 	add(t.Exit != 0, "exit=%d", t.Exit)
 	add(t.Signal != 0, "signal=%d", t.Signal)
+	add(t.Code != 0, "code=%s", t.Code.String())
 	add(t.Error != "", "error=%q", t.Error)
 	add(t.Stderr != "", "stderr=%q", t.Stderr)
-	text := fmt.Sprintf(" %q:%s", t.Key, numbered(byte(t.State), "done", "failed", "retried", "running"))
+	text := fmt.Sprintf(" %q:%s", t.Key, t.State)
 	if more == nil {
 		return text
 	}
 	return text + "(" + strings.Join(more, " ") + ")"
-}
-
-// options names the options of a job.
-func options(o wire.JobOption) string {
-	var list []string
-	for i, name := range []string{"keep-going", "resume", "report", "lz4", "detach", "pack-all"} {
-		if o&(1<<i) != 0 {
-			list = append(list, name)
-		}
-	}
-	if list == nil {
-		return "none"
-	}
-	return strings.Join(list, ",") // of others a frame does not decode
-}
-
-// numbered names a number that counts from 1.
-func numbered(n byte, names ...string) string {
-	if n == 0 || int(n) > len(names) {
-		return strconv.Itoa(int(n))
-	}
-	return names[n-1]
 }

@@ -38,7 +38,7 @@ func wantFrames(t *testing.T, stream []byte, want ...string) {
 }
 
 func framesPreamble(index uint32) []byte {
-	return wire.Preamble{Version: wire.Version, Channel: wire.ChannelData, Fingerprint: 0x1234, Index: index}.Append(nil)
+	return wire.Preamble{Version: wire.Version, MinVersion: wire.Version, Channel: wire.ChannelData, Fingerprint: 0x1234, Index: index}.Append(nil)
 }
 
 func rawFrame(b []byte, typ wire.Type, flags byte, body string) []byte {
@@ -59,11 +59,11 @@ func framesRequests() []byte {
 }
 
 var framesRequestLines = []string{
-	`00000000 PREAMBLE version=1 channel=data auth=0 fingerprint=0000000000001234 index=any`,
-	`00000014 PUT        tag=1 len=17 size=6 key="b/bye"`,
-	`0000002d DATA       tag=1 len=6 "hello\n"`,
-	`0000003b TRAILER    tag=1 len=16 length=6 sum=e4c191d091bd8853 (matches)`,
-	`00000053 GET        tag=2 len=9 key="b/bye"`,
+	`00000000 PREAMBLE version=1 channel=data auth=0 features=none timeout=0ms fingerprint=0000000000001234 index=any`,
+	`00000020 PUT        tag=1 len=17 size=6 key="b/bye"`,
+	`00000039 DATA       tag=1 len=6 "hello\n"`,
+	`00000047 TRAILER    tag=1 len=16 length=6 sum=e4c191d091bd8853 (matches)`,
+	`0000005f GET        tag=2 len=9 key="b/bye"`,
 }
 
 func TestFramesRequests(t *testing.T) {
@@ -80,14 +80,14 @@ func TestFramesReplies(t *testing.T) {
 	b = wire.AppendFrame(b, 2, 0, &wire.Trailer{Length: 6, Sum: framesSum})
 	b = wire.AppendFrame(b, 3, 0, &wire.Error{Code: wire.CodeNotFound, Key: "b/x\n", Text: "no such key"})
 	wantFrames(t, b,
-		`00000000 PREAMBLE version=1 channel=data auth=0 fingerprint=0000000000001234 index=3`,
-		`00000014 OK         tag=1 len=0`,
-		`0000001c PING       tag=0 len=0`,
-		`00000024 OBJECT     tag=2 len=24 flags=0x02 size=6 mtime=5 sum=e4c191d091bd8853`,
-		`00000044 DATA       tag=1 len=3 "hel"`,
-		`0000004f DATA       tag=1 len=3 "lo\n"`,
-		`0000005a TRAILER    tag=2 len=16 length=6 sum=e4c191d091bd8853 (matches)`,
-		`00000072 ERROR      tag=3 len=34 code=not-found key="b/x\n" text="no such key" exit=0 signal=0 stderr=""`,
+		`00000000 PREAMBLE version=1 channel=data auth=0 features=none timeout=0ms fingerprint=0000000000001234 index=3`,
+		`00000020 OK         tag=1 len=0`,
+		`00000028 PING       tag=0 len=0`,
+		`00000030 OBJECT     tag=2 len=24 flags=0x02 size=6 mtime=5 sum=e4c191d091bd8853`,
+		`00000050 DATA       tag=1 len=3 "hel"`,
+		`0000005b DATA       tag=1 len=3 "lo\n"`,
+		`00000066 TRAILER    tag=2 len=16 length=6 sum=e4c191d091bd8853 (matches)`,
+		`0000007e ERROR      tag=3 len=38 code=not-found key="b/x\n" text="no such key" exit=0 signal=0 stderr=""`,
 	)
 }
 
@@ -119,30 +119,32 @@ func TestFramesJobs(t *testing.T) {
 	b := wire.AppendFrame(nil, 0, wire.FlagChecked, &wire.JobInfo{Job: job, State: wire.JobFailed, Started: 3, Ended: 4,
 		Ready:    wire.Ready{Tasks: 5, Bytes: 6, Keys: 7, Skipped: 8},
 		Progress: wire.Progress{Tasks: 9, Failed: 10, Running: 11, BytesIn: 12, BytesOut: 13, Pushed: 14},
-		Keys:     15, Bytes: 16, Error: "a\nb"})
+		Keys:     15, Bytes: 16, Why: wire.Error{Code: wire.CodeStorage, Text: "a\nb"}})
 	b = wire.AppendFrame(b, 0, wire.FlagChecked, &wire.Tasks{List: []wire.Task{
 		{State: wire.TaskDone, Attempt: 1, Key: "b/\n", Wall: 7},
 		{State: wire.TaskRetried, Signal: 9, Exit: -1, Attempt: 1, Key: "b/k", Error: "killed\n", Stderr: "\x00\n"},
-		{State: wire.TaskFailed, Exit: 3, Attempt: 2, Key: "b/k"}, {State: wire.TaskRunning, Attempt: 1, Key: "b/l"}, {State: 9, Attempt: 1}}})
+		{State: wire.TaskFailed, Code: wire.CodeTaskFailed, Exit: 3, Attempt: 2, Key: "b/k"}, {State: wire.TaskRunning, Attempt: 1, Key: "b/l"}, {State: 9, Attempt: 1}}})
 	for _, m := range []wire.Message{
-		&wire.Ready{Tasks: 1, Bytes: 2, Keys: 3, Skipped: 4}, &wire.Discard{Reason: "no\n"},
+		&wire.Ready{Tasks: 1, Bytes: 2, Keys: 3, Skipped: 4}, &wire.Discard{Why: wire.Error{Code: wire.CodeCanceled, Text: "no\n"}}, &wire.Discard{}, &wire.Flush{Tag: 7},
 		&wire.Settle{Job: 42}, &wire.Settled{Verdict: wire.VerdictOrphaned}, &wire.Settled{Verdict: 9},
 		&wire.Jobs{}, &wire.JobTasks{Job: 42}, &wire.Cancel{Job: 42}, &wire.Asset{Size: 6, Job: 42, Exec: 1, Name: "a\n"},
 	} {
 		b = wire.AppendFrame(b, 1, 0, m)
 	}
 	wantFrames(t, b,
-		`00000000 JOBINFO    tag=0 len=176 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach,pack-all retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 error="a\nb"`,
-		`000000b8 TASKS      tag=0 len=419 flags=0x80 tasks=5 "b/\n":done "b/k":retried(exit=-1 signal=9 error="killed\n" stderr="\x00\n") "b/k":failed(attempt=2 exit=3) "b/l":running "":9`,
-		`00000263 READY      tag=1 len=32 tasks=1 bytes=2 keys=3 skipped=4`,
-		`0000028b DISCARD    tag=1 len=7 reason="no\n"`,
-		`0000029a SETTLE     tag=1 len=8 job=000000000000002a`,
-		`000002aa SETTLED    tag=1 len=1 verdict=orphaned`,
-		`000002b3 SETTLED    tag=1 len=1 verdict=9`,
-		`000002bc JOBS       tag=1 len=8 job=0000000000000000`,
-		`000002cc JOBTASKS   tag=1 len=8 job=000000000000002a`,
-		`000002dc CANCEL     tag=1 len=8 job=000000000000002a`,
-		`000002ec ASSET      tag=1 len=23 size=6 job=000000000000002a exec=1 name="a\n"`,
+		`00000000 JOBINFO    tag=0 len=195 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach,pack-all retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 why={code=storage key="" text="a\nb" exit=0 signal=0 stderr=""}`,
+		`000000cb TASKS      tag=0 len=429 flags=0x80 tasks=5 "b/\n":done "b/k":retried(exit=-1 signal=9 error="killed\n" stderr="\x00\n") "b/k":failed(attempt=2 exit=3 code=task-failed) "b/l":running "":9`,
+		`00000280 READY      tag=1 len=32 tasks=1 bytes=2 keys=3 skipped=4`,
+		`000002a8 DISCARD    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
+		`000002ca DISCARD    tag=1 len=23 why=none`,
+		`000002e9 FLUSH      tag=1 len=2 tag=7`,
+		`000002f3 SETTLE     tag=1 len=8 job=000000000000002a`,
+		`00000303 SETTLED    tag=1 len=1 verdict=orphaned`,
+		`0000030c SETTLED    tag=1 len=1 verdict=9`,
+		`00000315 JOBS       tag=1 len=8 job=0000000000000000`,
+		`00000325 JOBTASKS   tag=1 len=8 job=000000000000002a`,
+		`00000335 CANCEL     tag=1 len=8 job=000000000000002a`,
+		`00000345 ASSET      tag=1 len=23 size=6 job=000000000000002a exec=1 name="a\n"`,
 	)
 }
 
@@ -208,7 +210,7 @@ func TestFramesNothing(t *testing.T) {
 func TestFramesFlipped(t *testing.T) {
 	for i := range 6 * 8 {
 		b := framesRequests()
-		b[0x35+i/8] ^= 1 << (i % 8)
+		b[0x41+i/8] ^= 1 << (i % 8)
 		code, out, _ := runFrames(b)
 		lines := strings.Split(out, "\n")
 		if code != 0 || len(lines) != 6 || !strings.Contains(lines[3], "sum=e4c191d091bd8853 (DOES NOT MATCH: 6 bytes, xxh64 ") {
@@ -216,7 +218,7 @@ func TestFramesFlipped(t *testing.T) {
 		}
 	}
 	b := framesRequests()
-	b[0x3b+8+7]++ // the trailer's length
+	b[0x47+8+7]++ // the trailer's length
 	if code, out, _ := runFrames(b); code != 0 || !strings.Contains(out, "length=7 sum=e4c191d091bd8853 (DOES NOT MATCH: 6 bytes, xxh64 e4c191d091bd8853)") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
@@ -244,7 +246,7 @@ func wantDamage(t *testing.T, what string, stream []byte, offset int, lines []st
 // TestFramesTruncated cuts a stream at every byte.
 func TestFramesTruncated(t *testing.T) {
 	stream := framesRequests()
-	starts := []int{0, 0x14, 0x2d, 0x3b, 0x53, len(stream)}
+	starts := []int{0, 0x20, 0x39, 0x47, 0x5f, len(stream)}
 	for n := range stream {
 		if i, ok := slices.BinarySearch(starts, n); !ok {
 			wantDamage(t, fmt.Sprintf("%d bytes", n), stream[:n], starts[i-1], framesRequestLines[:i-1])
@@ -260,13 +262,15 @@ func TestFramesDamaged(t *testing.T) {
 		copy(b[at:], bytes)
 		return b
 	}
-	wantDamage(t, "version", damage(4, "\x02"), 0, nil)
-	wantDamage(t, "channel", damage(5, "x"), 0, nil)
+	wantDamage(t, "version", damage(4, "\x02\x02"), 0, nil)
+	wantDamage(t, "channel", damage(6, "x"), 0, nil)
 	wantDamage(t, "magic", damage(0, "S"), 0, nil) // as a frame it is too long
-	wantDamage(t, "type", damage(0x2d+4, "\xee"), 0x2d, framesRequestLines[:2])
-	wantDamage(t, "length", damage(0x3b, "\xff"), 0x3b, framesRequestLines[:3])
-	wantDamage(t, "string", damage(0x53+8, "\xff"), 0x53, framesRequestLines[:4])
-	wantDamage(t, "short string", damage(0x53+8+3, "\x04"), 0x53, framesRequestLines[:4])
+	wantDamage(t, "length", damage(0x47, "\xff"), 0x47, framesRequestLines[:3])
+	wantDamage(t, "string", damage(0x5f+8, "\xff"), 0x5f, framesRequestLines[:4])
+	wantDamage(t, "short string", damage(0x5f+8+3, "\x04"), 0x5f, framesRequestLines[:4])
+	if code, out, _ := runFrames(damage(0x39+4, "\xee")); code != 0 || !strings.Contains(out, "00000039 TYPE-0xee  tag=1 len=6 (not known)\n00000047 TRAILER") {
+		t.Errorf("an unknown type: exit %d\n%s", code, out)
+	}
 	wantDamage(t, "text", []byte("GET / HTTP/1.1\r\n\r\n"), 0, nil)
 }
 

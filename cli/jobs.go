@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nathants/s4"
-	"github.com/nathants/s4/wire"
 )
 
 func (a *app) jobs() *cobra.Command {
@@ -111,11 +110,27 @@ type jobObject struct {
 func newJobObject(s s4.JobStatus) jobObject {
 	o := jobObject{ID: s.ID, State: s.State, Verb: s.Verb, Indir: s.Indir, Outdir: s.Outdir, Command: s.Command, Started: s.Started,
 		Tasks: s.Tasks, Done: s.Done, Failed: s.Failed, Skipped: s.Skipped, Running: s.Running,
-		Keys: s.Keys, Bytes: s.Bytes, BytesIn: s.BytesIn, BytesPushed: s.Pushed, Error: s.Err}
+		Keys: s.Keys, Bytes: s.Bytes, BytesIn: s.BytesIn, BytesPushed: s.Pushed, Error: errText(s)}
 	if !s.Ended.IsZero() {
 		o.Ended = &s.Ended
 	}
 	return o
+}
+
+// errText says why a job failed, without what stands beside it.
+func errText(s s4.JobStatus) string {
+	e := s.Err
+	if e == nil {
+		return ""
+	}
+	text := e.Text
+	if e.Server != "" {
+		text += " on " + e.Server
+	}
+	if e.Key == s.Indir {
+		return text
+	}
+	return e.Key + ": " + text
 }
 
 // idLen is the length of a job's ID.
@@ -129,7 +144,7 @@ func (a *app) jobID(ctx context.Context, c *s4.Client, text string) (string, err
 	if _, err := s4.ParseJobID(id); err == nil {
 		return id, nil
 	}
-	unknown := &s4.Error{Code: wire.CodeNoJob}
+	unknown := &s4.Error{Kind: s4.ErrNoJob}
 	if id == "" || len(id) > idLen || strings.Trim(id, "0123456789abcdef") != "" {
 		return "", unknown
 	}
@@ -159,8 +174,8 @@ func (a *app) jobVerb(f func(ctx context.Context, c *s4.Client, id string) error
 			err = f(ctx, c, id)
 		}
 		var e *s4.Error
-		if errors.As(err, &e) && e.Code == wire.CodeNoJob && e.Server == "" && !strings.Contains(e.Text, "over") {
-			return &s4.Error{Code: e.Code} // the line has the id already
+		if errors.As(err, &e) && e.Kind == s4.ErrNoJob {
+			e.Key = args[0] // as the user wrote it
 		}
 		return err
 	})

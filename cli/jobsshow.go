@@ -72,14 +72,11 @@ func (v *jobView) text(ctx context.Context, s s4.JobStatus) error {
 	// Asked for again: what tasks wrote may be more than fits in memory. What
 	// there is without a server that is down is shown, too.
 	terr := v.tasks(ctx, s.ID, func(t s4.JobTask) error {
-		e := taskError(t)
-		switch t.State {
-		case s4.TaskFailed, s4.TaskRetried:
-		case s4.TaskDone:
-			if !v.stderr || t.Stderr == "" {
-				return nil
-			}
-			e.Text = string(t.State)
+		e := t.Err
+		switch {
+		case e != nil:
+		case t.State == s4.TaskDone && v.stderr && t.Stderr != "":
+			e = &s4.Error{Server: t.Server.String(), Text: string(t.State)}
 		default:
 			return nil
 		}
@@ -181,7 +178,7 @@ func printJob(w io.Writer, s s4.JobStatus) {
 	field("progress", progressText(s.JobProgress))
 	field("keys", fmt.Sprint(s.Keys))
 	field("bytes", bytes(s.Bytes))
-	field("error", oneLine(s.Err))
+	field("error", oneLine(errText(s)))
 }
 
 // progressText says how far a job is.
@@ -216,7 +213,11 @@ type taskObject struct {
 }
 
 func newTaskObject(t s4.JobTask) taskObject {
-	return taskObject{Key: t.Key, Server: t.Server.String(), State: t.State, Attempt: t.Attempt, Start: t.Start,
+	o := taskObject{Key: t.Key, Server: t.Server.String(), State: t.State, Attempt: t.Attempt, Start: t.Start,
 		Wall: t.Wall.Seconds(), User: t.User.Seconds(), Sys: t.Sys.Seconds(), MaxRSS: t.MaxRSS,
-		BytesIn: t.BytesIn, BytesOut: t.BytesOut, Exit: t.Exit, Signal: t.Signal, Error: t.Err, Stderr: t.Stderr}
+		BytesIn: t.BytesIn, BytesOut: t.BytesOut, Exit: t.Exit, Signal: t.Signal, Stderr: t.Stderr}
+	if t.Err != nil {
+		o.Error = t.Err.Text
+	}
+	return o
 }

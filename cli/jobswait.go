@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,24 +47,18 @@ func (a *app) waitJob(ctx context.Context, c *s4.Client, id string) error {
 }
 
 // reportJob prints why a job was not done, as the job itself would have: of one
-// that kept going all tasks that failed and how many, of another the one that
-// failed it.
+// that kept going all tasks that failed, and how many.
 func (a *app) reportJob(ctx context.Context, c *s4.Client, s s4.JobStatus) error {
-	key, why := s.Indir, s.Err
-	if k, text, ok := strings.Cut(s.Err, ": "); ok && s4.IsRemote(k) {
-		key, why = k, text
+	var err error
+	if s.State == s4.JobPartly {
+		err = c.JobTasks(ctx, s.ID, func(t s4.JobTask) error {
+			if t.State == s4.TaskFailed {
+				a.report(s.Verb, t.Err)
+			}
+			return nil
+		})
 	}
-	told := false
-	err := c.JobTasks(ctx, s.ID, func(t s4.JobTask) error {
-		if t.State == s4.TaskFailed && (s.State == s4.JobPartly || s.State == s4.JobFailed && t.Key == key) {
-			told = true
-			a.reportTask(s.Verb, t)
-		}
-		return nil
-	})
-	if !told || s.State == s4.JobPartly {
-		a.print(s.Verb, key, why)
-	}
+	a.report(s.Verb, s.Err)
 	if err != nil && !errors.Is(err, s4.ErrNoJob) {
 		return err
 	}

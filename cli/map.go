@@ -124,7 +124,7 @@ func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) 
 	j.opts.Task = func(t s4.JobTask) {
 		log.add(t)
 		if f.keepGoing && t.State == s4.TaskFailed {
-			shown.aside(func() { a.reportTask(verb, t) })
+			shown.aside(func() { a.report(verb, t.Err) })
 		}
 	}
 	start := time.Now()
@@ -143,7 +143,7 @@ func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) 
 // failed, and not of the job itself.
 func isPartly(err error, res s4.JobResult) bool {
 	var e *s4.Error
-	return errors.As(err, &e) && e.Code == wire.CodeTaskFailed && e.Server == "" && res.Failed > 0
+	return errors.As(err, &e) && e.Kind == s4.ErrTaskFailed && e.Server == "" && res.Failed > 0
 }
 
 // detach starts a job and prints its id.
@@ -199,13 +199,3 @@ func (p *parts) add(there bool, format string, args ...any) {
 }
 
 func (p parts) String() string { return strings.Join(p, ", ") }
-
-// taskError is the error of a task that failed, as that of a job which it
-// fails.
-func taskError(t s4.JobTask) *s4.Error {
-	return &s4.Error{Key: t.Key, Server: t.Server.String(), Code: wire.CodeTaskFailed,
-		Text: t.Err, Exit: t.Exit, Signal: t.Signal, Stderr: t.Stderr}
-}
-
-// reportTask reports a task that failed, as report does a job's error.
-func (a *app) reportTask(verb string, t s4.JobTask) { a.report(verb, taskError(t)) }

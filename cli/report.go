@@ -24,7 +24,7 @@ func (a *app) report(verb string, err error) {
 		key = a.about
 	}
 	if a.json {
-		a.object(errorObject{Verb: verb, Key: key, Code: e.Code.String(), Message: e.Reason(),
+		a.object(errorObject{Verb: verb, Key: key, Code: e.KindName(), Message: e.Reason(),
 			Server: e.Server, Exit: e.Exit, Signal: e.Signal, Stderr: e.Stderr})
 		return
 	}

@@ -14,6 +14,11 @@ import (
 // the connection is over.
 func (s *session) control(h wire.Header) error {
 	m, err := s.conn.ReadMessage(h)
+	if js := s.job.Load(); js != nil {
+		if taken, jerr := s.jobRequest(js, h, m, err); taken {
+			return jerr
+		}
+	}
 	if err != nil {
 		if s.conn.Broken() {
 			return err
@@ -28,15 +33,17 @@ func (s *session) control(h wire.Header) error {
 	case *wire.Stat:
 		return s.stat(h.Tag, m)
 	case *wire.Job:
-		return s.job(h.Tag, m)
+		return s.startJob(h.Tag, m)
 	case *wire.Discard:
-		return s.reply(h.Tag, nil) // of a job that was refused: nothing to do
+		return s.reply(h.Tag, nil) // of a job that is over: nothing to do
 	case *wire.Jobs:
 		return s.listJobs(h.Tag, m)
 	case *wire.JobTasks:
 		return s.jobTasks(h.Tag, m)
 	case *wire.Cancel:
 		return s.reply(h.Tag, s.node.cancelJob(m.Job))
+	case *wire.Flush:
+		return s.reply(h.Tag, nil) // of a request that was answered
 	case *wire.Settle:
 		v, err := s.node.verdict(m.Job)
 		if err != nil {
@@ -77,7 +84,12 @@ func (s *session) list(h wire.Header, m *wire.List) error {
 		count uint64
 		werr  error
 	)
+	var flushTag uint16
+	flushed := false // by FLUSH
 	flush := func() error {
+		if flushTag, flushed = s.conn.Flushed(h.Tag); flushed {
+			return wire.Errorf(wire.CodeCanceled, "flushed")
+		}
 		werr = s.conn.Write(h.Tag, 0, &batch)
 		count += uint64(len(batch.List))
 		batch.List, size = batch.List[:0], 0
@@ -93,17 +105,18 @@ func (s *session) list(h wire.Header, m *wire.List) error {
 		batch.List = append(batch.List, *e)
 		return nil
 	})
+	if err == nil && len(batch.List) > 0 {
+		err = flush()
+	}
 	if werr != nil {
 		return werr
 	}
-	if err == nil && len(batch.List) > 0 {
-		if err := flush(); err != nil {
-			return err
-		}
-	}
 	s.done("list", m.Prefix, 0, start, err)
 	if err != nil {
-		return s.reply(h.Tag, err)
+		if err := s.reply(h.Tag, err); err != nil || !flushed {
+			return err
+		}
+		return s.reply(flushTag, nil)
 	}
 	return s.conn.Write(h.Tag, 0, &wire.End{Count: count})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/nathants/s4"
 	"github.com/nathants/s4/node"
 	"github.com/nathants/s4/node/nodetest"
+	"github.com/nathants/s4/wire"
 )
 
 func flipOnDisk(t *testing.T, path string, at int64) {
@@ -224,7 +225,7 @@ func TestDamagedListing(t *testing.T) {
 		put(t, client, fmt.Sprintf("b/%03d%s", i, pad), nil)
 	}
 	// The high byte of the count in the first ENTRIES frame.
-	c.Proxies[0].Set(nodetest.Fault{Action: nodetest.Flip, Dir: nodetest.ToClient, At: 20 + 8, Bit: 6, Channel: 'c'})
+	c.Proxies[0].Set(nodetest.Fault{Action: nodetest.Flip, Dir: nodetest.ToClient, At: wire.PreambleSize + 8, Bit: 6, Channel: 'c'})
 	var failed error
 	for _, err := range client.List(guarded(t), "s4://b/", true) {
 		failed = err

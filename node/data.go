@@ -1,7 +1,9 @@
 package node
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/nathants/s4/wire"
@@ -12,6 +14,9 @@ import (
 // stream position is lost and the connection over.
 func (s *session) data(h wire.Header) error {
 	m, err := s.conn.ReadMessage(h)
+	if errors.Is(err, wire.CodeUnsupported) {
+		return s.reply(h.Tag, err) // it has no stream behind it, or its sender was to ask first
+	}
 	if err != nil {
 		// The body made no sense, and what follows a broken PUT cannot be
 		// told from requests.
@@ -28,6 +33,8 @@ func (s *session) data(h wire.Header) error {
 		return s.get(h, m)
 	case *wire.Eval:
 		return s.eval(h.Tag, m)
+	case *wire.Flush:
+		return s.reply(h.Tag, nil) // of a request that was answered
 	}
 	return wire.Errorf(wire.CodeBadRequest, "a %s frame is no request of the data channel", h.Type)
 }
@@ -102,6 +109,9 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 		s.done(verb, key, n, start, err)
 		return err
 	}
+	if _, said := err.(*xfer.PeerError); said {
+		err = wire.Errorf(wire.CodeCanceled, "the sender gave up after %d bytes", n) // as with ABORT, whatever its reason
+	}
 	if _, failed := err.(*xfer.SinkError); failed {
 		s.done(verb, key, n, start, storeError(err, key))
 		return early
@@ -169,8 +179,42 @@ func (s *session) get(h wire.Header, m *wire.Get) error {
 		return s.reply(h.Tag, err)
 	}
 	defer o.Close()
+	size, err := o.rangeOf(m)
+	if err != nil {
+		s.done("get", m.Key, 0, start, err)
+		return s.reply(h.Tag, err)
+	}
 	pack := packing(h.Flags&wire.FlagLZ4 != 0, h.Flags&wire.FlagPackAll != 0)
-	err = s.conn.SendFile(h.Tag, o.head(), wire.FlagStream, o.File, o.size, o.sum, pack, nil)
-	s.done("get", m.Key, o.size, start, err)
+	var flush uint16
+	flushed := func() (ok bool) {
+		flush, ok = s.conn.Flushed(h.Tag)
+		return ok
+	}
+	if size == o.size {
+		err = s.conn.SendFile(h.Tag, o.head(), wire.FlagStream, o.File, size, o.sum, pack, flushed)
+	} else {
+		// What is stored is the checksum of the whole: this one is made of what is sent.
+		src := xfer.Source{R: io.NewSectionReader(o.File, int64(m.Offset), size), Size: size, Pack: pack}
+		_, _, err = s.conn.SendStream(h.Tag, o.head(), wire.FlagStream, src, flushed)
+	}
+	s.done("get", m.Key, size, start, err)
+	switch {
+	case errors.Is(err, xfer.ErrRefused):
+		return s.reply(flush, nil)
+	case errors.As(err, new(*xfer.SourceError)):
+		return nil // the client got an ABORT
+	}
 	return err
+}
+
+// rangeOf returns how many bytes a GET asks for.
+func (o *object) rangeOf(m *wire.Get) (int64, error) {
+	if m.Offset > uint64(o.size) {
+		return 0, &wire.Error{Code: wire.CodeBadRequest, Key: m.Key, Text: fmt.Sprintf("the range begins at %d, the key has %d bytes", m.Offset, o.size)}
+	}
+	size := uint64(o.size) - m.Offset
+	if m.Length != 0 {
+		size = min(size, m.Length)
+	}
+	return int64(size), nil
 }

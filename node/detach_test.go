@@ -83,7 +83,7 @@ func TestDetach(t *testing.T) {
 		}
 		open()
 		s := waitJob(t, client, id)
-		if s.State != s4.JobDone || s.Err != "" || s.Done != 3 || s.Tasks != 3 || s.Keys != 3 || s.Verb != verb ||
+		if s.State != s4.JobDone || s.Err != nil || s.Done != 3 || s.Tasks != 3 || s.Keys != 3 || s.Verb != verb ||
 			s.Indir != "s4://b/in" || s.Outdir != "s4://"+outdir || !strings.Contains(s.Command, "echo said") {
 			t.Errorf("%+v", s)
 		}
@@ -186,7 +186,7 @@ func TestDetachedJobFails(t *testing.T) {
 
 	id := detach(t, c.Cluster, "map", "b/out", "case $filename in 1_k) echo why >&2; exit 5;; esac; cat", s4.JobOptions{})
 	s := waitJob(t, client, id)
-	if s.State != s4.JobFailed || !strings.Contains(s.Err, "s4://b/in/1_k") || !strings.Contains(s.Err, "exit 5") {
+	if s.State != s4.JobFailed || s.Err.Key != "s4://b/in/1_k" || !strings.Contains(s.Err.Text, "exit 5") {
 		t.Errorf("%+v", s)
 	}
 	clean(t, dataDirs(c), keys...)
@@ -208,7 +208,7 @@ func TestDetachedJobFails(t *testing.T) {
 	id = detach(t, c.Cluster, "map", "b/out", wait+"cat", s4.JobOptions{})
 	put(t, client, "b/out/2_k", []byte("mine"))
 	open()
-	if s := waitJob(t, client, id); s.State != s4.JobFailed || !strings.Contains(s.Err, "s4://b/out/2_k") {
+	if s := waitJob(t, client, id); s.State != s4.JobFailed || s.Err.Key != "s4://b/out/2_k" {
 		t.Errorf("%+v", s)
 	}
 	keys = append(keys, "b/out/2_k")
@@ -231,7 +231,7 @@ func TestCancelDetachedJob(t *testing.T) {
 		if err := client.CancelJob(guarded(t), id); err != nil {
 			t.Errorf("%s: %v", verb, err)
 		}
-		if s := waitJob(t, client, id); s.State != s4.JobCanceled || s.Err == "" {
+		if s := waitJob(t, client, id); s.State != s4.JobCanceled || s.Err == nil {
 			t.Errorf("%s: %+v", verb, s)
 		}
 		noProcess(t, mark)
@@ -293,7 +293,7 @@ func TestCoordinatorKilled(t *testing.T) {
 		p.start(driver)
 		noProcess(t, mark)
 		clean(t, dirs, keys...)
-		if s := waitJob(t, client, id); s.State != s4.JobFailed && s.State != s4.JobCanceled || s.Err == "" {
+		if s := waitJob(t, client, id); s.State != s4.JobFailed && s.State != s4.JobCanceled || s.Err == nil {
 			t.Errorf("%+v", s)
 		}
 		if jobs, err := client.Jobs(guarded(t)); err != nil || !slices.ContainsFunc(jobs, func(s s4.JobStatus) bool { return s.ID == id }) {
@@ -307,8 +307,10 @@ func TestDetachGivenUpBeforeStart(t *testing.T) {
 	c, client := start(t, node.Config{})
 	keys := threeIn(t, client)
 	for name, end := range map[string]func(*rawJob){
-		"gone":      func(r *rawJob) { r.lose(0) },
-		"discarded": func(r *rawJob) { r.ask(0, &wire.Discard{Reason: "no"}, wire.TypeOK) },
+		"gone": func(r *rawJob) { r.lose(0) },
+		"discarded": func(r *rawJob) {
+			r.ask(0, &wire.Discard{Why: wire.Error{Code: wire.CodeCanceled, Text: "no"}}, wire.TypeOK)
+		},
 		"confused": func(r *rawJob) {
 			if e := r.ask(0, wire.Empty{T: wire.TypePrepare}, wire.TypeError).(*wire.Error); e.Code != wire.CodeBadRequest {
 				t.Errorf("%v", e)

@@ -11,56 +11,139 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// job runs the server's part of a job on the client's control connection. See
-// wire.Job for the exchange. It returns when the job has ended, one way or the
-// other, and nothing of it is left but its published output and its record; or
-// when the client is gone and the peers have to be asked.
-func (s *session) job(tag uint16, m *wire.Job) error {
-	if m.Options&wire.JobDetach != 0 {
-		return s.coordinate(tag, m)
-	}
-	j, err := s.node.newJob(m)
-	if err != nil {
-		s.node.log.Info("job refused", zap.String("job", jobName(m.ID)), zap.Error(err))
-		return s.reply(tag, err)
-	}
-	// The requests of the job are read while it runs, so that giving it up
-	// and losing the client work at any time.
-	r := &jobRequests{asks: make(chan wire.Type)}
-	go s.readJob(j, r)
-	outcome := s.drive(tag, j, r)
-	if j.current() == wire.JobPrepared {
-		for range r.asks { // the connection is lost, or was given up
-		}
-		if r.discarded {
-			j.retract()
-		}
-	}
-	switch {
-	case j.current() == wire.JobCommitted: // and finished
-	case j.to(wire.JobPrepared, wire.JobOrphaned):
-		s.node.orphan(j)
-	default:
-		if outcome != nil {
-			j.cancel(outcome)
-		}
-		s.node.finish(j, outcome)
-	}
-	for range r.asks { // after an error, DISCARD is all that counts
-	}
-	if r.discarded {
-		return s.reply(tag, nil)
-	}
-	return r.err
+// client is who a job answers to: a connection on which a JOB has come.
+type client interface {
+	// Send writes a frame of the job's answer.
+	Send(m wire.Message) error
+	// Close ends the connection.
+	Close() error
 }
 
-// jobRequests is what a job's client asks for while the job runs.
-type jobRequests struct {
-	asks chan wire.Type // START, PREPARE, COMMIT
+// drive takes a job through its phases, each on its client's request, see
+// wire.Job. It is the job's goroutine, and the only one that writes to the client
+// for it. When it returns, nothing of the job is left here but its published
+// output and its record; or it has promised to publish and the client is gone,
+// and settle has it.
+//
+// What ends it early, such as DISCARD, comes from other goroutines as an event,
+// at any time: see next.
+func (j *job) drive(c client) {
+	err := j.phases(c)
+	if cause := context.Cause(j.ctx); cause != nil && err != nil {
+		err = cause // what broke, broke because the job is over
+	}
+	if j.current() == wire.JobCommitted {
+		return // and finished
+	}
+	// An error of the job's own ends it, unless it has promised.
+	j.move(jobFailed, err)
+	if j.current() == wire.JobPrepared {
+		// The client may have committed elsewhere: without it there is no way
+		// but to ask.
+		if errors.Is(err, wire.CodeBadRequest) {
+			_ = c.Send(toWire(err))
+		}
+		c.Close()
+		j.move(jobLost, errClientGone)
+	}
+	if j.current() == wire.JobOrphaned {
+		j.node.orphan(j)
+		return
+	}
+	told := errors.As(err, new(givenUp))
+	if !told {
+		_ = c.Send(toWire(err)) // before it cleans up: the others are to stop soon
+	}
+	j.node.finish(j, err)
+	for !told {
+		select {
+		case t := <-j.asks:
+			_ = c.Send(toWire(outOfTurn(t))) // it was sent ahead, and has its answer, too
+		default:
+			told = true
+		}
+	}
+}
 
-	// Set before asks is closed.
-	discarded bool  // by DISCARD
-	err       error // of the connection
+// phases runs the phases and returns why the job was not committed, or nil.
+func (j *job) phases(c client) error {
+	if err := j.find(); err != nil {
+		return err
+	}
+	j.found.Store(true)
+	ready := j.ready()
+	if err := c.Send(&ready); err != nil {
+		return err
+	}
+	if err := j.await(wire.TypeStart); err != nil {
+		return err
+	}
+	if err := j.runTasks(c); err != nil {
+		return err
+	}
+	if err := c.Send(&wire.Done{Progress: j.progress()}); err != nil {
+		return err
+	}
+	if err := j.await(wire.TypePrepare); err != nil {
+		return err
+	}
+	if err := j.prepare(); err != nil {
+		return err
+	}
+	if err := c.Send(wire.Empty{T: wire.TypePrepared}); err != nil {
+		return err
+	}
+	if err := j.await(wire.TypeCommit); err != nil {
+		return err
+	}
+	err := j.commit()
+	if j.current() != wire.JobCommitted {
+		return err
+	}
+	j.node.finish(j, err) // who hears COMMITTED may ask for the job at once
+	var answer wire.Message = &wire.Committed{Keys: uint64(j.stage.keys.Load()), Bytes: uint64(j.stage.bytes.Load())}
+	if err != nil {
+		answer = toWire(err)
+	}
+	_ = c.Send(answer) // it is committed whoever hears of it
+	return nil
+}
+
+// maxAsks is how many requests a client may send for a job before they are their
+// turn: START, PREPARE and COMMIT, and one that is too many.
+const maxAsks = 4
+
+// ask hands the job a request of its client, to be taken in its turn, and
+// reports whether the job is still under way.
+func (j *job) ask(t wire.Type) bool {
+	j.mu.Lock() // so that nothing is asked for once the state is final
+	defer j.mu.Unlock()
+	if isOver(j.state) {
+		return false
+	}
+	select {
+	case j.asks <- t:
+	default:
+		j.moveLocked(jobFailed, outOfTurn(t))
+	}
+	return true
+}
+
+// await waits for a request of the client, or for the end of the job.
+func (j *job) await(want wire.Type) error {
+	select {
+	case got := <-j.asks:
+		if got != want {
+			return outOfTurn(got)
+		}
+		return nil
+	case <-j.ctx.Done():
+		return context.Cause(j.ctx)
+	}
+}
+
+func outOfTurn(t wire.Type) error {
+	return wire.Errorf(wire.CodeBadRequest, "a %s frame out of turn in a job", t)
 }
 
 // finish ends a job and logs how it went.
@@ -76,136 +159,12 @@ func (n *Node) finish(j *job, outcome error) {
 		zap.Bool("committed", j.current() == wire.JobCommitted), zap.NamedError("outcome", outcome))
 }
 
-// readJob reads the job's requests until the last one, COMMIT or DISCARD.
-func (s *session) readJob(j *job, r *jobRequests) {
-	defer close(r.asks)
-	for {
-		h, err := s.conn.ReadHeader()
-		var m wire.Message
-		if err == nil {
-			m, err = s.conn.ReadMessage(h)
-		}
-		if err != nil {
-			r.err = err
-			j.cancel(errClientGone)
-			s.conn.Close()
-			return
-		}
-		if d, ok := m.(*wire.Discard); ok {
-			r.discarded = true
-			j.cancel(discarded(d.Reason))
-			return
-		}
-		r.asks <- h.Type
-		if h.Type == wire.TypeCommit {
-			return
-		}
-	}
-}
-
-// drive takes the job through its phases and returns why it was not committed,
-// or nil. It has then told the client, if there was something to tell; a client
-// that got an error says DISCARD, which is left to read. A job that is still
-// prepared has lost its client.
-func (s *session) drive(tag uint16, j *job, r *jobRequests) error {
-	fail := func(err error) error {
-		if cause := context.Cause(j.ctx); cause != nil {
-			err = cause // what broke, broke because the job is over
-		}
-		if !errors.As(err, new(givenUp)) {
-			_ = s.reply(tag, err) // if it does not arrive, the client is gone
-		}
-		return err
-	}
-	if err := j.find(); err != nil {
-		return fail(err)
-	}
-	j.found.Store(true)
-	ready := j.ready()
-	if err := s.conn.Write(tag, 0, &ready); err != nil {
-		return fail(err)
-	}
-	for _, step := range []struct {
-		ask wire.Type
-		do  func() (wire.Message, error)
-	}{
-		{wire.TypeStart, func() (wire.Message, error) {
-			err := s.runJob(tag, j)
-			return &wire.Done{Progress: j.progress()}, err
-		}},
-		{wire.TypePrepare, func() (wire.Message, error) {
-			return wire.Empty{T: wire.TypePrepared}, j.prepare()
-		}},
-		{wire.TypeCommit, func() (wire.Message, error) {
-			err := j.commit()
-			if j.current() == wire.JobCommitted {
-				s.node.finish(j, err) // who hears COMMITTED may ask for the job at once
-			}
-			return &wire.Committed{Keys: uint64(j.stage.keys.Load()), Bytes: uint64(j.stage.bytes.Load())}, err
-		}},
-	} {
-		ask, err := s.nextAsk(j, r)
-		if err != nil {
-			return fail(err)
-		}
-		if ask != step.ask {
-			j.retract() // no COMMIT can follow
-			return fail(wire.Errorf(wire.CodeBadRequest, "a %s frame where %s belongs", ask, step.ask))
-		}
-		reply, err := step.do()
-		if err == nil {
-			err = s.conn.Write(tag, 0, reply)
-		}
-		switch {
-		case j.current() == wire.JobCommitted:
-			if err != nil {
-				_ = s.reply(tag, err)
-			}
-			return nil // whoever hears of it or not
-		case err != nil && j.current() == wire.JobPrepared:
-			// The promise stands: the client may have committed elsewhere.
-			s.conn.Close()
-			return err
-		case err != nil:
-			return fail(err)
-		}
-	}
-	return nil // not reached: COMMIT ends it
-}
-
-// nextAsk waits for the client's next request, or for the end of the job.
-func (s *session) nextAsk(j *job, r *jobRequests) (wire.Type, error) {
-	stopped := j.ctx.Done()
-	for {
-		select {
-		case t, ok := <-r.asks:
-			switch {
-			case ok:
-				return t, nil
-			case r.discarded:
-				return 0, context.Cause(j.ctx)
-			}
-			return 0, errClientGone
-		case <-stopped:
-		}
-		prepared := j.current() == wire.JobPrepared
-		switch {
-		case prepared && j.node.ctx.Err() != nil:
-			// The server stops. Its promise is on disk.
-			s.conn.Close()
-		case !prepared && !errors.As(context.Cause(j.ctx), new(givenUp)):
-			return 0, context.Cause(j.ctx) // news to the client
-		}
-		stopped = nil // asks is about to be closed
-	}
-}
-
 // progressInterval is how often a running job tells how far it is.
 const progressInterval = 200 * time.Millisecond
 
-// runJob runs the tasks, and sends PROGRESS and TASKS meanwhile.
-func (s *session) runJob(tag uint16, j *job) error {
-	err := j.begin(func(m *wire.Tasks) error { return s.conn.Write(tag, 0, m) })
+// runTasks runs the tasks, and sends PROGRESS and TASKS meanwhile.
+func (j *job) runTasks(c client) error {
+	err := j.begin(func(m *wire.Tasks) error { return c.Send(m) })
 	if err != nil {
 		return err
 	}
@@ -225,7 +184,7 @@ func (s *session) runJob(tag uint16, j *job) error {
 			_ = j.log.batch.flush()
 			if p := j.progress(); p != last {
 				last = p
-				_ = s.conn.Write(tag, 0, &p) // the reader sees a lost client
+				_ = c.Send(&p) // the reader sees a lost client
 			}
 		}
 	})

@@ -217,7 +217,7 @@ func TestServerKilledInDetachedJob(t *testing.T) {
 		p.start(victim)
 		all := settled(t, dirs, keys, f.out)
 		noProcess(t, f.mark)
-		if s := waitJob(t, client, id); all != (s.State == s4.JobDone) || all != (s.Err == "") || all && s.Keys != int64(len(f.out)) {
+		if s := waitJob(t, client, id); all != (s.State == s4.JobDone) || all != (s.Err == nil) || all && s.Keys != int64(len(f.out)) {
 			t.Errorf("all of the output is there: %v; on record is %+v", all, s)
 		}
 		if all {

@@ -141,7 +141,7 @@ func localFiles(t testing.TB, dir string) []string {
 }
 
 func codeOf(err error) wire.Code {
-	var e *s4.Error
+	var e *wire.Error
 	if errors.As(err, &e) {
 		return e.Code
 	}

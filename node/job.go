@@ -19,6 +19,7 @@ type job struct {
 	node    *Node
 	msg     *wire.Job
 	in      s4.Glob
+	asks    chan wire.Type // the client's requests, in their order
 	stage   *stage
 	tasks   taskList
 	started time.Time
@@ -60,12 +61,15 @@ func (g givenUp) Unwrap() error { return g.why }
 
 var errClientGone = givenUp{wire.Errorf(wire.CodeCanceled, "the client is gone")}
 
-// discarded is the cause of a job that was given up on purpose.
-func discarded(reason string) error {
-	if reason == "" {
-		reason = "the job was given up"
+// discarded is the cause of a job that its client has given up.
+func discarded(why wire.Error) givenUp {
+	if why.Code == 0 {
+		why.Code = wire.CodeCanceled
 	}
-	return givenUp{wire.Errorf(wire.CodeCanceled, "%s", reason)}
+	if why.Text == "" {
+		why.Text = "the job was given up"
+	}
+	return givenUp{&why}
 }
 
 // checkJob refuses a job that no server can run.
@@ -108,7 +112,7 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 	if n.stopping {
 		return nil, errors.Join(errShutdown, st.remove())
 	}
-	j := &job{node: n, msg: m, in: in, stage: st, started: time.Now(), state: wire.JobRunning}
+	j := &job{node: n, msg: m, in: in, asks: make(chan wire.Type, maxAsks), stage: st, started: time.Now(), state: wire.JobRunning}
 	j.ctx, j.cancel = context.WithCancelCause(n.ctx)
 	n.jobs[m.ID] = j
 	return j, nil
@@ -197,31 +201,10 @@ func (j *job) prepare() error {
 	if err := j.stage.promise(); err != nil {
 		return err
 	}
-	if !j.to(wire.JobRunning, wire.JobPrepared) {
+	if !j.move(jobPromised, nil) {
 		return context.Cause(j.ctx)
 	}
 	return nil
-}
-
-// to moves the job from one state to another, if it is in the first.
-func (j *job) to(from, to wire.JobState) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.state != from {
-		return false
-	}
-	j.state = to
-	return true
-}
-
-// retract takes the promise of a prepared job back, as only its client can.
-func (j *job) retract() { j.to(wire.JobPrepared, wire.JobCanceled) }
-
-// current returns the job's state.
-func (j *job) current() wire.JobState {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.state
 }
 
 // close refuses pushes from now on and waits for those under way.
@@ -239,7 +222,7 @@ func (j *job) commit() error {
 	j.mu.Lock()
 	err := j.stage.decide()
 	if err == nil {
-		j.state = wire.JobCommitted
+		j.moveLocked(jobDecided, nil)
 	}
 	j.mu.Unlock()
 	if err == nil {
@@ -257,16 +240,8 @@ func (j *job) commit() error {
 // was not, and removes what is left of it.
 func (j *job) end(why error) error {
 	j.close()
-	j.mu.Lock()
-	if j.state != wire.JobCommitted {
-		j.state = wire.JobFailed
-		if errors.As(why, new(givenUp)) || toWire(why).Code == wire.CodeCanceled {
-			j.state = wire.JobCanceled
-		}
-	}
-	state := j.state
-	j.mu.Unlock()
 	j.cancel(nil)
+	state := j.current()
 	var errs []error
 	if j.finished != nil {
 		errs = append(errs, j.finished.close())
@@ -280,12 +255,12 @@ func (j *job) end(why error) error {
 	errs = append(errs, j.stage.clear()) // which also makes room for the record
 	// A client that gives up before START has its reasons and needs no record.
 	if j.begun.Load() || j.found.Load() && !errors.As(why, new(givenUp)) {
-		text := ""
+		var reason wire.Error
 		if state != wire.JobCommitted {
-			text = errorLine(toWire(why))
+			reason = *toWire(why)
 		}
 		info := j.info()
-		end(info, state, text)
+		end(info, state, reason)
 		errs = append(errs, writeInfo(j.stage.path, info))
 		j.final.Store(info)
 	}
@@ -295,14 +270,6 @@ func (j *job) end(why error) error {
 	delete(j.node.jobs, j.msg.ID)
 	j.node.mu.Unlock()
 	return errors.Join(errs...)
-}
-
-// errorLine is an error as the job's record keeps it.
-func errorLine(e *wire.Error) string {
-	if e.Key == "" {
-		return e.Text
-	}
-	return "s4://" + e.Key + ": " + e.Text
 }
 
 // info returns what is known of the job. Its state is final when all is done

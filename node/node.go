@@ -191,7 +191,7 @@ func (n *Node) Shutdown(ctx context.Context) {
 		n.wg.Wait()
 		close(done)
 	}()
-	n.closeConns(func(s *session) bool { return !s.busy.Load() })
+	n.closeConns(func(s *session) bool { return !s.isBusy() })
 	select {
 	case <-done:
 	case <-ctx.Done():

@@ -160,7 +160,7 @@ func (p *protoServer) dial() *protoConn {
 // protoPreamble is what a client of the document's cluster sends.
 func protoPreamble(channel wire.Channel) wire.Preamble {
 	cluster := s4.Cluster{Servers: []s4.Server{{Address: "127.0.0.1", Port: "4000"}}}
-	return wire.Preamble{Version: wire.Version, Channel: channel, Fingerprint: cluster.Fingerprint(), Index: wire.AnyServer}
+	return wire.Preamble{Version: wire.Version, MinVersion: wire.Version, Channel: channel, Fingerprint: cluster.Fingerprint(), Index: wire.AnyServer}
 }
 
 // open dials and exchanges preambles.

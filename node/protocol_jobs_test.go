@@ -26,7 +26,7 @@ func TestProtocolJobErrors(t *testing.T) {
 	}
 	discard := func() {
 		c.t.Helper()
-		c.send(1, 0, &wire.Discard{Reason: "no more of it"})
+		c.send(1, 0, &wire.Discard{Why: wire.Error{Code: wire.CodeCanceled, Text: "no more of it"}})
 		c.want(1, wire.TypeOK)
 		c.send(2, 0, wire.Empty{T: wire.TypeHealth}) // the connection is free
 		c.want(2, wire.TypeHealthInfo)
@@ -145,7 +145,7 @@ func TestProtocolJobs(t *testing.T) {
 	canceled := func() {
 		c.t.Helper()
 		c.wantError(1, wire.CodeCanceled)
-		c.send(1, 0, &wire.Discard{Reason: "all of it"})
+		c.send(1, 0, &wire.Discard{Why: wire.Error{Code: wire.CodeCanceled, Text: "all of it"}})
 		c.want(1, wire.TypeOK)
 		p.wantFiles("b", "b/bad", "b/good", "b/odd")
 	}
@@ -172,7 +172,7 @@ func TestProtocolJobs(t *testing.T) {
 	canceled()
 	cancel(1)
 	other.wantError(2, wire.CodeNoJob)
-	if info := other.over(1); info.State != wire.JobCanceled || info.Error == "" {
+	if info := other.over(1); info.State != wire.JobCanceled || info.Why.Code == 0 {
 		t.Errorf("got %+v", info)
 	}
 	jobs(0, 1)
@@ -196,7 +196,7 @@ func TestProtocolJobs(t *testing.T) {
 	cancel(2)
 	other.want(2, wire.TypeOK)
 	canceled()
-	if info := other.over(2); info.State != wire.JobCanceled || info.Error == "" {
+	if info := other.over(2); info.State != wire.JobCanceled || info.Why.Code == 0 {
 		t.Errorf("got %+v", info)
 	}
 	cancel(2)
@@ -217,10 +217,10 @@ func TestProtocolJobs(t *testing.T) {
 	c.want(1, wire.TypeDone)
 	ask(wire.TypePrepare)
 	c.want(1, wire.TypePrepared)
-	c.send(1, 0, &wire.Discard{Reason: "no more of it"})
+	c.send(1, 0, &wire.Discard{Why: wire.Error{Code: wire.CodeCanceled, Text: "no more of it"}})
 	c.want(1, wire.TypeOK)
 	p.wantFiles("b", "b/bad", "b/good", "b/odd")
-	if info := other.over(4); info.State != wire.JobCanceled || info.Error != "no more of it" {
+	if info := other.over(4); info.State != wire.JobCanceled || info.Why.Text != "no more of it" {
 		t.Errorf("got %+v", info)
 	}
 
@@ -281,7 +281,7 @@ func TestProtocolJobs(t *testing.T) {
 		t.Errorf("verdict %d on a job that was published", v)
 	}
 	info := other.over(5)
-	if info.State != wire.JobCommitted || info.Error != "" || info.Ended < info.Started || info.Keys != 2 || info.Bytes != 7 ||
+	if info.State != wire.JobCommitted || info.Why.Code != 0 || info.Ended < info.Started || info.Keys != 2 || info.Bytes != 7 ||
 		info.Job != *job || info.Progress != (wire.Progress{Tasks: 2, Failed: 1, BytesIn: 18, BytesOut: 7}) {
 		t.Errorf("got %+v", info)
 	}
@@ -306,5 +306,5 @@ func TestProtocolJobs(t *testing.T) {
 	c.want(1, wire.TypeOK)
 	job.Options = 1 << 31
 	c.send(1, 0, job)
-	c.wantError(1, wire.CodeBadRequest)
+	c.wantError(1, wire.CodeUnsupported)
 }

@@ -61,15 +61,15 @@ func readFrame(r io.Reader) (wire.Message, error) {
 	if _, err := io.ReadFull(r, body); err != nil {
 		return nil, io.EOF
 	}
-	if body, err = wire.OpenBody(h, body); err != nil {
+	if body, err = wire.OpenBody(h, body, true); err != nil {
 		return nil, err
 	}
 	return wire.Decode(h.Type, body)
 }
 
 // end closes an info.
-func end(info *wire.JobInfo, state wire.JobState, why string) {
-	info.State, info.Error = state, why
+func end(info *wire.JobInfo, state wire.JobState, why wire.Error) {
+	info.State, info.Why = state, why
 	info.Ended = time.Now().UnixNano()
 	info.Progress.Running = 0
 }

@@ -115,7 +115,7 @@ func TestRecordOfAKilledServer(t *testing.T) {
 		{"over, not removed", func(j *job) error {
 			err := errors.Join(j.prepare(), j.commit())
 			info := j.info()
-			end(info, wire.JobCommitted, "")
+			end(info, wire.JobCommitted, wire.Error{})
 			return errors.Join(err, writeInfo(j.stage.path, info))
 		}, wire.JobCommitted},
 	} {
@@ -133,8 +133,8 @@ func TestRecordOfAKilledServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if info.State != step.want || info.Ended == 0 || (info.Error == "") != (step.want == wire.JobCommitted) {
-				t.Errorf("state %d, want %d; ended %d, error %q", info.State, step.want, info.Ended, info.Error)
+			if info.State != step.want || info.Ended == 0 || (info.Why.Code == 0) != (step.want == wire.JobCommitted) {
+				t.Errorf("state %d, want %d; ended %d, error %+v", info.State, step.want, info.Ended, info.Why)
 			}
 			if info.State == wire.JobCommitted && info.Keys != 1 {
 				t.Errorf("%d keys", info.Keys)

@@ -85,7 +85,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tcp.Close()
-	pre := wire.Preamble{Version: wire.Version + 1, Channel: wire.ChannelData, Fingerprint: c.Cluster.Fingerprint()}
+	pre := wire.Preamble{Version: wire.Version + 1, MinVersion: wire.Version + 1, Channel: wire.ChannelData, Fingerprint: c.Cluster.Fingerprint()}
 	if _, err := tcp.Write(pre.Append(nil)); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("%q, %v", answer, err)
 	}
 	for _, answer := range [][]byte{
-		wire.Preamble{Version: wire.Version + 1, Channel: wire.ChannelData}.Append(nil),
+		wire.Preamble{Version: wire.Version + 1, MinVersion: wire.Version + 1, Channel: wire.ChannelData}.Append(nil),
 		wire.AppendRefusal(nil, wire.CodeVersion, "version 9 here, 1 there"),
 	} {
 		fake, one := fakeServer(t, func(conn net.Conn) {

@@ -54,7 +54,7 @@ func TestThousandTasks(t *testing.T) {
 	var failed []string
 	opts := &s4.JobOptions{KeepGoing: true, Task: func(task s4.JobTask) {
 		failed = append(failed, task.Key)
-		if task.State != s4.TaskFailed || task.Exit != 3 || task.Attempt != 1 || task.Stderr != s4.Basename(task.Key)+" is bad\n" || task.Err == "" {
+		if task.State != s4.TaskFailed || task.Exit != 3 || task.Attempt != 1 || task.Stderr != s4.Basename(task.Key)+" is bad\n" || task.Err == nil {
 			t.Errorf("%+v", task)
 		}
 	}}
@@ -73,7 +73,7 @@ func TestThousandTasks(t *testing.T) {
 	if got := len(list(t, client, "b/out/")); got != n-bad {
 		t.Errorf("%d keys are published", got)
 	}
-	if s, err := client.Job(guarded(t), res.ID); err != nil || s.State != s4.JobPartly || s.Failed != bad || s.Err == "" {
+	if s, err := client.Job(guarded(t), res.ID); err != nil || s.State != s4.JobPartly || s.Failed != bad || s.Err == nil {
 		t.Errorf("%+v, %v", s, err)
 	}
 	touch(t, repaired)

@@ -54,10 +54,10 @@ func (j *job) run() error {
 				case j.ctx.Err() == nil && isTaskError(err):
 					j.failed.Add(1)
 					if !j.has(wire.JobKeepGoing) {
-						j.cancel(err)
+						j.move(jobFailed, err)
 					}
 				default:
-					j.cancel(err)
+					j.move(jobFailed, err)
 				}
 			}
 		})
@@ -97,7 +97,7 @@ func (j *job) task(i int) error {
 		again := false
 		if err != nil {
 			again = isTaskError(err) && attempt <= j.msg.Retries
-			t.State, t.Error = wire.TaskFailed, toWire(err).Text
+			t.State, t.Code, t.Error = wire.TaskFailed, toWire(err).Code, toWire(err).Text
 			if again {
 				t.State = wire.TaskRetried
 			}

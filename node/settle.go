@@ -100,6 +100,7 @@ func (n *Node) settle(j *job) {
 			}
 			log.Error("commit", zap.Error(err)) // a full disk, perhaps: again
 		case wire.VerdictDiscarded:
+			j.move(jobSettled, errClientGone)
 			n.finish(j, errClientGone)
 			return
 		default:
@@ -196,7 +197,7 @@ func (n *Node) verdict(id uint64) (wire.Verdict, error) {
 		case wire.JobOrphaned:
 			return wire.VerdictOrphaned, nil
 		case wire.JobRunning:
-			j.stop(errSettled)
+			j.moveLocked(jobCanceled, errSettled)
 		}
 		return wire.VerdictDiscarded, nil
 	}
@@ -222,18 +223,11 @@ func (n *Node) cancelJob(id uint64) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	switch j.state {
-	case wire.JobRunning:
-		j.stop(wire.Errorf(wire.CodeCanceled, "canceled by 's4 jobs cancel'"))
+	switch {
+	case j.moveLocked(jobCanceled, wire.Errorf(wire.CodeCanceled, "canceled on request")):
 		return nil
-	case wire.JobFailed, wire.JobCanceled:
+	case j.state == wire.JobFailed || j.state == wire.JobCanceled:
 		return over
 	}
 	return wire.Errorf(wire.CodeCanceled, "too late: the output of job %016x is being published", id)
-}
-
-// stop ends a running job so that prepare fails from now on; j.mu is held.
-func (j *job) stop(why error) {
-	j.state = wire.JobCanceled
-	j.cancel(why)
 }

@@ -73,7 +73,7 @@ func (s *store) sweepJob(p *stage) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		info = nil // damaged by the kill: the job goes on without
 	}
-	state, why := wire.JobFailed, "the server was stopped while the job ran"
+	state, why := wire.JobFailed, wire.Error{Code: wire.CodeShuttingDown, Text: "the server was stopped while the job ran"}
 	if decided {
 		p.half = true
 		if err := p.publish(); err != nil {
@@ -85,7 +85,7 @@ func (s *store) sweepJob(p *stage) error {
 		return plain(err)
 	}
 	if was {
-		state, why = wire.JobCommitted, ""
+		state, why = wire.JobCommitted, wire.Error{}
 	}
 	if info != nil && info.Ended == 0 {
 		end(info, state, why)

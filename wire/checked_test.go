@@ -23,7 +23,7 @@ func TestChecked(t *testing.T) {
 				continue // the reader waits for more, and gets other frames
 			}
 			var body []byte
-			if body, err = OpenBody(h, b[HeaderSize:HeaderSize+int(h.Len)]); err == nil {
+			if body, err = OpenBody(h, b[HeaderSize:HeaderSize+int(h.Len)], true); err == nil {
 				_, err = Decode(h.Type, body)
 			}
 		}
@@ -31,7 +31,10 @@ func TestChecked(t *testing.T) {
 			t.Errorf("bit %d: %v", bit, err)
 		}
 	}
-	_, err := OpenBody(Header{Len: 3, Type: TypeOK, Flags: FlagChecked}, make([]byte, 3))
+	if body, err := OpenBody(Header{Len: 2, Type: TypeGet}, []byte("ab"), false); string(body) != "ab" || err != nil {
+		t.Errorf("a frame typed by hand: %q, %v", body, err)
+	}
+	_, err := OpenBody(Header{Len: 3, Type: TypeOK, Flags: FlagChecked}, make([]byte, 3), false)
 	if e := new(Error); !errors.As(err, &e) || e.Code != CodeChecksum {
 		t.Errorf("a body shorter than its checksum: %v", err)
 	}

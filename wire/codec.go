@@ -16,7 +16,7 @@ func appendU64(b []byte, v uint64) []byte { return binary.BigEndian.AppendUint64
 // returns zero values, so that callers check once, at the end.
 type decoder struct {
 	b   []byte
-	err error
+	err *Error
 }
 
 func (d *decoder) take(n int, what string) []byte {
@@ -73,10 +73,6 @@ func (d *decoder) str(max int, what string) string {
 	return string(d.take(int(n), what))
 }
 
-// end returns the first error, or one for bytes that no field claimed.
-func (d *decoder) end() error {
-	if d.err == nil && len(d.b) > 0 {
-		d.err = Errorf(CodeBadRequest, "%d bytes after the last field", len(d.b))
-	}
-	return d.err
-}
+// more reports whether there is anything left: fields that were added to a
+// message later may be missing.
+func (d *decoder) more() bool { return d.err == nil && len(d.b) > 0 }

@@ -1,9 +1,13 @@
 package wire
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
-// Code is the kind of an error as it crosses the wire. The numbers are
-// append-only: a number, once given, never means anything else.
+// Code is the kind of an error as it crosses the wire. It is a Go error, so that
+// errors.Is(err, wire.CodeExists) tells what an *Error is about. The numbers
+// are append-only: a number, once given, never means anything else.
 type Code uint16
 
 // The error codes.
@@ -27,6 +31,7 @@ const (
 	CodeStorage      Code = 17 // the disk or file system refused: read-only, no permission, I/O error
 	CodeNoJob        Code = 18 // no such job here
 	CodeUnavailable  Code = 19 // a server cannot be reached
+	CodeUnsupported  Code = 20 // a request, or an option of one, that this version does not know
 )
 
 var codeNames = [...]string{
@@ -49,6 +54,7 @@ var codeNames = [...]string{
 	CodeStorage:      "storage",
 	CodeNoJob:        "no-such-job",
 	CodeUnavailable:  "unavailable",
+	CodeUnsupported:  "unsupported",
 }
 
 // String returns the code's name, as PROTOCOL.md lists it.
@@ -58,6 +64,9 @@ func (c Code) String() string {
 	}
 	return fmt.Sprintf("code-%d", uint16(c))
 }
+
+// Error returns the name in words: "no such job" for no-such-job.
+func (c Code) Error() string { return strings.ReplaceAll(c.String(), "-", " ") }
 
 func codeByName(name string) Code {
 	for c, n := range codeNames {
@@ -71,6 +80,12 @@ func codeByName(name string) Code {
 // Errorf returns an error of the given code with a formatted text.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Text: fmt.Sprintf(format, args...)}
+}
+
+// Is reports whether target is e's code, for errors.Is.
+func (e *Error) Is(target error) bool {
+	c, ok := target.(Code)
+	return ok && c == e.Code
 }
 
 // Error implements the error interface: the code's name and the text.

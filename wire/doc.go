@@ -3,7 +3,7 @@
 // of the repository is its specification; this package is the one place in
 // the code that knows the byte layout.
 //
-//	preamble   20 bytes each way, once: magic, version, channel, fingerprint
+//	preamble   32 bytes each way, once: magic, versions, channel, features, fingerprint
 //	frame      8 byte header, then the body
 //
 //	+--------+--------+--------+--------+

@@ -24,12 +24,13 @@ const FlagStream = 2
 
 // FlagChecked on any frame but DATA and STDERR says that its last 4 bytes, which
 // the body length counts, are the low half of the xxh64 of all before them,
-// header included: names are as dear as bytes. An end that has once been sent
-// one sends nothing else any more; who types frames by hand leaves it off.
+// header included: a bit that flips in a name is found out like one in a key. An
+// end that was sent one sends only such frames from then on, and accepts no
+// other; who types frames by hand leaves it off.
 const FlagChecked = 0x80
 
-// checkSize is the length of that checksum in bytes.
-const checkSize = 4
+// CheckSize is the length of that checksum in bytes.
+const CheckSize = 4
 
 // FlagRecursive on LIST and REMOVE asks for everything below the prefix.
 const FlagRecursive = 1
@@ -42,6 +43,7 @@ const (
 	TypeError Type = 0x01 // in place of any reply or stream
 	TypeOK    Type = 0x02 // done, nothing to add
 	TypePing  Type = 0x03 // "I am alive"; never answered, skipped wherever it stands
+	TypeFlush Type = 0x04 // client: end the answer to an earlier request
 )
 
 // Frame types of the data channel.
@@ -89,7 +91,7 @@ const (
 )
 
 var typeNames = [...]string{
-	TypeError: "ERROR", TypeOK: "OK", TypePing: "PING",
+	TypeError: "ERROR", TypeOK: "OK", TypePing: "PING", TypeFlush: "FLUSH",
 	TypePut: "PUT", TypeGet: "GET", TypePush: "PUSH", TypeEval: "EVAL",
 	TypeObject: "OBJECT", TypeData: "DATA", TypeTrailer: "TRAILER",
 	TypeAbort: "ABORT", TypeStderr: "STDERR", TypeExit: "EXIT",
@@ -139,8 +141,8 @@ func (h Header) Append(b []byte) []byte {
 }
 
 // DecodeHeader decodes the first HeaderSize bytes of b, which must have that
-// many. The error, an *Error, says that the type is unknown
-// (CodeBadRequest) or the body longer than its type allows (CodeTooLarge).
+// many. The error, an *Error, says that the body is longer than its type allows
+// (CodeTooLarge); one of an unknown type may be as long as a message.
 func DecodeHeader(b []byte) (Header, error) {
 	_ = b[HeaderSize-1]
 	h := Header{
@@ -148,9 +150,6 @@ func DecodeHeader(b []byte) (Header, error) {
 		Type:  Type(b[4]),
 		Flags: b[5],
 		Tag:   binary.BigEndian.Uint16(b[6:]),
-	}
-	if !h.Type.known() {
-		return h, Errorf(CodeBadRequest, "unknown frame type %#02x", b[4])
 	}
 	if h.Len > h.Type.limit() {
 		return h, Errorf(CodeTooLarge, "%s frame of %d bytes, at most %d", h.Type, h.Len, h.Type.limit())
@@ -168,21 +167,25 @@ func AppendFrame(b []byte, tag uint16, flags byte, m Message) []byte {
 		binary.BigEndian.PutUint32(b[start:], uint32(size))
 		return b
 	}
-	binary.BigEndian.PutUint32(b[start:], uint32(size+checkSize))
+	binary.BigEndian.PutUint32(b[start:], uint32(size+CheckSize))
 	return binary.BigEndian.AppendUint32(b, uint32(xxhash.Sum64(b[start:])))
 }
 
 // OpenBody checks the body of a frame that is not DATA or STDERR against its
-// checksum, if it has one, and returns it without. The error is a *Error of
-// kind CodeChecksum.
-func OpenBody(h Header, body []byte) ([]byte, error) {
+// checksum, if it has one, and returns it without. must says that it has to have
+// one, because its sender has sent such frames before: or a flipped bit could
+// take the check away. The error is a *Error of kind CodeChecksum.
+func OpenBody(h Header, body []byte, must bool) ([]byte, error) {
 	if h.Flags&FlagChecked == 0 {
+		if must {
+			return nil, Errorf(CodeChecksum, "a %s frame has no checksum, as those before it had", h.Type)
+		}
 		return body, nil
 	}
-	if len(body) < checkSize {
+	if len(body) < CheckSize {
 		return nil, Errorf(CodeChecksum, "%s: no room for its checksum", h.Type)
 	}
-	text, sum := body[:len(body)-checkSize], binary.BigEndian.Uint32(body[len(body)-checkSize:])
+	text, sum := body[:len(body)-CheckSize], binary.BigEndian.Uint32(body[len(body)-CheckSize:])
 	var d xxhash.Digest
 	var head [HeaderSize]byte
 	d.Reset()

@@ -29,7 +29,7 @@ const (
 	// MaxOKExit is how many exit codes a job may list as no failure: all.
 	MaxOKExit = 255
 
-	// MaxErrorText is the longest text, and the longest tail of standard
-	// error, in an ERROR frame.
-	MaxErrorText = 64 << 10
+	// MaxErrorText is the longest text, and the longest tail of standard error,
+	// of an error. A JOBINFO with both and the longest command is a legal frame.
+	MaxErrorText = 32 << 10
 )

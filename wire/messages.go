@@ -19,6 +19,8 @@ func New(t Type) Message {
 		return new(Error)
 	case TypeOK, TypePing, TypeAbort, TypeHealth, TypeStart, TypePrepare, TypePrepared, TypeCommit:
 		return Empty{T: t}
+	case TypeFlush:
+		return new(Flush)
 	case TypePut:
 		return new(Put)
 	case TypeGet:
@@ -79,17 +81,22 @@ func New(t Type) Message {
 	return nil
 }
 
-// Decode decodes the body of a frame of type t. The message does not refer to
-// body afterwards. Errors are *Error of kind CodeBadRequest or CodeTooLarge.
+// Decode decodes the body of a frame of type t. What follows the last field that
+// this version knows is ignored. The message does not refer to body afterwards.
+// Errors are *Error: CodeUnsupported if t, or an option, is unknown,
+// CodeBadRequest or CodeTooLarge.
 func Decode(t Type, body []byte) (Message, error) {
 	m := New(t)
-	if m == nil {
+	switch {
+	case m == nil && !t.known():
+		return nil, Errorf(CodeUnsupported, "frame type %#02x is not known here", byte(t))
+	case m == nil:
 		return nil, Errorf(CodeBadRequest, "%s frames hold no message", t)
 	}
 	d := &decoder{b: body}
 	m.decode(d)
-	if err := d.end(); err != nil {
-		return nil, Errorf(err.(*Error).Code, "%s: %s", t, err.(*Error).Text)
+	if d.err != nil {
+		return nil, Errorf(d.err.Code, "%s: %s", t, d.err.Text)
 	}
 	return m, nil
 }
@@ -107,6 +114,7 @@ func (Empty) decode(*decoder)        {}
 type Error struct {
 	Code   Code
 	Key    string // the key it is about, or empty
+	Server string // where it happened, host:port; empty for the server that answers
 	Text   string // what happened, for people
 	Exit   int32  // of a failed command: its exit code, -1 if a signal ended it
 	Signal byte   // of a failed command: the signal that ended it, or 0
@@ -121,6 +129,7 @@ func (e *Error) append(b []byte) []byte {
 	b = appendU32(b, uint32(e.Exit))
 	b = append(b, e.Signal)
 	b = appendString(b, cutText(e.Key, MaxKey))
+	b = appendString(b, cutText(e.Server, MaxKey))
 	b = appendString(b, cutText(e.Text, MaxErrorText))
 	return appendString(b, cut(e.Stderr, MaxErrorText))
 }
@@ -130,9 +139,21 @@ func (e *Error) decode(d *decoder) {
 	e.Exit = int32(d.u32("exit code"))
 	e.Signal = d.u8("signal")
 	e.Key = d.str(MaxKey, "key")
+	e.Server = d.str(MaxKey, "server")
 	e.Text = d.str(MaxErrorText, "text")
 	e.Stderr = d.str(MaxErrorText, "stderr")
 }
+
+// Flush asks the server to end its answer to an earlier request on the same
+// connection early, a GET or LIST. Unless that has ended, ERROR canceled takes
+// the place of the rest. Then comes OK, with Flush's own tag.
+type Flush struct{ Tag uint16 } // of that request
+
+// Type implements Message.
+func (*Flush) Type() Type { return TypeFlush }
+
+func (m *Flush) append(b []byte) []byte { return append(b, byte(m.Tag>>8), byte(m.Tag)) }
+func (m *Flush) decode(d *decoder)      { m.Tag = d.u16("tag") }
 
 // cutText is cut at the start of a character.
 func cutText(s string, max int) string {

@@ -21,6 +21,9 @@ const (
 	EntryBucket EntryKind = 3
 )
 
+// String returns the kind's name, as PROTOCOL.md lists it.
+func (k EntryKind) String() string { return name(byte(k), "key", "directory", "bucket") }
+
 // Entry is one listed name.
 type Entry struct {
 	Kind  EntryKind

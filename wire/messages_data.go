@@ -42,14 +42,33 @@ func (m *Push) decode(d *decoder) {
 	m.Key = d.str(MaxKey, "key")
 }
 
-// Get asks for a key. The answer is OBJECT, DATA frames and TRAILER, or ERROR.
-type Get struct{ Key string }
+// Get asks for a key, or for Length bytes of it from Offset on. The answer is
+// OBJECT, DATA frames and TRAILER, or ERROR. Of a range, the trailer has the
+// xxh64 of the bytes that were sent.
+type Get struct {
+	Key    string
+	Offset uint64 // of the first byte
+	Length uint64 // bytes from there on, fewer if the key ends before; 0 for all
+}
 
 // Type implements Message.
 func (*Get) Type() Type { return TypeGet }
 
-func (m *Get) append(b []byte) []byte { return appendString(b, m.Key) }
-func (m *Get) decode(d *decoder)      { m.Key = d.str(MaxKey, "key") }
+func (m *Get) append(b []byte) []byte {
+	b = appendString(b, m.Key)
+	if m.Offset == 0 && m.Length == 0 {
+		return b // fields that may be missing
+	}
+	return appendU64(appendU64(b, m.Offset), m.Length)
+}
+
+func (m *Get) decode(d *decoder) {
+	m.Key = d.str(MaxKey, "key")
+	if d.more() {
+		m.Offset = d.u64("offset")
+		m.Length = d.u64("length")
+	}
+}
 
 // Object tells what a key is: the answer to STAT, and the head of the answer
 // to GET.

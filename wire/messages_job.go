@@ -1,6 +1,10 @@
 package wire
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Verb is what a job does with its input keys.
 type Verb byte
@@ -25,6 +29,14 @@ func (v Verb) String() string {
 	return fmt.Sprintf("verb(%d)", byte(v))
 }
 
+// name names a number that counts from 1.
+func name(n byte, names ...string) string {
+	if n == 0 || int(n) > len(names) {
+		return strconv.Itoa(int(n))
+	}
+	return names[n-1]
+}
+
 // JobOption changes how a job runs. Options are bits, combined by or.
 type JobOption uint32
 
@@ -39,6 +51,28 @@ const (
 
 	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll
 )
+
+// String returns the names of the options, with commas between, or "none".
+func (o JobOption) String() string {
+	return bitNames(uint32(o), "keep-going", "resume", "report", "lz4", "detach", "pack-all")
+}
+
+// bitNames names the bits that are set, from the lowest on.
+func bitNames(bits uint32, names ...string) string {
+	var list []string
+	for i, name := range names {
+		if bits&(1<<i) != 0 {
+			list = append(list, name)
+		}
+	}
+	if rest := bits >> len(names) << len(names); rest != 0 {
+		list = append(list, fmt.Sprintf("%#x", rest))
+	}
+	if list == nil {
+		return "none"
+	}
+	return strings.Join(list, ",")
+}
 
 // Job submits a job to one server, on a control connection that is the job's
 // until it ends: if the connection goes before PREPARED, so does the job. The
@@ -77,7 +111,7 @@ func (m *Job) decode(d *decoder) {
 	m.Verb = Verb(d.u8("verb"))
 	m.Options = JobOption(d.u32("options"))
 	if m.Options&^jobOptions != 0 && d.err == nil {
-		d.err = Errorf(CodeBadRequest, "unknown options %#x", uint32(m.Options&^jobOptions))
+		d.err = Errorf(CodeUnsupported, "options %#x are not known here", uint32(m.Options&^jobOptions))
 	}
 	m.Retries = d.u32("retries")
 	m.Timeout = d.u64("timeout")
@@ -162,13 +196,13 @@ func (m *Committed) decode(d *decoder) {
 }
 
 // Discard gives a job up. The answer is OK.
-type Discard struct{ Reason string } // why, for people; may be empty
+type Discard struct{ Why Error } // code 0 if the client does not say
 
 // Type implements Message.
 func (*Discard) Type() Type { return TypeDiscard }
 
-func (m *Discard) append(b []byte) []byte { return appendString(b, cutText(m.Reason, MaxErrorText)) }
-func (m *Discard) decode(d *decoder)      { m.Reason = d.str(MaxErrorText, "reason") }
+func (m *Discard) append(b []byte) []byte { return m.Why.append(b) }
+func (m *Discard) decode(d *decoder)      { m.Why.decode(d) }
 
 // Settle asks a peer what became of a job, on behalf of a server whose client
 // is gone. The answer is SETTLED. A server that has not prepared the job, or
@@ -191,6 +225,11 @@ const (
 	VerdictPrepared  Verdict = 3 // it waits for its client
 	VerdictOrphaned  Verdict = 4 // it is prepared, its client gone, and asks the others
 )
+
+// String returns the verdict's name, as PROTOCOL.md lists it.
+func (v Verdict) String() string {
+	return name(byte(v), "discarded", "committed", "prepared", "orphaned")
+}
 
 // Settled answers SETTLE.
 type Settled struct{ Verdict Verdict }

@@ -23,6 +23,11 @@ const (
 	JobCanceled  JobState = 6
 )
 
+// String returns the state's name, as PROTOCOL.md lists it.
+func (s JobState) String() string {
+	return name(byte(s), "running", "prepared", "orphaned", "committed", "failed", "canceled")
+}
+
 // JobInfo is what a server knows of its part of a job.
 type JobInfo struct {
 	Job      Job
@@ -33,7 +38,7 @@ type JobInfo struct {
 	Progress Progress
 	Keys     uint64 // staged or published here
 	Bytes    uint64 // in them
-	Error    string // why it failed or was canceled, for people
+	Why      Error  // it failed or was canceled; else code 0
 }
 
 // Type implements Message.
@@ -44,7 +49,7 @@ func (m *JobInfo) append(b []byte) []byte {
 	b = appendU64(appendU64(b, uint64(m.Started)), uint64(m.Ended))
 	b = m.Progress.append(m.Ready.append(b))
 	b = appendU64(appendU64(b, m.Keys), m.Bytes)
-	return appendString(b, cutText(m.Error, MaxErrorText))
+	return m.Why.append(b)
 }
 
 func (m *JobInfo) decode(d *decoder) {
@@ -56,7 +61,7 @@ func (m *JobInfo) decode(d *decoder) {
 	m.Progress.decode(d)
 	m.Keys = d.u64("keys")
 	m.Bytes = d.u64("bytes")
-	m.Error = d.str(MaxErrorText, "error")
+	m.Why.decode(d)
 }
 
 // JobTasks asks for the tasks of a job that have ended, in the order they did,
@@ -80,10 +85,14 @@ const (
 	TaskRunning TaskState = 4 // it runs, or its output is on its way: only in the answer to JOBTASKS
 )
 
+// String returns the state's name, as PROTOCOL.md lists it.
+func (s TaskState) String() string { return name(byte(s), "done", "failed", "retried", "running") }
+
 // Task is one run of a task's command.
 type Task struct {
 	State    TaskState
 	Signal   byte   // what ended the command, or 0
+	Code     Code   // why it failed, or 0
 	Exit     int32  // exit code, -1 if a signal ended it
 	Attempt  uint32 // from 1
 	Start    int64  // nanoseconds since 1970 UTC
@@ -102,7 +111,7 @@ type Task struct {
 func (t *Task) TaskSize() int { return taskSize + len(t.Key) + len(t.Error) + len(t.Stderr) }
 
 // taskSize is the length in bytes of a task with empty strings.
-const taskSize = 1 + 1 + 4 + 4 + 7*8 + 3*4
+const taskSize = 1 + 1 + 2 + 4 + 4 + 7*8 + 3*4
 
 // Tasks is a run of tasks.
 type Tasks struct{ List []Task }
@@ -114,7 +123,7 @@ func (m *Tasks) append(b []byte) []byte {
 	b = appendU32(b, uint32(len(m.List)))
 	for i := range m.List {
 		t := &m.List[i]
-		b = append(b, byte(t.State), t.Signal)
+		b = append(b, byte(t.State), t.Signal, byte(t.Code>>8), byte(t.Code))
 		b = appendU32(appendU32(b, uint32(t.Exit)), t.Attempt)
 		b = appendU64(appendU64(b, uint64(t.Start)), t.Wall)
 		b = appendU64(appendU64(appendU64(b, t.User), t.Sys), t.MaxRSS)
@@ -139,6 +148,7 @@ func (m *Tasks) decode(d *decoder) {
 		t := &m.List[i]
 		t.State = TaskState(d.u8("state"))
 		t.Signal = d.u8("signal")
+		t.Code = Code(d.u16("code"))
 		t.Exit = int32(d.u32("exit code"))
 		t.Attempt = d.u32("attempt")
 		t.Start = int64(d.u64("start"))

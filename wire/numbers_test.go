@@ -18,6 +18,7 @@ var pinnedTypes = []struct {
 	{TypeError, 0x01, "ERROR", 262144},
 	{TypeOK, 0x02, "OK", 262144},
 	{TypePing, 0x03, "PING", 262144},
+	{TypeFlush, 0x04, "FLUSH", 262144},
 	{TypePut, 0x10, "PUT", 262144},
 	{TypeGet, 0x11, "GET", 262144},
 	{TypePush, 0x12, "PUSH", 262144},
@@ -113,6 +114,7 @@ var pinnedCodes = []struct {
 	{CodeStorage, 17, "storage"},
 	{CodeNoJob, 18, "no-such-job"},
 	{CodeUnavailable, 19, "unavailable"},
+	{CodeUnsupported, 20, "unsupported"},
 }
 
 func TestCodesPinned(t *testing.T) {
@@ -145,10 +147,13 @@ func TestConstantsPinned(t *testing.T) {
 		got, want uint64
 	}{
 		{"Version", Version, 1},
-		{"PreambleSize", PreambleSize, 20},
+		{"PreambleSize", PreambleSize, 32},
 		{"MaxRefusal", MaxRefusal, 1024},
 		{"AnyServer", AnyServer, 0xffffffff},
 		{"AuthNone", AuthNone, 0},
+		{"FeatureRange", uint64(FeatureRange), 1},
+		{"FeatureFlush", uint64(FeatureFlush), 2},
+		{"AllFeatures", uint64(AllFeatures), 3},
 		{"ChannelData", uint64(ChannelData), 'd'},
 		{"ChannelControl", uint64(ChannelControl), 'c'},
 		{"HeaderSize", HeaderSize, 8},
@@ -165,7 +170,7 @@ func TestConstantsPinned(t *testing.T) {
 		{"MaxCommand", MaxCommand, 131071},
 		{"MaxName", MaxName, 255},
 		{"MaxOKExit", MaxOKExit, 255},
-		{"MaxErrorText", MaxErrorText, 65536},
+		{"MaxErrorText", MaxErrorText, 32768},
 		{"MaxEntries", MaxEntries, 65536},
 		{"EntryKey", uint64(EntryKey), 1},
 		{"EntryDir", uint64(EntryDir), 2},

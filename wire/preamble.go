@@ -10,7 +10,7 @@ import (
 const Version = 1
 
 // PreambleSize is the length of a preamble in bytes, in both directions.
-const PreambleSize = 20
+const PreambleSize = 32
 
 // Magic opens every preamble.
 const Magic = "s4wp"
@@ -51,50 +51,91 @@ func (c Channel) String() string {
 	return fmt.Sprintf("channel(%d)", byte(c))
 }
 
+// Features is a set of what an end can do beyond the first release of its version,
+// a bit each. The server answers a client with those that both have.
+type Features uint32
+
+// The features. Bits are append-only.
+const (
+	FeatureRange Features = 1 << 0 // GET takes an offset and a length
+	FeatureFlush Features = 1 << 1 // FLUSH
+)
+
+// AllFeatures is what this package knows.
+const AllFeatures = FeatureRange | FeatureFlush
+
+// String returns the names of the features, with commas between, or "none".
+func (f Features) String() string { return bitNames(uint32(f), "range", "flush") }
+
 // Preamble is the first thing each end sends. The client's says what it wants
 // and the server's what it is.
 type Preamble struct {
-	Version     byte
+	Version     byte // the highest the client speaks; the server: that of the connection
+	MinVersion  byte // the lowest the client speaks; the server: the same as Version
 	Channel     Channel
-	Auth        byte   // authentication method, AuthNone
-	Fingerprint uint64 // of the cluster file, see the s4 package
-	Index       uint32 // the client: the server it means or AnyServer; the server: itself
+	Auth        byte     // authentication method, AuthNone
+	Features    Features // the client: what it can do; the server: what both can
+	IOTimeout   uint32   // how long this end waits for a silent peer in mid transfer, in milliseconds; 0 if it does not say
+	Fingerprint uint64   // of the cluster file, see the s4 package
+	Index       uint32   // the client: the server it means or AnyServer; the server: itself
+	Extra       uint16   // bytes that follow the preamble, as Auth defines; 0 with AuthNone
 }
 
 // Append appends the preamble's PreambleSize bytes to b.
 func (p Preamble) Append(b []byte) []byte {
 	b = append(b, Magic...)
-	b = append(b, p.Version, byte(p.Channel), p.Auth, 0)
+	b = append(b, p.Version, p.MinVersion, byte(p.Channel), p.Auth)
+	b = binary.BigEndian.AppendUint32(b, uint32(p.Features))
+	b = binary.BigEndian.AppendUint32(b, p.IOTimeout)
 	b = binary.BigEndian.AppendUint64(b, p.Fingerprint)
-	return binary.BigEndian.AppendUint32(b, p.Index)
+	b = binary.BigEndian.AppendUint32(b, p.Index)
+	return binary.BigEndian.AppendUint32(b, uint32(p.Extra)<<16)
+}
+
+// Speaks reports whether p's versions include the one of this package.
+func (p Preamble) Speaks() bool { return p.MinVersion <= Version && Version <= p.Version }
+
+// Versions returns the range of versions in words: 1, or 2 to 3.
+func (p Preamble) Versions() string {
+	if p.MinVersion == p.Version {
+		return fmt.Sprint(p.Version)
+	}
+	return fmt.Sprintf("%d to %d", p.MinVersion, p.Version)
 }
 
 // DecodePreamble decodes the PreambleSize bytes of b. It checks the magic and
-// the shape; whether version and fingerprint suit is for the caller to say, in
-// words that help. What follows the version is only looked at if that is
-// Version. Errors are *Error of kind CodeBadRequest.
+// the shape; whether versions and fingerprint suit is for the caller to say, in
+// words that help. What follows the versions is only looked at if p Speaks this
+// one. Errors are *Error of kind CodeBadRequest.
 func DecodePreamble(b []byte) (Preamble, error) {
 	if len(b) != PreambleSize || string(b[:4]) != Magic {
 		return Preamble{}, Errorf(CodeBadRequest, "not an s4 preamble")
 	}
 	p := Preamble{
 		Version:     b[4],
-		Channel:     Channel(b[5]),
-		Auth:        b[6],
-		Fingerprint: binary.BigEndian.Uint64(b[8:]),
-		Index:       binary.BigEndian.Uint32(b[16:]),
+		MinVersion:  b[5],
+		Channel:     Channel(b[6]),
+		Auth:        b[7],
+		Features:    Features(binary.BigEndian.Uint32(b[8:])),
+		IOTimeout:   binary.BigEndian.Uint32(b[12:]),
+		Fingerprint: binary.BigEndian.Uint64(b[16:]),
+		Index:       binary.BigEndian.Uint32(b[24:]),
+		Extra:       binary.BigEndian.Uint16(b[28:]),
 	}
-	if p.Version != Version {
+	reserved := binary.BigEndian.Uint16(b[30:])
+	switch {
+	case p.MinVersion > p.Version:
+		return p, Errorf(CodeBadRequest, "the lowest version %d is over the highest, %d", p.MinVersion, p.Version)
+	case !p.Speaks():
 		return p, nil
-	}
-	if p.Channel != ChannelData && p.Channel != ChannelControl {
+	case p.Channel != ChannelData && p.Channel != ChannelControl:
 		return p, Errorf(CodeBadRequest, "unknown channel %d", byte(p.Channel))
-	}
-	if p.Auth != AuthNone {
+	case p.Auth != AuthNone:
 		return p, Errorf(CodeBadRequest, "unknown authentication method %d", p.Auth)
-	}
-	if b[7] != 0 {
-		return p, Errorf(CodeBadRequest, "reserved byte is %d, not 0", b[7])
+	case p.Extra != 0:
+		return p, Errorf(CodeBadRequest, "%d bytes of authentication where the method has none", p.Extra)
+	case reserved != 0:
+		return p, Errorf(CodeBadRequest, "reserved bytes are %#04x, not 0", reserved)
 	}
 	return p, nil
 }

@@ -24,8 +24,8 @@ const MinTimeout = 3 * pingInterval
 // its own source has not yielded the first byte must not be kept too long.
 const idlePings = 4
 
-// KeepAlive sends a PING every second, or every third of a shorter timeout,
-// until stop is called, so that the peer does not take a long wait for a death.
+// KeepAlive sends a PING every second, or every third of a shorter timeout of
+// either end, until stop is called, so that the peer does not take a long wait for a death.
 // If busy is not nil, it is every five seconds when that reports false. stop
 // waits for a ping that is under way.
 func (c *Conn) KeepAlive(busy func() bool) (stop func()) {
@@ -37,6 +37,9 @@ func (c *Conn) KeepAlive(busy func() bool) (stop func()) {
 	mu.Lock()
 	skipped := 0
 	interval := min(pingInterval, c.timeout/3)
+	if longest := time.Duration(c.pingTime.Load()); longest > 0 {
+		interval = min(interval, longest)
+	}
 	timer = time.AfterFunc(interval, func() {
 		mu.Lock()
 		defer mu.Unlock()

@@ -40,6 +40,7 @@ type Conn struct {
 
 	rx       atomic.Int64 // bytes read, to tell a silent peer from a busy one
 	checked  atomic.Bool  // frames that are written carry a checksum
+	pingTime atomic.Int64 // the longest between two PINGs, in nanoseconds; 0 for pingInterval
 	noReads  atomic.Bool  // the position of what is read is lost
 	noWrites atomic.Bool  // the position of what is written is lost
 
@@ -48,6 +49,8 @@ type Conn struct {
 	hdr       [wire.HeaderSize]byte
 	hdrLen    int // bytes of the next header that came with the last body
 	body      []byte
+	mustCheck bool          // the peer has sent a frame with a checksum
+	features  wire.Features // what both ends can do; set before the first frame
 
 	wmu        sync.Mutex // guards what follows, and the order of frames
 	writeArmed time.Time
@@ -215,18 +218,24 @@ func (c *Conn) ReadRaw(p []byte) error { return c.readFull(p) }
 // ReadHeader reads the header of the next frame, skipping PINGs. At the end
 // of the stream between two frames it returns io.EOF. The caller must read
 // the body with ReadMessage, Recv or ReadBytes.
-func (c *Conn) ReadHeader() (wire.Header, error) { return c.readHeader(false) }
+func (c *Conn) ReadHeader() (wire.Header, error) { return c.readHeader(nil) }
 
 // AwaitHeader is ReadHeader for an end that waits for a request: the peer may
-// take as long as it likes. KeepAlive notices a dead one.
-func (c *Conn) AwaitHeader() (wire.Header, error) { return c.readHeader(true) }
+// be silent for as long as patient, asked at the end of the I/O timeout, reports
+// true; nil always does. KeepAlive notices a dead peer.
+func (c *Conn) AwaitHeader(patient func() bool) (wire.Header, error) {
+	if patient == nil {
+		patient = func() bool { return true }
+	}
+	return c.readHeader(patient)
+}
 
-func (c *Conn) readHeader(idle bool) (wire.Header, error) {
+func (c *Conn) readHeader(patient func() bool) (wire.Header, error) {
 	for {
 		for c.hdrLen < wire.HeaderSize {
 			n, err := c.read(c.hdr[c.hdrLen:])
 			if err != nil {
-				if idle && c.hdrLen == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+				if patient != nil && c.hdrLen == 0 && errors.Is(err, os.ErrDeadlineExceeded) && patient() {
 					c.readArmed = time.Time{}
 					continue
 				}
@@ -245,10 +254,41 @@ func (c *Conn) readHeader(idle bool) (wire.Header, error) {
 		if h.Type != wire.TypePing {
 			return h, nil
 		}
-		if err := c.discard(int64(h.Len)); err != nil {
+		if err := c.readPing(h); err != nil {
 			return h, err
 		}
 	}
+}
+
+// readPing reads the rest of a PING, which is nothing but its checksum.
+func (c *Conn) readPing(h wire.Header) error {
+	size := uint32(0)
+	if h.Flags&wire.FlagChecked != 0 {
+		size = wire.CheckSize
+	}
+	if h.Len != size {
+		return c.fail(wire.Errorf(wire.CodeBadRequest, "a PING with a body of %d bytes, not %d", h.Len, size))
+	}
+	body := c.hdr[:size] // the header is decoded
+	if err := c.readFull(body); err != nil {
+		return err
+	}
+	_, err := c.openBody(h, body)
+	return err
+}
+
+// openBody returns a body without its checksum. Once the peer has sent one, it
+// must always.
+func (c *Conn) openBody(h wire.Header, body []byte) ([]byte, error) {
+	text, err := wire.OpenBody(h, body, c.mustCheck)
+	if err != nil {
+		return nil, c.fail(err) // it may be a part of some other frame
+	}
+	if h.Flags&wire.FlagChecked != 0 && !c.mustCheck {
+		c.mustCheck = true
+		c.checked.Store(true)
+	}
+	return text, nil
 }
 
 // readBody fills p with a body. If another frame is sure to follow, up to a
@@ -274,8 +314,8 @@ func (c *Conn) readBody(p []byte, follows bool) error {
 }
 
 // ReadMessage reads and decodes the body that belongs to h. An error of kind
-// bad-request or too-large leaves the connection usable if the header itself
-// was good.
+// bad-request, too-large or unsupported leaves the connection usable if the
+// header itself was good.
 func (c *Conn) ReadMessage(h wire.Header) (wire.Message, error) {
 	if h.Type == wire.TypeData || h.Type == wire.TypeStderr {
 		return nil, c.fail(wire.Errorf(wire.CodeBadRequest, "a %s frame stands where none belongs", h.Type))
@@ -287,12 +327,9 @@ func (c *Conn) ReadMessage(h wire.Header) (wire.Message, error) {
 	if err := c.readBody(body, h.Type == wire.TypePut || h.Type == wire.TypePush || h.Type == wire.TypeObject && h.Flags&wire.FlagStream != 0); err != nil {
 		return nil, err
 	}
-	if h.Flags&wire.FlagChecked != 0 {
-		c.checked.Store(true)
-	}
-	text, err := wire.OpenBody(h, body)
+	text, err := c.openBody(h, body)
 	if err != nil {
-		return nil, c.fail(err) // it may be a part of some other frame
+		return nil, err
 	}
 	m, err := wire.Decode(h.Type, text)
 	if cap(c.body) > 8<<10 {
@@ -326,23 +363,6 @@ func (c *Conn) ReadReply(tag uint16) (wire.Message, error) {
 		return m, err
 	}
 	return nil, c.fail(wire.Errorf(wire.CodeBadRequest, "a %s frame answers request %d instead of %d", h.Type, h.Tag, tag))
-}
-
-// discard reads n bytes and forgets them.
-func (c *Conn) discard(n int64) error {
-	if n == 0 {
-		return nil
-	}
-	buf := getBuffer()
-	defer putBuffer(buf)
-	for n > 0 {
-		p := buf.space(int(min(n, ChunkSize)))
-		if err := c.readFull(p); err != nil {
-			return err
-		}
-		n -= int64(len(p))
-	}
-	return nil
 }
 
 // Write writes one frame holding m.

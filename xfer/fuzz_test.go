@@ -49,7 +49,7 @@ func reference(b []byte) (plain []byte, length int, ok bool) {
 			}
 			plain = append(plain, p...)
 		case wire.TypeTrailer:
-			if body, err = wire.OpenBody(h, body); err != nil {
+			if body, err = wire.OpenBody(h, body, false); err != nil {
 				return nil, 0, false
 			}
 			if len(body) != 16 || binary.BigEndian.Uint64(body) != uint64(len(plain)) || binary.BigEndian.Uint64(body[8:]) != xxhash.Sum64(plain) {

@@ -195,7 +195,7 @@ func TestPipelineRefusedAndClosed(t *testing.T) {
 		a, b := connPair(t, patient, patient)
 		p := NewPipeline(a)
 		hangUp := async(func() bool {
-			h, err := b.AwaitHeader()
+			h, err := b.AwaitHeader(nil)
 			if err == nil {
 				_, err = b.ReadMessage(h)
 			}

@@ -17,7 +17,7 @@ import (
 // its stream; GET of a number sends that many bytes, of another key nothing.
 func serve(c *Conn) error {
 	for {
-		h, err := c.AwaitHeader()
+		h, err := c.AwaitHeader(nil)
 		if err != nil {
 			return err
 		}

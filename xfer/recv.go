@@ -17,6 +17,14 @@ func (e *SinkError) Error() string { return e.Err.Error() }
 // Unwrap returns the writer's error.
 func (e *SinkError) Unwrap() error { return e.Err }
 
+// PeerError is an ERROR that the peer has sent in place of the rest of a stream.
+type PeerError struct{ Said *wire.Error }
+
+func (e *PeerError) Error() string { return e.Said.Error() }
+
+// Unwrap returns what the peer said.
+func (e *PeerError) Unwrap() error { return e.Said }
+
 // Recv receives a stream of DATA frames up to its trailer, writes the plain
 // bytes to w and checks length and xxh64 against the trailer: when it returns
 // no error, w got exactly the bytes the trailer vouches for. onSinkError, if
@@ -34,8 +42,8 @@ func (e *SinkError) Unwrap() error { return e.Err }
 // decides for the copy is that it hashes the bytes that came, not those read
 // back, and for 256 KiB that many connections at once stay small.
 //
-// Errors: *wire.Error of kind checksum, or canceled if the sender gave up, or
-// whatever the peer sent in place of the rest; *SinkError; anything else has
+// Errors: *wire.Error of kind checksum, or canceled if the sender gave up;
+// *PeerError; *SinkError; anything else has
 // broken the connection.
 func (c *Conn) Recv(w io.Writer, onSinkError func(error)) (int64, uint64, error) {
 	buf := getBuffer()
@@ -98,43 +106,49 @@ func (c *Conn) Recv(w io.Writer, onSinkError func(error)) (int64, uint64, error)
 			} else {
 				take(p)
 			}
-		case wire.TypeTrailer:
-			m, err := c.ReadMessage(h)
+		default:
+			err := c.streamEnd(h, uint64(total), digest.Sum64())
+			switch {
+			case c.noReads.Load() || h.Type == wire.TypeError:
+			case sinkErr != nil:
+				err = sinkErr
+			case badData != nil && h.Type == wire.TypeTrailer:
+				err = badData
+			}
 			if err != nil {
-				return total, 0, c.fail(err)
+				return total, 0, err
 			}
 			c.stats.Received.Add(total)
-			t := m.(*wire.Trailer)
-			switch sum := digest.Sum64(); {
-			case sinkErr != nil:
-				return total, 0, sinkErr
-			case badData != nil:
-				return total, 0, badData
-			case t.Length != uint64(total):
-				return total, 0, wire.Errorf(wire.CodeChecksum, "got %d bytes, the sender counted %d", total, t.Length)
-			case t.Sum != sum:
-				return total, 0, wire.Errorf(wire.CodeChecksum, "the bytes that came have xxh64 %016x, expected %016x", sum, t.Sum)
-			default:
-				return total, sum, nil
-			}
-		case wire.TypeAbort:
-			if _, err := c.ReadMessage(h); err != nil {
-				return total, 0, c.fail(err)
-			}
-			if sinkErr != nil {
-				return total, 0, sinkErr
-			}
-			return total, 0, wire.Errorf(wire.CodeCanceled, "the sender gave up after %d bytes", total)
-		case wire.TypeError:
-			m, err := c.ReadMessage(h)
-			if err != nil {
-				return total, 0, c.fail(err)
-			}
-			return total, 0, m.(*wire.Error)
-		default:
-			return total, 0, c.fail(wire.Errorf(wire.CodeBadRequest, "a %s frame stands inside a stream", h.Type))
+			return total, digest.Sum64(), nil
 		}
 	}
+}
+
+// streamEnd reads the frame h that is no DATA in a stream, of which so many bytes
+// of that xxh64 have come. It returns nil if it is a TRAILER that says the same.
+func (c *Conn) streamEnd(h wire.Header, total, sum uint64) error {
+	switch h.Type {
+	case wire.TypeTrailer, wire.TypeAbort, wire.TypeError:
+	default:
+		return c.fail(wire.Errorf(wire.CodeBadRequest, "a %s frame stands inside a stream", h.Type))
+	}
+	m, err := c.ReadMessage(h)
+	if err != nil {
+		return c.fail(err)
+	}
+	switch m := m.(type) {
+	case *wire.Error:
+		return &PeerError{m}
+	case *wire.Trailer:
+		switch {
+		case m.Length != total:
+			return wire.Errorf(wire.CodeChecksum, "got %d bytes, the sender counted %d", total, m.Length)
+		case m.Sum != sum:
+			return wire.Errorf(wire.CodeChecksum, "the bytes that came have xxh64 %016x, expected %016x", sum, m.Sum)
+		}
+		return nil
+	}
+	return wire.Errorf(wire.CodeCanceled, "the sender gave up after %d bytes", total)
 }
 
 // gathered is how many bytes a read waits for inside of a large body. Over loopback

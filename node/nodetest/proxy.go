@@ -219,7 +219,7 @@ func (l *link) copy(dst, src *net.TCPConn, dir Direction) {
 		if n > 0 && !asked {
 			// The client speaks first, and all of its preamble at once.
 			if dir == ToServer {
-				ok := l.fault != nil && (l.fault.Channel == 0 || n > 5 && buf[5] == l.fault.Channel)
+				ok := l.fault != nil && (l.fault.Channel == 0 || n > 6 && buf[6] == l.fault.Channel)
 				mine, asked = ok && l.fault.Dir == dir, true
 				l.match <- ok && l.fault.Dir != dir
 			} else {

@@ -1,0 +1,104 @@
+package node
+
+import (
+	"fmt"
+
+	"github.com/nathants/s4/wire"
+)
+
+// event is what happens to a job and may move it from one state to another.
+type event byte
+
+const (
+	jobPromised  event = iota // all is staged, the names are reserved, and the promise is on disk
+	jobDecided                // COMMIT has come, or a peer has committed, and that is on disk
+	jobDiscarded              // its client has given it up
+	jobLost                   // its client is gone
+	jobCanceled               // somebody else has given it up, or a peer was told that it never commits
+	jobFailed                 // a task, the disk, a peer, or this server failed
+	jobSettled                // the peers have settled that nobody commits it
+)
+
+// next is the whole of what becomes of a job, whatever its goroutine is doing at
+// the moment. It returns the state that follows, or the same one if the event
+// changes nothing:
+//
+//	            promised  decided    discarded  lost      canceled  failed  settled
+//	running     prepared  -          canceled   canceled  canceled  failed  -
+//	prepared    -         committed  canceled   orphaned  -         -       -
+//	orphaned    -         committed  -          -         -         -       canceled
+//
+// A job that has promised to publish does not decide by itself: only its client,
+// with COMMIT or DISCARD, or all servers together. Committed, failed and canceled
+// are final.
+func next(s wire.JobState, e event) wire.JobState {
+	switch s {
+	case wire.JobRunning:
+		switch e {
+		case jobPromised:
+			return wire.JobPrepared
+		case jobDiscarded, jobLost, jobCanceled:
+			return wire.JobCanceled
+		case jobFailed:
+			return wire.JobFailed
+		}
+	case wire.JobPrepared:
+		switch e {
+		case jobDecided:
+			return wire.JobCommitted
+		case jobDiscarded:
+			return wire.JobCanceled
+		case jobLost:
+			return wire.JobOrphaned
+		}
+	case wire.JobOrphaned:
+		switch e {
+		case jobDecided:
+			return wire.JobCommitted
+		case jobSettled:
+			return wire.JobCanceled
+		}
+	}
+	return s
+}
+
+func (e event) String() string {
+	names := [...]string{"promised", "decided", "discarded", "lost", "canceled", "failed", "settled"}
+	if int(e) < len(names) {
+		return names[e]
+	}
+	return fmt.Sprintf("event %d", byte(e))
+}
+
+// move applies an event and reports whether it changed the job's state. why, if
+// not nil, is then why the job's work ends: the cause of j.ctx's end.
+func (j *job) move(e event, why error) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.moveLocked(e, why)
+}
+
+// moveLocked is move with j.mu held.
+func (j *job) moveLocked(e event, why error) bool {
+	to := next(j.state, e)
+	if to == j.state {
+		return false
+	}
+	j.state = to
+	if why != nil {
+		j.cancel(why)
+	}
+	return true
+}
+
+// current returns the job's state.
+func (j *job) current() wire.JobState {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state
+}
+
+// isOver reports whether nothing can change the job's state any more.
+func isOver(s wire.JobState) bool {
+	return s == wire.JobCommitted || s == wire.JobFailed || s == wire.JobCanceled
+}

@@ -1,0 +1,63 @@
+package xfer
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/nathants/s4/wire"
+)
+
+// Flushed reports whether the peer has sent FLUSH for the request with the given
+// tag, and takes it; the caller then owes OK to the FLUSH, whose own tag is
+// returned. It does not wait. It is for the goroutine that reads, between two
+// frames of an answer. A FLUSH behind another request is not seen: it is read,
+// and answered, in its turn.
+func (c *Conn) Flushed(tag uint16) (flush uint16, ok bool) {
+	for {
+		var frame [wire.HeaderSize + 2 + wire.CheckSize]byte
+		n := copy(frame[:], c.hdr[:c.hdrLen])
+		n += c.peek(frame[n:])
+		if n < wire.HeaderSize {
+			return 0, false
+		}
+		h, err := wire.DecodeHeader(frame[:])
+		if err != nil || h.Type != wire.TypePing && h.Type != wire.TypeFlush || n < wire.HeaderSize+int(h.Len) {
+			return 0, false // for the next read
+		}
+		if h.Type == wire.TypePing {
+			if c.readFrameHeader() != nil || c.readPing(h) != nil {
+				return 0, false
+			}
+			continue
+		}
+		body, err := wire.OpenBody(h, frame[wire.HeaderSize:wire.HeaderSize+h.Len], c.mustCheck)
+		if err != nil {
+			return 0, false
+		}
+		m, err := wire.Decode(h.Type, body)
+		if err != nil || m.(*wire.Flush).Tag != tag {
+			return 0, false
+		}
+		if c.readFrameHeader() != nil {
+			return 0, false
+		}
+		_, err = c.ReadMessage(h)
+		return h.Tag, err == nil
+	}
+}
+
+// readFrameHeader reads a header that has come.
+func (c *Conn) readFrameHeader() error {
+	err := c.readFull(c.hdr[c.hdrLen:])
+	c.hdrLen = 0
+	return err
+}
+
+// peek copies what has come and was not read, without taking it.
+func (c *Conn) peek(p []byte) (n int) {
+	_ = c.raw.Control(func(fd uintptr) {
+		if got, _, err := unix.Recvfrom(int(fd), p, unix.MSG_PEEK|unix.MSG_DONTWAIT); err == nil {
+			n = got
+		}
+	})
+	return n
+}
