@@ -28,7 +28,7 @@ func Dial(ctx context.Context, cluster *Cluster, index int, channel wire.Channel
 
 // dial is Dial with a choice of how to make the connection of a socket.
 func dial(ctx context.Context, cluster *Cluster, index int, channel wire.Channel, newConn func(*net.TCPConn) (*xfer.Conn, error)) (*xfer.Conn, error) {
-	addr := cluster.Servers[index].String()
+	addr := cluster.Servers[index].dialAddress()
 	d := net.Dialer{Timeout: dialTimeout}
 	nc, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {

@@ -250,7 +250,7 @@ func findSelf(ctx context.Context, cluster *s4.Cluster, index, port int, lookup 
 			}
 		}
 		for _, a := range addrs {
-			if ip := net.ParseIP(a); ip != nil && (ip.IsLoopback() || local[ip.String()]) {
+			if ip := net.ParseIP(a); s.ThisMachine() || ip != nil && (ip.IsLoopback() || local[ip.String()]) {
 				found = append(found, i)
 				break
 			}
