@@ -63,7 +63,9 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 in the list by its local addresses, or by --port or --index.
 
 With --nodes N it is a whole cluster of N servers on loopback, in one process,
-and prints the line that makes s4 use it.`,
+and prints the line that makes s4 use it.
+
+Long flags may have one dash, too: -port 8080.`,
 		Example: `  s4-server --dir /mnt/s4
   s4-server --nodes 3 --dir /tmp/s4`,
 		Args:          cobra.NoArgs,
@@ -72,7 +74,6 @@ and prints the line that makes s4 use it.`,
 		Version:       s4.Release,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return f.run(cmd, stdout, stderr) },
 	}
-	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	cmd.SetFlagErrorFunc(flags.Explain)
@@ -89,6 +90,10 @@ and prints the line that makes s4 use it.`,
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
 	p.StringVar(&f.logFormat, "log-format", "console", "console or json")
 	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	cmd.InitDefaultHelpFlag()
+	cmd.InitDefaultVersionFlag()
+	// The original server's flags had one dash, as in -port 8080.
+	cmd.SetArgs(flags.OneDash(p, args))
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
