@@ -45,7 +45,7 @@ func kind(code wire.Code) (hint string, sentinel error) {
 	case wire.CodeVersion:
 		return "install the same s4 on both", ErrVersion
 	case wire.CodeChecksum:
-		return "nothing was kept; try again, and if the key itself is damaged, remove it", ErrChecksum
+		return "try again, and if the key itself is damaged, remove it", ErrChecksum
 	case wire.CodeNoSpace:
 		return "remove keys with 's4 rm', or add disk", ErrNoSpace
 	case wire.CodeTaskFailed:

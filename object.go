@@ -2,6 +2,7 @@ package s4
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -197,9 +198,21 @@ func (c *Client) Get(ctx context.Context, key string, w io.Writer) (Object, erro
 		return checked(m)(conn.Recv(w, nil))
 	}))
 	if err != nil {
-		return Object{}, c.wrap(ctx, "get", key, server, err) // o may still be written
+		return Object{}, c.wrap(ctx, "get", key, server, passedOn(err)) // o may still be written
 	}
 	return o, nil
+}
+
+// passedOn is the error of a get whose bytes have gone on to a reader, who may not
+// trust them.
+func passedOn(err error) error {
+	var we *wire.Error
+	if !errors.As(err, &we) || we.Code != wire.CodeChecksum {
+		return err
+	}
+	told := *we
+	told.Text = "what was written is damaged: " + we.Text
+	return &told
 }
 
 // checked compares what Recv returns with the head that came before.
@@ -257,6 +270,9 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 		defer stop()
 		return dst.receive(conn, m)
 	}))
+	if dst.dev != nil {
+		err = passedOn(err)
+	}
 	return o, c.wrap(ctx, "get", key, server, err)
 }
 
