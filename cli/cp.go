@@ -94,6 +94,9 @@ func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
 		return usageError{err}
 	}
 	if src == "-" {
+		if closedAtStart(a.stdin) {
+			return errNoStdin
+		}
 		err = c.Put(ctx, key, a.stdin, -1)
 	} else {
 		err = c.PutFile(ctx, src, key)
@@ -114,6 +117,9 @@ func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
 		return usagef("%s is a directory of keys: use -r for all below it", src)
 	}
 	if dst == "-" {
+		if closedAtStart(a.stdout) {
+			return errNoStdout
+		}
 		_, err := c.Get(ctx, src, a.stdout)
 		return err
 	}
