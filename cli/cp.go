@@ -178,7 +178,13 @@ func (a *app) getTree(ctx context.Context, c *s4.Client, src, dst string) error 
 type tally struct {
 	what                           string // one of those counted
 	copied, failed, skipped, bytes int64
+	existing                       int64         // keys that exist already
+	exists                         []s4.Transfer // the first of those
 }
+
+// maxExisting is how many keys that exist already are named, each by an error. More
+// are most likely those of a copy that is run again, which is one thing to say.
+const maxExisting = 3
 
 // each takes note of one transfer. It is called by one goroutine at a time.
 func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
@@ -191,6 +197,11 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 		}
 	case errors.Is(r.Err, s4.ErrCanceled):
 		// Interrupted, which is said once, at the end.
+	case errors.Is(r.Err, s4.ErrExists) && !a.json:
+		t.existing++
+		if len(t.exists) < maxExisting {
+			t.exists = append(t.exists, r)
+		}
 	case r.Err != nil:
 		t.failed++
 		a.about = r.Key
@@ -206,11 +217,22 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 
 // summary prints the last line of a copy of many keys and makes its error.
 func (a *app) summary(t *tally, err error, none string) error {
-	if err == nil && t.copied+t.failed == 0 && none != "" {
+	if err == nil && t.copied+t.failed+t.existing == 0 && none != "" {
 		return errors.New(none)
 	}
-	if t.failed > 0 {
-		a.print("cp", "", fmt.Sprintf("%s copied, %d failed", count(t.copied, t.what), t.failed))
+	if t.existing > 0 && t.existing <= maxExisting {
+		for _, r := range t.exists {
+			a.about = r.Key
+			a.report("cp", r.Err)
+		}
+		t.failed, t.existing = t.failed+t.existing, 0
+	}
+	if t.failed+t.existing > 0 {
+		var p parts
+		p.add(true, "%s copied", count(t.copied, t.what))
+		p.add(t.existing > 0, "%d keys exist already, not copied", t.existing)
+		p.add(t.failed > 0, "%d failed", t.failed)
+		a.print("cp", "", p.String())
 		if err == nil {
 			return errReported
 		}
