@@ -108,7 +108,7 @@ func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
 	if o, serr := c.Stat(ctx, key); serr == nil { // or it is gone again, or cannot be asked for: it was copied
 		size = &o.Size
 	}
-	return a.line("", copyObject{Src: src, Dst: key, Size: size})
+	return a.line("", copyObject{Src: text(src), Dst: text(key), Size: size})
 }
 
 func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
@@ -131,15 +131,15 @@ func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
 	if err != nil || !a.json {
 		return err
 	}
-	return a.line("", copyObject{Src: src, Dst: file, Size: &o.Size})
+	return a.line("", copyObject{Src: text(src), Dst: text(file), Size: &o.Size})
 }
 
 // copyObject is one copied file as --json prints it.
 type copyObject struct {
-	Src     string `json:"src"`
-	Dst     string `json:"dst,omitempty"`
+	Src     text   `json:"src"`
+	Dst     text   `json:"dst,omitempty"`
 	Size    *int64 `json:"size,omitempty"`
-	Skipped string `json:"skipped,omitempty"`
+	Skipped text   `json:"skipped,omitempty"`
 }
 
 func (a *app) putTree(ctx context.Context, c *s4.Client, src, dst string) error {
@@ -191,9 +191,9 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 	switch {
 	case r.Skip:
 		t.skipped++
-		a.note("s4: cp %s: skipped: %v", src, r.Err)
+		a.note("s4: cp %s: skipped: %s", oneLine(src), oneLine(r.Err.Error()))
 		if a.json {
-			_ = a.line("", copyObject{Src: src, Skipped: r.Err.Error()}) // it says what was not done
+			_ = a.line("", copyObject{Src: text(src), Skipped: text(r.Err.Error())}) // it says what was not done
 		}
 	case errors.Is(r.Err, s4.ErrCanceled):
 		// Interrupted, which is said once, at the end.
@@ -210,7 +210,7 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 		t.copied++
 		t.bytes += r.Size
 		if a.json {
-			_ = a.line("", copyObject{Src: src, Dst: dst, Size: &r.Size}) // the copy itself is done
+			_ = a.line("", copyObject{Src: text(src), Dst: text(dst), Size: &r.Size}) // the copy itself is done
 		}
 	}
 }

@@ -211,12 +211,12 @@ type taskObject struct {
 	BytesOut int64        `json:"bytes_out"`
 	Exit     int          `json:"exit"`
 	Signal   int          `json:"signal,omitempty"`
-	Error    string       `json:"error,omitempty"`
-	Stderr   string       `json:"stderr,omitempty"`
+	Error    text         `json:"error,omitempty"`
+	Stderr   text         `json:"stderr,omitempty"`
 }
 
 func newTaskObject(t s4.JobTask) taskObject {
 	return taskObject{Key: t.Key, Server: t.Server.String(), State: t.State, Attempt: t.Attempt, Start: t.Start,
 		Wall: t.Wall.Seconds(), User: t.User.Seconds(), Sys: t.Sys.Seconds(), MaxRSS: t.MaxRSS,
-		BytesIn: t.BytesIn, BytesOut: t.BytesOut, Exit: t.Exit, Signal: t.Signal, Error: t.Err, Stderr: t.Stderr}
+		BytesIn: t.BytesIn, BytesOut: t.BytesOut, Exit: t.Exit, Signal: t.Signal, Error: text(t.Err), Stderr: text(t.Stderr)}
 }
