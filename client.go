@@ -67,7 +67,8 @@ func (c Compression) flags() byte {
 type Client struct {
 	cluster *Cluster
 	opts    Options
-	singles atomic.Int32 // gets of single keys under way
+	singles atomic.Int32                // gets of single keys under way
+	silent  []atomic.Pointer[time.Time] // when a server last gave no answer about jobs
 
 	mu      sync.Mutex
 	closed  bool
@@ -85,6 +86,7 @@ func NewClient(cluster *Cluster, opts *Options) *Client {
 		cluster: cluster,
 		data:    make([][]*xfer.Pipeline, len(cluster.Servers)),
 		control: make([][]*xfer.Conn, len(cluster.Servers)),
+		silent:  make([]atomic.Pointer[time.Time], len(cluster.Servers)),
 	}
 	if opts != nil {
 		c.opts = *opts

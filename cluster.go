@@ -3,13 +3,16 @@ package s4
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -23,6 +26,25 @@ type Server struct {
 
 // String returns host:port, an IPv6 address in brackets.
 func (s Server) String() string { return net.JoinHostPort(s.Address, s.Port) }
+
+// ThisMachine reports whether the server's address is 0.0.0.0 or ::, which means
+// the machine that reads it: for clusters on one host.
+func (s Server) ThisMachine() bool {
+	a, err := netip.ParseAddr(s.Address)
+	return err == nil && a.Unmap().IsUnspecified()
+}
+
+// dialAddress returns where to connect to: the loopback address of the same
+// family if the server is on this machine.
+func (s Server) dialAddress() string {
+	switch {
+	case !s.ThisMachine():
+		return s.String()
+	case strings.Contains(s.Address, ":"):
+		return net.JoinHostPort("::1", s.Port)
+	}
+	return net.JoinHostPort("127.0.0.1", s.Port)
+}
 
 // Cluster is an ordered list of servers. The order decides where keys live.
 type Cluster struct {
@@ -60,16 +82,19 @@ func LoadCluster(path string) (*Cluster, error) {
 }
 
 // ParseCluster reads a cluster file: a host:port a line, blank lines and
-// everything from # on ignored. Errors name the file, as given in name, and
-// the line.
+// everything from # on ignored, as are a byte order mark and the carriage returns
+// that some editors write. Errors name the file, as given in name, and the line.
 func ParseCluster(r io.Reader, name string) (*Cluster, error) {
 	c := &Cluster{Path: name}
 	seen := make(map[Server]int)
 	sc := bufio.NewScanner(r)
 	n := 0
 	for sc.Scan() {
-		n++
-		line, _, _ := strings.Cut(sc.Text(), "#")
+		text := sc.Text()
+		if n++; n == 1 {
+			text = strings.TrimPrefix(text, byteOrderMark)
+		}
+		line, _, _ := strings.Cut(text, "#")
 		line = strings.TrimSpace(line)
 		if line == "" {
 			continue
@@ -93,6 +118,9 @@ func ParseCluster(r io.Reader, name string) (*Cluster, error) {
 	return c, nil
 }
 
+// byteOrderMark is U+FEFF, with which some editors begin a file in UTF-8.
+const byteOrderMark = "\uFEFF"
+
 func parseServer(line string) (Server, error) {
 	host, port, err := net.SplitHostPort(line)
 	if len(line) > 80 {
@@ -101,14 +129,44 @@ func parseServer(line string) (Server, error) {
 	if err != nil {
 		return Server{}, fmt.Errorf("%q is not host:port (an IPv6 address is written [addr]:port)", line)
 	}
-	if host == "" || strings.ContainsAny(host, " \t/") {
-		return Server{}, fmt.Errorf("%q has no valid host", line)
+	host, err = parseHost(host)
+	if err != nil {
+		return Server{}, fmt.Errorf("%q has no valid host: %w", line, err)
 	}
 	p, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || p == 0 {
 		return Server{}, fmt.Errorf("%q has a bad port (1 to 65535)", line)
 	}
-	return Server{Address: strings.ToLower(host), Port: strconv.FormatUint(p, 10)}, nil
+	return Server{Address: host, Port: strconv.FormatUint(p, 10)}, nil
+}
+
+// parseHost checks a host name or address and returns it in lower case, but for
+// the zone of an IPv6 address: names of interfaces have a case.
+func parseHost(host string) (string, error) {
+	name, zone, zoned := strings.Cut(host, "%")
+	for _, part := range []string{strings.ReplaceAll(name, ":", ""), zone} {
+		if i := strings.IndexFunc(part, notInHost); i >= 0 {
+			r, _ := utf8.DecodeRuneInString(part[i:])
+			return "", fmt.Errorf("%q is in no host name", r)
+		}
+	}
+	switch {
+	case name == "":
+		return "", errors.New("it is empty")
+	case strings.Contains(name, ":"):
+		if _, err := netip.ParseAddr(host); err != nil {
+			return "", errors.New("it is no IPv6 address")
+		}
+	case zoned:
+		return "", errors.New("only IPv6 addresses have a zone")
+	}
+	return strings.ToLower(name) + host[len(name):], nil
+}
+
+// notInHost reports whether a host name has no such character. The underscore is
+// in names that DNS and /etc/hosts know all the same.
+func notInHost(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
 }
 
 // Fingerprint identifies the list of servers and its order: the xxh64 of

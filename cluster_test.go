@@ -1,6 +1,7 @@
 package s4_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,18 @@ func TestParseClusterErrors(t *testing.T) {
 		"a:-1":                     "conf:1: ",
 		"a:http":                   "conf:1: \"a:http\" has a bad port",
 		"a:":                       "conf:1: ",
-		":80":                      "conf:1: \":80\" has no valid host",
+		":80":                      "conf:1: \":80\" has no valid host: it is empty",
+		"\ufeffb\n":                "conf:1: \"b\" is not host:port",
+		"a:1\r\nb\r\n":             "conf:2: \"b\" is not host:port",
+		"a:1\n\ufeffb:1":           `conf:2: "\ufeffb:1" has no valid host: '\ufeff' is in no host name`,
+		"höst:1":                   `conf:1: "höst:1" has no valid host: 'ö' is in no host name`,
+		"a\xff:1":                  `conf:1: "a\xff:1" has no valid host: `,
+		"a;b:1":                    `conf:1: "a;b:1" has no valid host: ';' is in no host name`,
+		"user@a:1":                 `conf:1: "user@a:1" has no valid host: '@' is in no host name`,
+		"a%eth0:1":                 `conf:1: "a%eth0:1" has no valid host: only IPv6 addresses have a zone`,
+		"[1::2::3]:1":              `conf:1: "[1::2::3]:1" has no valid host: it is no IPv6 address`,
+		"[fe80::1%a b]:1":          `conf:1: "[fe80::1%a b]:1" has no valid host: ' ' is in no host name`,
+		"[fe80::1%]:1":             `conf:1: "[fe80::1%]:1" has no valid host: it is no IPv6 address`,
 		"::1:80":                   "conf:1: ",
 		"http://a:80":              "conf:1: ",
 		"a:1 b:2":                  "conf:1: ",
@@ -48,6 +60,35 @@ func TestParseClusterErrors(t *testing.T) {
 		_, err := s4.ParseCluster(strings.NewReader(in), "conf")
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%.40q: %v, want %q…", in, err, want)
+		}
+	}
+}
+
+// What some editors put into a file is none of the list.
+func TestParseClusterEditors(t *testing.T) {
+	for in, want := range map[string]string{
+		"\ufeffa:1\nb:2\n":                      "[a:1 b:2]",
+		"\ufeff# of ours\r\na:1\r\n\r\nb:2\r\n": "[a:1 b:2]",
+		"\ufeff\r\na:1":                         "[a:1]",
+		"[FE80::1%Eth0]:1\na_b-c.d:2\n":         "[[fe80::1%Eth0]:1 a_b-c.d:2]",
+		"[::]:1\n0.0.0.0:1":                     "[[::]:1 0.0.0.0:1]",
+	} {
+		c, err := s4.ParseCluster(strings.NewReader(in), "conf")
+		if err != nil {
+			t.Errorf("%q: %v", in, err)
+		} else if got := fmt.Sprint(c.Servers); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestThisMachine(t *testing.T) {
+	for host, want := range map[string]bool{
+		"0.0.0.0": true, "::": true, "0:0:0:0:0:0:0:0": true, "::ffff:0.0.0.0": true,
+		"127.0.0.1": false, "::1": false, "10.0.0.0": false, "localhost": false, "0": false,
+	} {
+		if got := (s4.Server{Address: host, Port: "1"}).ThisMachine(); got != want {
+			t.Errorf("%s: %v", host, got)
 		}
 	}
 }

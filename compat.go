@@ -108,7 +108,8 @@ func GetWriter(src string, dst io.Writer, servers []Server) error {
 	})
 }
 
-// Rm removes a key, or with recursive all with the prefix.
+// Rm removes a key, or with recursive all with the prefix, wherever in a name it
+// ends, as the original does: see Client.RemoveAll for one that looks out for more.
 func Rm(prefix string, recursive bool, servers []Server) error {
 	return with(servers, func(ctx context.Context, c *Client) error {
 		_, err := c.Remove(ctx, prefix, recursive)

@@ -71,7 +71,7 @@ func TestCompat(t *testing.T) {
 		t.Error("progress was not called")
 	}
 	check(s4.MapToN("s4://b/in/", "s4://b/parts/", `split -l 1 -d -a 3 - ''; ls`, servers, nil))
-	check(s4.MapFromN("s4://b/parts/", "s4://b/sums/", "xargs cat | sort", servers, nil))
+	check(s4.MapFromN("s4://b/parts/", "s4://b/sums/", "xargs -d '\\n' awk 1 | sort", servers, nil))
 	check(s4.Cp("s4://b/sums", filepath.Join(dir, "sums"), true, servers))
 	if b, err := os.ReadFile(filepath.Join(dir, "sums", "000")); string(b) != "b\nc\n" {
 		t.Errorf("%q, %v", b, err)

@@ -38,8 +38,8 @@ func UploadKey(src, dst string) (string, error) {
 // ends in a slash is a directory, and is made if it is absent.
 func DownloadPath(src, dst string) (string, error) {
 	if strings.HasSuffix(dst, "/") {
-		if err := os.MkdirAll(dst, 0o777); err != nil {
-			return "", err
+		if err := os.MkdirAll(filepath.Clean(dst), 0o777); err != nil {
+			return "", &localError{filepath.Join(dst, path.Base(src)), err}
 		}
 	}
 	if fi, err := os.Stat(dst); err == nil && fi.IsDir() {

@@ -12,11 +12,13 @@ import (
 func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts *JobOptions) (JobProgress, error) {
 	server := int(m.ID % uint64(len(c.cluster.Servers)))
 	var ready wire.Ready
+	told := false // the server is there, and tells of errors
 	err := func() error {
 		conn, err := Dial(ctx, c.cluster, server, wire.ChannelControl, c.opts.IOTimeout, nil)
 		if err != nil {
 			return err
 		}
+		told = true
 		j := newJobConn(conn)
 		defer j.close()
 		stop := context.AfterFunc(ctx, func() { j.giveUp(reasonOf(ctx, errAbandoned)) })
@@ -51,8 +53,8 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 		return err
 	}()
 	var we *wire.Error
-	if errors.As(err, &we) && we.Code != wire.CodeUnavailable {
-		server = -1 // it tells what another has said, or names itself
+	if errors.As(err, &we) && (told || we.Code != wire.CodeUnavailable) {
+		server = -1 // it tells what another has said or that it cannot reach it, or names itself
 	}
 	return sumParts([]jobPart{{ready: ready}}), c.wrap(ctx, m.Verb.String(), Scheme+m.Indir, server, err)
 }

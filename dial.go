@@ -20,5 +20,5 @@ func Dial(ctx context.Context, cluster *Cluster, index int, channel wire.Channel
 
 // dialer says how to connect to a server of the cluster.
 func (c *Cluster) dialer(index int, timeout time.Duration) xfer.Dialer {
-	return xfer.Dialer{Addr: c.Servers[index].String(), Fingerprint: c.Fingerprint(), Index: uint32(index), Timeout: timeout}
+	return xfer.Dialer{Addr: c.Servers[index].dialAddress(), Fingerprint: c.Fingerprint(), Index: uint32(index), Timeout: timeout}
 }

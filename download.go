@@ -107,9 +107,9 @@ func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, p
 		line.do(p, c.getRequest(e.Name, func(conn *xfer.Conn, o *wire.Object) error {
 			d, err := dirs.open(filepath.Dir(t.Path))
 			if err != nil {
-				return drain(conn, err)
+				return drain(conn, &localError{t.Path, err})
 			}
-			return receiveFile(conn, int(d.Fd()), filepath.Base(t.Path), o)
+			return receiveFile(conn, int(d.Fd()), t.Path, o)
 		}), finish)
 	}
 }

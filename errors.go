@@ -47,7 +47,7 @@ func hint(kind error) string {
 	case wire.CodeVersion, wire.CodeUnsupported:
 		return "install the same s4 on both"
 	case wire.CodeChecksum:
-		return "nothing was kept; try again, and if the key itself is damaged, remove it"
+		return "try again, and if the key itself is damaged, remove it"
 	case wire.CodeNoSpace:
 		return "remove keys with 's4 rm', or add disk"
 	case wire.CodeTimeout:

@@ -52,7 +52,7 @@ func Example() {
 	}{
 		{client.Map, "in", "counts", `tr -s ' ' '\n' | sort | uniq -c | awk '{ print $2, $1 }'`},
 		{client.MapToN, "counts", "parts", `awk '{ print > "part-" substr($1, 1, 1) }'; ls`},
-		{client.MapFromN, "parts", "sums", `xargs cat | awk '{ n[$1] += $2 } END { for (w in n) print w, n[w] }'`},
+		{client.MapFromN, "parts", "sums", `xargs -d '\n' awk 1 | awk '{ n[$1] += $2 } END { for (w in n) print w, n[w] }'`},
 	}
 	for _, s := range steps {
 		if _, err := s.run(ctx, "s4://demo/"+s.in+"/", "s4://demo/"+s.out+"/", s.cmd, nil); err != nil {

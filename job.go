@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,15 +146,13 @@ func jobMessage(verb wire.Verb, indir, outdir, cmd string, opts *JobOptions) (*w
 	m.Retries, m.Timeout = uint32(opts.Retries), uint64(opts.Timeout)
 	var codes []byte
 	for _, code := range opts.OKExit {
-		if code < 0 || code > 255 {
-			return nil, usage(op, indir, wire.Errorf(wire.CodeBadRequest, "there is no exit code %d", code))
+		if code < 1 || code > 255 {
+			return nil, usage(op, indir, wire.Errorf(wire.CodeBadRequest, "%d is no exit code of a command that fails: those are 1 to 255", code))
 		}
 		codes = append(codes, byte(code))
 	}
-	if len(codes) > wire.MaxOKExit {
-		codes = codes[:wire.MaxOKExit] // there are no more that differ
-	}
-	m.OKExit = string(codes)
+	slices.Sort(codes)
+	m.OKExit = string(slices.Compact(codes)) // at most wire.MaxOKExit
 	return m, nil
 }
 

@@ -18,6 +18,8 @@ type jobFile struct {
 	size int64
 	sum  uint64
 	exec bool
+
+	check func() error // fails if it has changed since it was opened
 }
 
 // openFiles opens and hashes the files that go along with a job.
@@ -50,7 +52,11 @@ func openFiles(list []JobFile) (files []*jobFile, err error) {
 		if !fi.Mode().IsRegular() {
 			return files, fmt.Errorf("%s is not a regular file", file.Path)
 		}
+		last.check = unchanged(f, fi)
 		if last.size, last.sum, err = xfer.Hash(f); err != nil {
+			return files, err
+		}
+		if err := last.check(); err != nil {
 			return files, err
 		}
 		last.exec = file.Exec || fi.Mode()&0o111 != 0
@@ -90,7 +96,7 @@ func assetRequest(job uint64, f *jobFile) xfer.Request {
 	return xfer.Request{
 		Send: func(conn *xfer.Conn, tag uint16, refused func() bool) error {
 			// All servers read from one open file at once.
-			src := xfer.Source{R: io.NewSectionReader(f, 0, f.size), Size: f.size, Sum: &f.sum}
+			src := xfer.Source{R: io.NewSectionReader(f, 0, f.size), Size: f.size, Sum: &f.sum, Check: f.check}
 			_, _, err := conn.SendStream(tag, head, 0, src, refused)
 			return err
 		},

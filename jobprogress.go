@@ -19,16 +19,21 @@ type JobProgress struct {
 	BytesOut   int64 // output of the tasks that ended well
 	Pushed     int64 // bytes of output that went to another server
 
-	// Slowest is the index in the cluster of the server with the largest share
-	// of its tasks still to do, Left how many those are; -1 and 0 if all are
-	// done.
+	// Slowest is the index in the cluster of the server that is clearly behind
+	// the others: its share of its tasks still to do is over 1.5 times that of
+	// any other. Left is how many those are. -1 and 0 if there is none.
 	Slowest int
 	Left    int64
 }
 
 func sumParts(parts []jobPart) JobProgress {
 	t := JobProgress{Slowest: -1}
-	worst := 0.0
+	var behind struct {
+		share, next float64 // the largest shares of tasks still to do
+		server      int
+		left        int64
+		of          int // servers with tasks
+	}
 	for i, p := range parts {
 		t.Tasks += int64(p.ready.Tasks)
 		t.Skipped += int64(p.ready.Skipped)
@@ -40,13 +45,20 @@ func sumParts(parts []jobPart) JobProgress {
 		t.BytesIn += int64(p.progress.BytesIn)
 		t.BytesOut += int64(p.progress.BytesOut)
 		t.Pushed += int64(p.progress.Pushed)
-		left := int64(p.ready.Tasks) - int64(p.progress.Tasks) - int64(p.progress.Failed)
-		if left <= 0 {
+		if p.ready.Tasks == 0 {
 			continue
 		}
-		if share := float64(left) / float64(p.ready.Tasks); share > worst {
-			worst, t.Slowest, t.Left = share, i, left
+		behind.of++
+		left := int64(p.ready.Tasks) - int64(p.progress.Tasks) - int64(p.progress.Failed)
+		switch share := float64(left) / float64(p.ready.Tasks); {
+		case share > behind.share:
+			behind.next, behind.share, behind.server, behind.left = behind.share, share, i, left
+		case share > behind.next:
+			behind.next = share
 		}
+	}
+	if behind.of > 1 && behind.share > 1.5*behind.next {
+		t.Slowest, t.Left = behind.server, behind.left
 	}
 	return t
 }

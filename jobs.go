@@ -60,17 +60,35 @@ type JobStatus struct {
 	JobProgress
 }
 
-// jobsTimeout is how long a server may take to tell of its jobs: what the others
-// tell does not wait for one that hangs.
-const jobsTimeout = 5 * time.Second
+// How long a server may be silent when it is asked about jobs, so that what the
+// others tell does not wait for one that hangs; and how long it is not asked again
+// after that, so that a command with several questions waits once.
+const (
+	jobsTimeout = 5 * time.Second
+	jobsSilent  = 2 * time.Second
+)
 
-// askJobs is ask with that limit.
+// askJobs is ask with that limit on every answer. The time that each takes does not
+// count.
 func (c *Client) askJobs(ctx context.Context, server int, m wire.Message, each func(wire.Message) (bool, error)) error {
-	one, cancel := context.WithTimeout(ctx, jobsTimeout)
-	defer cancel()
-	err := c.ask(one, server, 0, m, each)
-	if one.Err() != nil && ctx.Err() == nil {
-		err = wire.Errorf(wire.CodeTimeout, "no answer within %v", jobsTimeout)
+	late := wire.Errorf(wire.CodeTimeout, "no answer within %v", jobsTimeout)
+	silent := &c.silent[server]
+	if last := silent.Load(); last != nil && time.Since(*last) < jobsSilent {
+		return late
+	}
+	one, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(jobsTimeout, func() { cancel(late) })
+	defer timer.Stop()
+	err := c.ask(one, server, 0, m, func(m wire.Message) (bool, error) {
+		timer.Stop()
+		defer timer.Reset(jobsTimeout)
+		return each(m)
+	})
+	if context.Cause(one) == late {
+		now := time.Now()
+		silent.Store(&now)
+		err = late
 	}
 	return err
 }
@@ -292,32 +310,36 @@ func (c *Client) JobTasks(ctx context.Context, id string, each func(JobTask) err
 	if err != nil {
 		return err
 	}
-	known := false
-	var first, stop error
-	for i, server := range c.cluster.Servers {
-		err := c.ask(ctx, i, 0, &wire.JobTasks{Job: num}, func(m wire.Message) (bool, error) {
-			switch m := m.(type) {
-			case *wire.Tasks:
-				for k := range m.List {
-					if stop = each(toTask(server, &m.List[k])); stop != nil {
-						return true, stop
-					}
-				}
-				return false, nil
-			case *wire.End:
-				return true, nil
-			}
-			return true, unexpected(m)
+	ctx, cancel := context.WithCancel(ctx)
+	// All are asked at once, and each has at most one message ready until its turn
+	// comes: what tasks wrote may be more than fits in memory.
+	lists := make([]chan *wire.Tasks, len(c.cluster.Servers))
+	errs := make([]error, len(lists)) // by server; after its list is closed
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for i := range lists {
+		lists[i] = make(chan *wire.Tasks)
+		wg.Go(func() {
+			defer close(lists[i])
+			errs[i] = c.tasksOn(ctx, i, num, lists[i])
 		})
-		var we *wire.Error
-		if errors.As(err, &we) && we.Code == wire.CodeNoJob {
-			continue
+	}
+	known := false
+	var first error
+	for i, server := range c.cluster.Servers {
+		for m := range lists[i] {
+			for k := range m.List {
+				if err := each(toTask(server, &m.List[k])); err != nil {
+					return err
+				}
+			}
 		}
-		switch {
-		case stop != nil:
-			return stop
+		var we *wire.Error
+		switch err := errs[i]; {
 		case err == nil:
 			known = true
+		case errors.As(err, &we) && we.Code == wire.CodeNoJob:
 		case first == nil:
 			first = c.wrap(ctx, "jobs", "", i, err)
 		}
@@ -326,6 +348,24 @@ func (c *Client) JobTasks(ctx context.Context, id string, each func(JobTask) err
 		return &Error{Op: "jobs", Key: id, Kind: ErrNoJob}
 	}
 	return first
+}
+
+// tasksOn asks one server for the tasks of a job.
+func (c *Client) tasksOn(ctx context.Context, server int, id uint64, list chan<- *wire.Tasks) error {
+	return c.askJobs(ctx, server, &wire.JobTasks{Job: id}, func(m wire.Message) (bool, error) {
+		switch m := m.(type) {
+		case *wire.Tasks:
+			select {
+			case list <- m:
+				return false, nil
+			case <-ctx.Done():
+				return true, context.Cause(ctx)
+			}
+		case *wire.End:
+			return true, nil
+		}
+		return true, unexpected(m)
+	})
 }
 
 // CancelJob stops a job on all servers, whoever started it. ErrNoJob if it does
@@ -341,7 +381,7 @@ func (c *Client) CancelJob(ctx context.Context, id string) error {
 	var wg sync.WaitGroup
 	for i := range c.cluster.Servers {
 		wg.Go(func() {
-			err := c.ask(ctx, i, 0, &wire.Cancel{Job: num}, func(m wire.Message) (bool, error) {
+			err := c.askJobs(ctx, i, &wire.Cancel{Job: num}, func(m wire.Message) (bool, error) {
 				if m.Type() != wire.TypeOK {
 					return true, unexpected(m)
 				}

@@ -2,6 +2,8 @@ package s4
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -30,25 +32,30 @@ func toObject(m *wire.Object) Object {
 // If ctx ends while r blocks, Put returns and r is read no further once that
 // read ends.
 func (c *Client) Put(ctx context.Context, key string, r io.Reader, size int64) error {
+	return c.put(ctx, key, xfer.Source{R: r, Size: size})
+}
+
+// put is Put of a source.
+func (c *Client) put(ctx context.Context, key string, src xfer.Source) error {
 	name, err := parseKey(key)
 	if err != nil {
 		return usage("put", key, err)
 	}
 	server := c.cluster.Place(name)
-	return c.wrap(ctx, "put", key, server, c.request(ctx, server, use{foreign: true}, c.putRequest(name, r, size)))
+	return c.wrap(ctx, "put", key, server, c.request(ctx, server, use{foreign: true}, c.putRequest(name, src)))
 }
 
-// putRequest makes the request that uploads r as a key; Done is left to set.
-func (c *Client) putRequest(name string, r io.Reader, size int64) xfer.Request {
+// putRequest makes the request that uploads src as a key; Done is left to set.
+func (c *Client) putRequest(name string, src xfer.Source) xfer.Request {
 	head := &wire.Put{Size: wire.SizeUnknown, Key: name}
-	if size >= 0 {
-		head.Size = uint64(size)
+	if src.Size >= 0 {
+		head.Size = uint64(src.Size)
 	}
-	pack := c.opts.Compress.packing()
+	src.Pack = c.opts.Compress.packing()
 	flags := c.opts.Compress.flags() & wire.FlagLZ4
 	return xfer.Request{
 		Send: func(conn *xfer.Conn, tag uint16, refused func() bool) error {
-			_, _, err := conn.SendStream(tag, head, flags, xfer.Source{R: r, Size: size, Pack: pack}, refused)
+			_, _, err := conn.SendStream(tag, head, flags, src, refused)
 			return err
 		},
 		Recv: recvOK,
@@ -65,7 +72,9 @@ func recvOK(conn *xfer.Conn, tag uint16) error {
 	return err
 }
 
-// PutFile writes a new key from the local file at path; see Put.
+// PutFile writes a new key from the local file at path; see Put. A file that
+// changes while it is read is an error, and there is no key: Put takes one that is
+// meant to grow, up to where it ends.
 func (c *Client) PutFile(ctx context.Context, path, key string) error {
 	if _, err := parseKey(key); err != nil {
 		return usage("put", key, err)
@@ -75,7 +84,7 @@ func (c *Client) PutFile(ctx context.Context, path, key string) error {
 		return err
 	}
 	defer src.Close()
-	return c.Put(ctx, key, src.File, src.size)
+	return c.put(ctx, key, src.source())
 }
 
 // openSource opens the local file at path for key. The caller closes it.
@@ -93,7 +102,12 @@ func (c *Client) openSource(ctx context.Context, path, key string) (source, erro
 // source is a local file open for upload.
 type source struct {
 	*os.File
-	size int64 // or -1 if it must be read to know
+	size  int64        // or -1 if it must be read to know
+	check func() error // fails if it has changed since; nil for what is no regular file
+}
+
+func (s source) source() xfer.Source {
+	return xfer.Source{R: s.File, Size: s.size, Check: s.check}
 }
 
 // openSource opens a local file for upload. What is no regular file has no
@@ -112,10 +126,32 @@ func openSource(path string) (source, error) {
 		f.Close()
 		return source{}, err
 	}
+	src := source{File: f, size: fi.Size(), check: unchanged(f, fi)}
 	if !fi.Mode().IsRegular() || fi.Size() == 0 {
-		return source{f, -1}, nil
+		src.size = -1
 	}
-	return source{f, fi.Size()}, nil
+	return src, nil
+}
+
+// unchanged returns a function that fails if a regular file is not what it was:
+// what was read of it may be a part of it then, or of two states. For anything else
+// it returns nil. The cost is one fstat(2).
+func unchanged(f *os.File, was os.FileInfo) func() error {
+	if !was.Mode().IsRegular() {
+		return nil
+	}
+	return func() error {
+		now, err := f.Stat()
+		switch {
+		case err != nil:
+			return err
+		case now.Size() != was.Size():
+			return fmt.Errorf("%s: it changed while it was read, from %d to %d bytes (one that is still written to can be copied as a stream, from stdin)", f.Name(), was.Size(), now.Size())
+		case was.Size() > 0 && !now.ModTime().Equal(was.ModTime()): // files of /proc may have any time
+			return fmt.Errorf("%s: it changed while it was read", f.Name())
+		}
+		return nil
+	}
 }
 
 // await runs open, which may block for as long as a named pipe has nobody at
@@ -162,9 +198,21 @@ func (c *Client) Get(ctx context.Context, key string, w io.Writer) (Object, erro
 		return checked(m)(conn.Recv(w, nil))
 	}))
 	if err != nil {
-		return Object{}, c.wrap(ctx, "get", key, server, err) // o may still be written
+		return Object{}, c.wrap(ctx, "get", key, server, passedOn(err)) // o may still be written
 	}
 	return o, nil
+}
+
+// passedOn is the error of a get whose bytes have gone on to a reader, who may not
+// trust them.
+func passedOn(err error) error {
+	var we *wire.Error
+	if !errors.As(err, &we) || we.Code != wire.CodeChecksum {
+		return err
+	}
+	told := *we
+	told.Text = "what was written is damaged: " + we.Text
+	return &told
 }
 
 // checked compares what Recv returns with the head that came before.
@@ -222,6 +270,9 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 		defer stop()
 		return dst.receive(conn, m)
 	}))
+	if dst.dev != nil {
+		err = passedOn(err)
+	}
 	return o, c.wrap(ctx, "get", key, server, err)
 }
 

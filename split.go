@@ -9,6 +9,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+
+	"github.com/nathants/s4/xfer"
 )
 
 // SplitOptions say where PutSplit cuts.
@@ -42,13 +44,14 @@ func (c *Client) PutSplit(ctx context.Context, r io.Reader, key string, opts Spl
 	if err := checkSplit(key, opts); err != nil {
 		return usage("put", key, err)
 	}
-	return c.putParts(ctx, newStreamCutter(r, opts), 1, "", key, report)
+	return c.putParts(ctx, newStreamCutter(r, opts), 1, "", key, nil, report)
 }
 
 // PutSplitFile is PutSplit for the local file at path, cut at the same places.
 // The parts of a regular file are written in parallel over all servers; if one
 // fails, those under way are finished and no other is begun. Transfer has its
-// Path. The error may also be that the file cannot be opened.
+// Path. A file that changes while it is read fails the parts that end after that.
+// The error may also be that the file cannot be opened.
 func (c *Client) PutSplitFile(ctx context.Context, path, key string, opts SplitOptions, report func(Transfer)) error {
 	if err := checkSplit(key, opts); err != nil {
 		return usage("put", key, err)
@@ -59,10 +62,10 @@ func (c *Client) PutSplitFile(ctx context.Context, path, key string, opts SplitO
 	}
 	defer src.Close()
 	if src.size < 0 {
-		return c.putParts(ctx, newStreamCutter(src.File, opts), 1, path, key, report)
+		return c.putParts(ctx, newStreamCutter(src.File, opts), 1, path, key, src.check, report)
 	}
 	cut := &fileCutter{f: src.File, size: src.size, opts: opts}
-	return c.putParts(ctx, cut, connsPerServer*len(c.cluster.Servers), path, key, report)
+	return c.putParts(ctx, cut, connsPerServer*len(c.cluster.Servers), path, key, src.check, report)
 }
 
 func checkSplit(key string, opts SplitOptions) error {
@@ -102,8 +105,9 @@ type part struct {
 
 // putParts writes the parts that cut finds with so many workers. A part goes
 // to whichever worker is free, and not to one of its server: as the numbers
-// spread them evenly, all servers are busy all the same.
-func (c *Client) putParts(ctx context.Context, cut cutter, workers int, path, key string, report func(Transfer)) error {
+// spread them evenly, all servers are busy all the same. check, if not nil, is
+// called at the end of each part.
+func (c *Client) putParts(ctx context.Context, cut cutter, workers int, path, key string, check func() error, report func(Transfer)) error {
 	var (
 		mu   sync.Mutex // held while cut or report runs
 		n    int        // the next part
@@ -126,7 +130,7 @@ func (c *Client) putParts(ctx context.Context, cut cutter, workers int, path, ke
 			} else {
 				mu.Unlock()
 				count := &countingReader{r: p}
-				t.Err = c.Put(ctx, t.Key, count, p.size)
+				t.Err = c.put(ctx, t.Key, xfer.Source{R: count, Size: p.size, Check: check})
 				if t.Err == nil { // else count may still be read from
 					t.Size = count.n
 				}

@@ -14,10 +14,51 @@ import (
 
 var errIsDir = errors.New("is a directory (use -r for all below it)")
 
+// localError is why a local file could not be written.
+type localError struct {
+	path string // of the file
+	err  error
+}
+
+// Error says what happened, and what can be done about it.
+func (e *localError) Error() string {
+	reason, hint := e.err.Error(), ""
+	var errno syscall.Errno
+	if errors.As(e.err, &errno) {
+		reason = errno.Error()
+	}
+	dir := filepath.Dir(e.path)
+	var at *os.PathError
+	switch {
+	case errors.Is(e.err, syscall.EISDIR):
+		reason, hint = "a directory is there", "copy the key to another place, or move the directory away"
+	case errors.Is(e.err, syscall.ENOTDIR):
+		file := dir
+		if errors.As(e.err, &at) && at.Path != "" {
+			file = at.Path
+		}
+		reason, hint = file+" is no directory", "copy the key to another place, or move the file away"
+	case errors.Is(e.err, syscall.EACCES), errors.Is(e.err, syscall.EPERM):
+		hint = "you need permission to write to " + dir + ", or another place"
+	case errors.Is(e.err, syscall.EROFS):
+		hint = "copy to another place"
+	case errors.Is(e.err, syscall.ENOENT):
+		reason, hint = "there is no directory "+dir, "make it first, or end the name with a slash for a new directory"
+	}
+	s := "cannot write " + e.path + ": " + reason
+	if hint != "" {
+		s += " (" + hint + ")"
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *localError) Unwrap() error { return e.err }
+
 // target is a local file to be written by a download.
 type target struct {
 	dir  *os.File // the directory it will appear in; nil for a device
-	name string
+	path string
 	dev  *os.File // what is no regular file is written as it is
 }
 
@@ -29,7 +70,7 @@ func openTarget(path string) (*target, error) {
 		// written before stays, and what it writes next comes after.
 		own, err := syscall.Dup(fd)
 		if err != nil {
-			return nil, &os.PathError{Op: "write", Path: path, Err: err}
+			return nil, &localError{path, err}
 		}
 		return &target{dev: os.NewFile(uintptr(own), path)}, nil
 	}
@@ -39,16 +80,19 @@ func openTarget(path string) (*target, error) {
 	fi, err := os.Stat(path)
 	switch {
 	case err == nil && fi.IsDir():
-		return nil, &os.PathError{Op: "write", Path: path, Err: syscall.EISDIR}
+		return nil, &localError{path, syscall.EISDIR}
 	case err == nil && !fi.Mode().IsRegular():
 		dev, err := os.OpenFile(path, os.O_WRONLY, 0)
-		return &target{dev: dev}, err
+		if err != nil {
+			return nil, &localError{path, err}
+		}
+		return &target{dev: dev}, nil
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		return nil, err
+		return nil, &localError{path, err}
 	}
-	return &target{dir: dir, name: filepath.Base(path)}, nil
+	return &target{dir: dir, path: path}, nil
 }
 
 // ownFile returns the descriptor, if path names one of this process's open
@@ -75,26 +119,30 @@ func (t *target) receive(conn *xfer.Conn, m *wire.Object) error {
 	if t.dev != nil {
 		return checked(m)(conn.Recv(t.dev, nil))
 	}
-	return receiveFile(conn, int(t.dir.Fd()), t.name, m)
+	return receiveFile(conn, int(t.dir.Fd()), t.path, m)
 }
 
-// receiveFile takes one object from conn into a new or replaced file of the
-// directory open as dir.
-func receiveFile(conn *xfer.Conn, dir int, name string, m *wire.Object) error {
+// receiveFile takes one object from conn into the new or replaced file at path, whose
+// directory is open as dir.
+func receiveFile(conn *xfer.Conn, dir int, path string, m *wire.Object) error {
 	tmp, err := xfer.CreateTemp(dir, 0o666)
 	if err != nil {
-		return drain(conn, err)
+		return drain(conn, &localError{path, err})
 	}
 	defer tmp.Close()
 	if err := tmp.Preallocate(int64(m.Size)); err != nil {
-		return drain(conn, err)
+		return drain(conn, &localError{path, err})
 	}
 	// The file has as many bytes as were announced now, whatever came.
 	if err := checked(m)(conn.Recv(tmp.File, nil)); err != nil {
+		var snk *xfer.SinkError
+		if errors.As(err, &snk) {
+			return &xfer.SinkError{Err: &localError{path, snk.Err}}
+		}
 		return err
 	}
-	if err := tmp.Replace(dir, name); err != nil {
-		return &xfer.SinkError{Err: &os.PathError{Op: "write", Path: name, Err: err}}
+	if err := tmp.Replace(dir, filepath.Base(path)); err != nil {
+		return &xfer.SinkError{Err: &localError{path, err}}
 	}
 	return nil
 }

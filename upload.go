@@ -161,7 +161,7 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, que
 			fail(&Error{Op: "put", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err})
 			continue
 		}
-		r := c.putRequest(u.name, f.File, f.size)
+		r := c.putRequest(u.name, f.source())
 		send := r.Send
 		r.Send = func(conn *xfer.Conn, tag uint16, refused func() bool) error {
 			defer f.Close() // an answer may come much later

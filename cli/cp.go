@@ -94,6 +94,9 @@ func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
 		return usageError{err}
 	}
 	if src == "-" {
+		if closedAtStart(a.stdin) {
+			return errNoStdin
+		}
 		err = c.Put(ctx, key, a.stdin, -1)
 	} else {
 		err = c.PutFile(ctx, src, key)
@@ -105,7 +108,7 @@ func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
 	if o, serr := c.Stat(ctx, key); serr == nil { // or it is gone again, or cannot be asked for: it was copied
 		size = &o.Size
 	}
-	return a.line("", copyObject{Src: src, Dst: key, Size: size})
+	return a.line("", copyObject{Src: text(src), Dst: text(key), Size: size})
 }
 
 func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
@@ -114,6 +117,9 @@ func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
 		return usagef("%s is a directory of keys: use -r for all below it", src)
 	}
 	if dst == "-" {
+		if closedAtStart(a.stdout) {
+			return errNoStdout
+		}
 		_, err := c.Get(ctx, src, a.stdout)
 		return err
 	}
@@ -125,15 +131,15 @@ func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
 	if err != nil || !a.json {
 		return err
 	}
-	return a.line("", copyObject{Src: src, Dst: file, Size: &o.Size})
+	return a.line("", copyObject{Src: text(src), Dst: text(file), Size: &o.Size})
 }
 
 // copyObject is one copied file as --json prints it.
 type copyObject struct {
-	Src     string `json:"src"`
-	Dst     string `json:"dst,omitempty"`
+	Src     text   `json:"src"`
+	Dst     text   `json:"dst,omitempty"`
 	Size    *int64 `json:"size,omitempty"`
-	Skipped string `json:"skipped,omitempty"`
+	Skipped text   `json:"skipped,omitempty"`
 }
 
 func (a *app) putTree(ctx context.Context, c *s4.Client, src, dst string) error {
@@ -172,19 +178,30 @@ func (a *app) getTree(ctx context.Context, c *s4.Client, src, dst string) error 
 type tally struct {
 	what                           string // one of those counted
 	copied, failed, skipped, bytes int64
+	existing                       int64         // keys that exist already
+	exists                         []s4.Transfer // the first of those
 }
+
+// maxExisting is how many keys that exist already are named, each by an error. More
+// are most likely those of a copy that is run again, which is one thing to say.
+const maxExisting = 3
 
 // each takes note of one transfer. It is called by one goroutine at a time.
 func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 	switch {
 	case r.Skip:
 		t.skipped++
-		a.note("s4: cp %s: skipped: %v", src, r.Err)
+		a.note("s4: cp %s: skipped: %s", oneLine(src), oneLine(r.Err.Error()))
 		if a.json {
-			_ = a.line("", copyObject{Src: src, Skipped: r.Err.Error()}) // it says what was not done
+			_ = a.line("", copyObject{Src: text(src), Skipped: text(r.Err.Error())}) // it says what was not done
 		}
 	case errors.Is(r.Err, s4.ErrCanceled):
 		// Interrupted, which is said once, at the end.
+	case errors.Is(r.Err, s4.ErrExists) && !a.json:
+		t.existing++
+		if len(t.exists) < maxExisting {
+			t.exists = append(t.exists, r)
+		}
 	case r.Err != nil:
 		t.failed++
 		a.about = r.Key
@@ -193,18 +210,29 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 		t.copied++
 		t.bytes += r.Size
 		if a.json {
-			_ = a.line("", copyObject{Src: src, Dst: dst, Size: &r.Size}) // the copy itself is done
+			_ = a.line("", copyObject{Src: text(src), Dst: text(dst), Size: &r.Size}) // the copy itself is done
 		}
 	}
 }
 
 // summary prints the last line of a copy of many keys and makes its error.
 func (a *app) summary(t *tally, err error, none string) error {
-	if err == nil && t.copied+t.failed == 0 && none != "" {
+	if err == nil && t.copied+t.failed+t.existing == 0 && none != "" {
 		return errors.New(none)
 	}
-	if t.failed > 0 {
-		a.print("cp", "", fmt.Sprintf("%s copied, %d failed", count(t.copied, t.what), t.failed))
+	if t.existing > 0 && t.existing <= maxExisting {
+		for _, r := range t.exists {
+			a.about = r.Key
+			a.report("cp", r.Err)
+		}
+		t.failed, t.existing = t.failed+t.existing, 0
+	}
+	if t.failed+t.existing > 0 {
+		var p parts
+		p.add(true, "%s copied", count(t.copied, t.what))
+		p.add(t.existing > 0, "%d keys exist already, not copied", t.existing)
+		p.add(t.failed > 0, "%d failed", t.failed)
+		a.print("cp", "", p.String())
 		if err == nil {
 			return errReported
 		}

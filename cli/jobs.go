@@ -92,7 +92,7 @@ type jobObject struct {
 	Verb        string      `json:"verb"`
 	Indir       string      `json:"indir"`
 	Outdir      string      `json:"outdir"`
-	Command     string      `json:"command"`
+	Command     text        `json:"command"`
 	Started     time.Time   `json:"started"`
 	Ended       *time.Time  `json:"ended,omitempty"`
 	Tasks       int64       `json:"tasks"`
@@ -104,13 +104,13 @@ type jobObject struct {
 	Bytes       int64       `json:"bytes"`
 	BytesIn     int64       `json:"bytes_in"`
 	BytesPushed int64       `json:"bytes_pushed"`
-	Error       string      `json:"error,omitempty"`
+	Error       text        `json:"error,omitempty"`
 }
 
 func newJobObject(s s4.JobStatus) jobObject {
-	o := jobObject{ID: s.ID, State: s.State, Verb: s.Verb, Indir: s.Indir, Outdir: s.Outdir, Command: s.Command, Started: s.Started,
+	o := jobObject{ID: s.ID, State: s.State, Verb: s.Verb, Indir: s.Indir, Outdir: s.Outdir, Command: text(s.Command), Started: s.Started,
 		Tasks: s.Tasks, Done: s.Done, Failed: s.Failed, Skipped: s.Skipped, Running: s.Running,
-		Keys: s.Keys, Bytes: s.Bytes, BytesIn: s.BytesIn, BytesPushed: s.Pushed, Error: errText(s)}
+		Keys: s.Keys, Bytes: s.Bytes, BytesIn: s.BytesIn, BytesPushed: s.Pushed, Error: text(errText(s))}
 	if !s.Ended.IsZero() {
 		o.Ended = &s.Ended
 	}
@@ -138,9 +138,9 @@ const idLen = 16
 
 // jobID returns the ID of the job that a user means, who may have shortened
 // it. What is said of it names what the user wrote.
-func (a *app) jobID(ctx context.Context, c *s4.Client, text string) (string, error) {
-	a.about = text
-	id := strings.ToLower(text)
+func (a *app) jobID(ctx context.Context, c *s4.Client, given string) (string, error) {
+	a.about = given
+	id := strings.ToLower(given)
 	if _, err := s4.ParseJobID(id); err == nil {
 		return id, nil
 	}

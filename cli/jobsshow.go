@@ -208,16 +208,16 @@ type taskObject struct {
 	BytesOut int64        `json:"bytes_out"`
 	Exit     int          `json:"exit"`
 	Signal   int          `json:"signal,omitempty"`
-	Error    string       `json:"error,omitempty"`
-	Stderr   string       `json:"stderr,omitempty"`
+	Error    text         `json:"error,omitempty"`
+	Stderr   text         `json:"stderr,omitempty"`
 }
 
 func newTaskObject(t s4.JobTask) taskObject {
 	o := taskObject{Key: t.Key, Server: t.Server.String(), State: t.State, Attempt: t.Attempt, Start: t.Start,
 		Wall: t.Wall.Seconds(), User: t.User.Seconds(), Sys: t.Sys.Seconds(), MaxRSS: t.MaxRSS,
-		BytesIn: t.BytesIn, BytesOut: t.BytesOut, Exit: t.Exit, Signal: t.Signal, Stderr: t.Stderr}
+		BytesIn: t.BytesIn, BytesOut: t.BytesOut, Exit: t.Exit, Signal: t.Signal, Stderr: text(t.Stderr)}
 	if t.Err != nil {
-		o.Error = t.Err.Text
+		o.Error = text(t.Err.Text)
 	}
 	return o
 }

@@ -49,14 +49,14 @@ func stamp(t time.Time) string { return t.Local().Format(time.DateTime) }
 
 // entryObject is an entry as --json prints it.
 type entryObject struct {
-	Name     string     `json:"name"`
+	Name     text       `json:"name"`
 	Dir      bool       `json:"dir,omitempty"`
 	Size     *int64     `json:"size,omitempty"`
 	Modified *time.Time `json:"modified,omitempty"`
 }
 
 // list prints a listing as it comes.
-func (a *app) list(entries iter.Seq2[s4.Entry, error], text func(s4.Entry) string, none string) error {
+func (a *app) list(entries iter.Seq2[s4.Entry, error], plain func(s4.Entry) string, none string) error {
 	out := bufio.NewWriter(a.stdout)
 	buffered := *a
 	buffered.stdout = out
@@ -67,14 +67,14 @@ func (a *app) list(entries iter.Seq2[s4.Entry, error], text func(s4.Entry) strin
 			return err
 		}
 		n++
-		o := entryObject{Name: s4.Scheme + e.Name, Dir: e.Dir}
+		o := entryObject{Name: text(s4.Scheme + e.Name), Dir: e.Dir}
 		if !e.Dir {
 			o.Modified = &e.Modified
 			if strings.Contains(e.Name, "/") {
 				o.Size = &e.Size
 			}
 		}
-		if err := buffered.line(text(e), o); err != nil {
+		if err := buffered.line(plain(e), o); err != nil {
 			return err
 		}
 	}

@@ -60,8 +60,12 @@ server that basename belongs to.` + mapCommon,
 		long: `Group the keys below INDIR by numeric prefix, or by basename where there is
 none. For every group run CMD with the paths of the group's files on standard
 input, one a line, sorted; its standard output becomes OUTDIR/<prefix>, with
-the suffix that all keys of the group share.` + mapCommon,
-		example: `  s4 map-from-n s4://bucket/parts/ s4://bucket/sums/ 'xargs cat | sort | uniq -c'`,
+the suffix that all keys of the group share.
+
+xargs -d '\n' awk 1 reads all of a group: without -d, xargs takes quotes and
+backslashes in a name for its own syntax, and cat in place of awk 1 glues the last
+line of a file to the first of the next where a last newline is missing.` + mapCommon,
+		example: `  s4 map-from-n s4://bucket/parts/ s4://bucket/sums/ 'xargs -d "\n" awk 1 | sort | uniq -c'`,
 		run:     (*s4.Client).MapFromN,
 	}
 )

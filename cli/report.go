@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/nathants/s4"
 )
@@ -24,8 +25,8 @@ func (a *app) report(verb string, err error) {
 		key = a.about
 	}
 	if a.json {
-		a.object(errorObject{Verb: verb, Key: key, Code: e.KindName(), Message: e.Reason(),
-			Server: e.Server, Exit: e.Exit, Signal: e.Signal, Stderr: e.Stderr})
+		a.object(errorObject{Verb: verb, Key: text(key), Code: e.KindName(), Message: text(e.Reason()),
+			Server: e.Server, Exit: e.Exit, Signal: e.Signal, Stderr: text(e.Stderr)})
 		return
 	}
 	a.print(verb, key, e.Reason())
@@ -40,13 +41,41 @@ func (a *app) report(verb string, err error) {
 // errorObject is an error as --json prints it, on standard error.
 type errorObject struct {
 	Verb    string `json:"verb"`
-	Key     string `json:"key,omitempty"`
+	Key     text   `json:"key,omitempty"`
 	Code    string `json:"code,omitempty"`
-	Message string `json:"error"`
+	Message text   `json:"error"`
 	Server  string `json:"server,omitempty"`
 	Exit    int    `json:"exit,omitempty"`
 	Signal  int    `json:"signal,omitempty"`
-	Stderr  string `json:"stderr,omitempty"`
+	Stderr  text   `json:"stderr,omitempty"`
+}
+
+// text is a string of --json that may be any bytes, as the name of a local file may.
+// What is not UTF-8 in it is written as \xff, and a backslash beside it twice, so
+// that two such names do not look alike.
+type text string
+
+// MarshalText is what encoding/json calls.
+func (t text) MarshalText() ([]byte, error) {
+	if utf8.ValidString(string(t)) {
+		return []byte(t), nil
+	}
+	return []byte(escapeBytes(strings.ReplaceAll(string(t), `\`, `\\`))), nil
+}
+
+// escapeBytes writes what is not UTF-8 as \xff.
+func escapeBytes(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && n == 1 {
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		} else {
+			b.WriteString(s[:n])
+		}
+		s = s[n:]
+	}
+	return b.String()
 }
 
 func (a *app) object(v any) {
@@ -58,7 +87,7 @@ func (a *app) object(v any) {
 // print prints one line: s4: VERB KEY: what.
 func (a *app) print(verb, key, what string) {
 	if a.json {
-		a.object(errorObject{Verb: verb, Key: key, Message: what})
+		a.object(errorObject{Verb: verb, Key: text(key), Message: text(what)})
 		return
 	}
 	line := "s4: "
@@ -80,13 +109,13 @@ func (a *app) note(format string, args ...any) {
 }
 
 // line prints one listing line, or v with --json. The error is of stdout.
-func (a *app) line(text string, v any) error {
+func (a *app) line(plain string, v any) error {
 	if a.json {
 		enc := json.NewEncoder(a.stdout)
 		enc.SetEscapeHTML(false)
 		return enc.Encode(v)
 	}
-	_, err := fmt.Fprintln(a.stdout, text)
+	_, err := fmt.Fprintln(a.stdout, plain)
 	return err
 }
 
@@ -98,7 +127,7 @@ func oneLine(s string) string {
 // printable shows what a terminal would obey.
 func printable(s string) string {
 	var b strings.Builder
-	for _, r := range s {
+	for _, r := range escapeBytes(s) {
 		switch {
 		case unicode.IsPrint(r):
 			b.WriteRune(r)

@@ -10,18 +10,27 @@ import (
 )
 
 func (a *app) rm() *cobra.Command {
-	var recursive bool
+	var recursive, prefix bool
 	cmd := &cobra.Command{
 		Use:   "rm PREFIX",
 		Short: "remove a key, or all keys with a prefix",
-		Long: `Remove one key or, with -r, every key whose name begins with PREFIX.
-Exit code 1 if there is none.`,
+		Long: `Remove one key or, with -r, the directory PREFIX with every key below it. A PREFIX
+that is no directory and no key stands for every key whose name begins with it.
+One that is, and begins other names, too, as test-1 begins test-10, is refused: end
+it with a slash to mean the directory, or say --prefix to remove all that begins
+with it. Exit code 1 if there is nothing to remove.`,
 		Example: `  s4 rm s4://bucket/dir/key
-  s4 rm -r s4://bucket/dir/`,
+  s4 rm -r s4://bucket/dir/
+  s4 rm -r --prefix s4://bucket/test-1`,
 		Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			a.about = args[0]
-			n, err := c.Remove(ctx, args[0], recursive)
+			recursive := recursive || prefix
+			remove := c.RemoveAll
+			if prefix || !recursive {
+				remove = func(ctx context.Context, name string) (int64, error) { return c.Remove(ctx, name, recursive) }
+			}
+			n, err := remove(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -34,7 +43,9 @@ Exit code 1 if there is none.`,
 			return nil
 		}),
 	}
-	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "remove every key with the prefix")
+	f := cmd.Flags()
+	f.BoolVarP(&recursive, "recursive", "r", false, "remove a directory, or every key with the prefix")
+	f.BoolVar(&prefix, "prefix", false, "remove every key whose name begins with PREFIX, whatever else it is")
 	return cmd
 }
 

@@ -13,6 +13,9 @@ func (a *app) putSplit(ctx context.Context, c *s4.Client, src, dst string, opts 
 	t := tally{what: "part"}
 	each := func(r s4.Transfer) { a.each(&t, src, r.Key, r) }
 	if src == "-" {
+		if closedAtStart(a.stdin) {
+			return errNoStdin
+		}
 		return a.summary(&t, c.PutSplit(ctx, a.stdin, dst, opts, each), "")
 	}
 	key, err := s4.UploadKey(src, dst)

@@ -27,7 +27,8 @@ type Local struct {
 // the cluster file dir/s4.conf. They listen on 127.0.0.1 on ports from port on,
 // or, if that is 0, on those of the cluster file when there is one already,
 // and else on free ones. cfg is used for all; its Cluster, Index and Dir are
-// ignored. A directory that was made with another number of nodes is refused:
+// ignored. They run on one machine, and share its slots for tasks: MaxCPUJobs and
+// MaxIOJobs are of all nodes together. A directory that was made with another number of nodes is refused:
 // its keys would not be found.
 func StartLocal(dir string, n, port int, cfg Config) (*Local, error) {
 	if n < 1 || n > 1000 {
@@ -70,6 +71,7 @@ func StartLocal(dir string, n, port int, cfg Config) (*Local, error) {
 	if l.Cluster, err = s4.ParseCluster(strings.NewReader(text.String()), conf); err != nil {
 		return fail(err)
 	}
+	cfg = cfg.withDefaults()
 	for i := range n {
 		cfg.Cluster, cfg.Index, cfg.Dir = l.Cluster, i, filepath.Join(dir, strconv.Itoa(i))
 		node, err := New(cfg)

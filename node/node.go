@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +30,8 @@ type Config struct {
 	Fsync      bool          // an acknowledged write survives power loss
 	Version    string        // of the program, for HEALTH
 	Log        *zap.Logger   // nil for none
+
+	slots *slots // of all nodes of StartLocal, which share them; nil for own ones
 }
 
 // Node is one server. New opens its data directory, Serve accepts
@@ -72,12 +73,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Index < 0 || cfg.Index >= len(cfg.Cluster.Servers) {
 		return nil, fmt.Errorf("index %d: the cluster file lists servers 0 to %d", cfg.Index, len(cfg.Cluster.Servers)-1)
 	}
-	if cfg.MaxCPUJobs <= 0 {
-		cfg.MaxCPUJobs = runtime.NumCPU() + 2
-	}
-	if cfg.MaxIOJobs <= 0 {
-		cfg.MaxIOJobs = 4 * runtime.NumCPU()
-	}
+	cfg = cfg.withDefaults()
 	if cfg.IOTimeout <= 0 {
 		cfg.IOTimeout = xfer.DefaultTimeout
 	}
@@ -92,8 +88,8 @@ func New(cfg Config) (*Node, error) {
 		cfg:     cfg,
 		log:     cfg.Log.With(zap.Int("server", cfg.Index)),
 		store:   st,
-		sched:   newScheduler(cfg.MaxCPUJobs),
-		ioSlots: make(chan struct{}, cfg.MaxIOJobs),
+		sched:   cfg.slots.tasks,
+		ioSlots: cfg.slots.io,
 		started: time.Now(),
 		conns:   make(map[*session]struct{}),
 		jobs:    make(map[uint64]*job),

@@ -121,10 +121,10 @@ func (j *job) task(i int) error {
 // the command used and wrote.
 func (j *job) attempt(i int, t *wire.Task) (err error) {
 	// What waits for a slot holds nothing open.
-	if err := j.node.sched.acquire(j.ctx, j); err != nil {
+	if err := j.node.sched.acquire(j.ctx, j.msg.ID); err != nil {
 		return err
 	}
-	release := sync.OnceFunc(func() { j.node.sched.release(j) })
+	release := sync.OnceFunc(func() { j.node.sched.release(j.msg.ID) })
 	defer release()
 	keys, size := j.inputs(i)
 	t.BytesIn = uint64(size)

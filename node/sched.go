@@ -2,30 +2,53 @@ package node
 
 import (
 	"context"
+	"runtime"
 	"sync"
 )
 
+// slots bound what a server does at once, or all servers of one process.
+type slots struct {
+	tasks *scheduler
+	io    chan struct{} // one in it for each task that pushes output to peers
+}
+
+// withDefaults returns cfg with its numbers of slots filled in, and with slots.
+func (cfg Config) withDefaults() Config {
+	if cfg.MaxCPUJobs <= 0 {
+		cfg.MaxCPUJobs = runtime.NumCPU() + 2
+	}
+	if cfg.MaxIOJobs <= 0 {
+		cfg.MaxIOJobs = 4 * runtime.NumCPU()
+	}
+	if cfg.slots == nil {
+		cfg.slots = &slots{tasks: newScheduler(cfg.MaxCPUJobs), io: make(chan struct{}, cfg.MaxIOJobs)}
+	}
+	return cfg
+}
+
 // scheduler hands out task slots. A free slot goes to the waiting job that
-// holds the fewest, so that a small job is not stuck behind a large one.
+// holds the fewest, so that a small job is not stuck behind a large one. Jobs are
+// told apart by a key of any type: the parts of one on several servers that share
+// a scheduler have one key.
 type scheduler struct {
 	mu    sync.Mutex
 	free  int
 	queue []*ticket // guarded by mu, oldest first
-	held  map[*job]int
+	held  map[any]int
 }
 
 // ticket is one task's wait for a slot.
 type ticket struct {
-	job *job
+	job any
 	got chan struct{} // closed when the slot is granted
 }
 
 func newScheduler(slots int) *scheduler {
-	return &scheduler{free: slots, held: make(map[*job]int)}
+	return &scheduler{free: slots, held: make(map[any]int)}
 }
 
 // acquire waits for a slot for a task of j.
-func (s *scheduler) acquire(ctx context.Context, j *job) error {
+func (s *scheduler) acquire(ctx context.Context, j any) error {
 	s.mu.Lock()
 	if s.free > 0 {
 		s.free--
@@ -54,14 +77,14 @@ func (s *scheduler) acquire(ctx context.Context, j *job) error {
 }
 
 // release gives a slot of j back.
-func (s *scheduler) release(j *job) {
+func (s *scheduler) release(j any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.put(j)
 }
 
 // put takes a slot from j and grants it to the next; s.mu is held.
-func (s *scheduler) put(j *job) {
+func (s *scheduler) put(j any) {
 	if s.held[j]--; s.held[j] == 0 {
 		delete(s.held, j)
 	}

@@ -120,7 +120,7 @@ awk '
     END { for (file in files) { close(file); print file } }'
 SCRIPT
 cat >merge.sh <<'SCRIPT'
-xargs -d '\n' cat | awk '{ n[$1] += $2 } END { for (word in n) print word, n[word] }'
+xargs -d '\n' awk 1 | awk '{ n[$1] += $2 } END { for (word in n) print word, n[word] }'
 SCRIPT
 
 printf '\n# a cluster of three servers in one process\n$ s4-server --nodes 3 --dir cluster\n'

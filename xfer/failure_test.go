@@ -192,7 +192,7 @@ func TestErrorInsideStream(t *testing.T) {
 	}
 	r := wait()
 	wantCode(t, r.err, wire.CodeStorage)
-	if *r.err.(*wire.Error) != *sent {
+	if *r.err.(*PeerError).Said != *sent {
 		t.Errorf("got %+v", r.err)
 	}
 	wantUsable(t, a, b)

@@ -31,6 +31,9 @@ type Source struct {
 	// Sum, if not nil, is what the trailer says instead of the xxh64 of the
 	// bytes read: the checksum stored with them.
 	Sum *uint64
+	// Check, if not nil, is called when R has yielded all, before the trailer is
+	// sent. An error is one of the reader: the stream is given up.
+	Check func() error
 }
 
 // SourceError is an error of the reader that SendStream read from. The stream
@@ -90,6 +93,9 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 			if src.Size >= 0 && total+int64(n) != src.Size {
 				err = fmt.Errorf("ended after %d of %d bytes: it changed while it was read", total+int64(n), src.Size)
 			}
+		}
+		if err == nil && last && src.Check != nil {
+			err = src.Check()
 		}
 		if err == nil && refused != nil && total > 0 && refused() {
 			err = ErrRefused

@@ -63,7 +63,9 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 in the list by its local addresses, or by --port or --index.
 
 With --nodes N it is a whole cluster of N servers on loopback, in one process,
-and prints the line that makes s4 use it.`,
+and prints the line that makes s4 use it.
+
+Long flags may have one dash, too: -port 8080.`,
 		Example: `  s4-server --dir /mnt/s4
   s4-server --nodes 3 --dir /tmp/s4`,
 		Args:          cobra.NoArgs,
@@ -72,7 +74,6 @@ and prints the line that makes s4 use it.`,
 		Version:       s4.Release,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return f.run(cmd, stdout, stderr) },
 	}
-	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	cmd.SetFlagErrorFunc(flags.Explain)
@@ -83,12 +84,16 @@ and prints the line that makes s4 use it.`,
 	p.IntVar(&f.index, "index", -1, "this server is the one at this place of the list, from 0")
 	p.StringVar(&f.listen, "listen", "", "listen on this host:port instead of the listed one")
 	p.IntVar(&f.nodes, "nodes", 0, "run an embedded cluster of this many servers")
-	p.IntVar(&f.maxIO, "max-io-jobs", 0, "tasks whose output is sent to peers at once (default 4 x CPUs)")
-	p.IntVar(&f.maxCPU, "max-cpu-jobs", 0, "commands at once (default CPUs + 2)")
+	p.IntVar(&f.maxIO, "max-io-jobs", 0, "tasks whose output is sent to peers at once, of all --nodes (default 4 x CPUs)")
+	p.IntVar(&f.maxCPU, "max-cpu-jobs", 0, "commands at once, of all --nodes (default CPUs + 2)")
 	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "how long a peer may be silent in mid transfer")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
 	p.StringVar(&f.logFormat, "log-format", "console", "console or json")
 	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	cmd.InitDefaultHelpFlag()
+	cmd.InitDefaultVersionFlag()
+	// The original server's flags had one dash, as in -port 8080.
+	cmd.SetArgs(flags.OneDash(p, args))
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -250,7 +255,7 @@ func findSelf(ctx context.Context, cluster *s4.Cluster, index, port int, lookup 
 			}
 		}
 		for _, a := range addrs {
-			if ip := net.ParseIP(a); ip != nil && (ip.IsLoopback() || local[ip.String()]) {
+			if ip := net.ParseIP(a); s.ThisMachine() || ip != nil && (ip.IsLoopback() || local[ip.String()]) {
 				found = append(found, i)
 				break
 			}

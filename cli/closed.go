@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	errNoStdin  = errors.New("standard input is closed (give it something to read, or </dev/null for an empty key)")
+	errNoStdout = errors.New("standard output is closed (give it somewhere to write to, or >/dev/null to check the key alone)")
+)
+
+// closedAtStart reports whether stream is a standard stream that was closed when
+// the program was started. The Go runtime opens /dev/null in place of one that is,
+// so that no other file gets its number (checkfds in runtime/fds_unix.go): for
+// reading and writing, while a shell opens it for the one that is needed.
+//
+// Some programs give what they start a /dev/null like that, too, to say that they
+// do not care for its output: so this is for data only that would be lost, and not
+// for listings.
+func closedAtStart(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok || f.Fd() > 2 {
+		return false
+	}
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3) {
+		return false
+	}
+	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	return err == nil && flags&unix.O_ACCMODE == unix.O_RDWR
+}
