@@ -25,9 +25,6 @@ import (
 // stderrTail is how much of a task's standard error is kept.
 const stderrTail = 16 << 10
 
-// sigpipeExit is what bash makes of a command that SIGPIPE (13) ended.
-const sigpipeExit = 128 + 13
-
 // run runs all tasks. The first failure stops the others, unless the job is
 // to keep going.
 func (j *job) run() error {
@@ -223,14 +220,10 @@ func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wir
 	if res.ExitCode == 0 || res.ExitCode > 0 && strings.IndexByte(j.msg.OKExit, byte(res.ExitCode)) >= 0 {
 		return nil
 	}
-	text := "command failed: " + exec.ExitText(res)
-	if res.ExitCode == sigpipeExit {
-		text += ", SIGPIPE: a command in a pipe stopped reading, as head does, and pipefail is on"
-	}
 	e := &wire.Error{
 		Code:   wire.CodeTaskFailed,
 		Key:    t.Key,
-		Text:   text,
+		Text:   "command failed: " + exec.ExitText(res),
 		Exit:   t.Exit,
 		Signal: t.Signal,
 		Stderr: t.Stderr,
