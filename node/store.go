@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nathants/s4/exec"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -139,8 +140,9 @@ func (s *store) takeLock(path string) error {
 }
 
 // flock locks f, which holds the number of the process that locked it last. When
-// that is no more, the lock may still be held for a moment: by a child of a killed
-// server that was about to become a command, until it does or notices.
+// that is no more, the lock may still be held for a moment: by the watchdog of a
+// killed server, until it has killed what that left behind, or by a child that was
+// about to become a command, until it does or notices.
 func flock(f *os.File) error {
 	for waited := time.Duration(0); ; waited += lockPause {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -155,7 +157,7 @@ func flock(f *os.File) error {
 		text := make([]byte, 16)
 		n, _ := f.ReadAt(text, 0)
 		pid, err := strconv.Atoi(string(text[:n]))
-		if gone := err == nil && errors.Is(unix.Kill(pid, 0), unix.ESRCH); !gone || waited >= lockPatience {
+		if gone := err == nil && exec.Ended(pid); !gone || waited >= lockPatience {
 			return fmt.Errorf("another s4-server uses it, process %s (stop that one, or choose another --dir)", text[:n])
 		}
 		time.Sleep(lockPause)
