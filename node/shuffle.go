@@ -22,8 +22,20 @@ const peerConns = 2
 type peers struct {
 	node *Node
 	mu   sync.Mutex
-	next int                           // guarded by mu
-	open map[int]*[peerConns]*peerConn // guarded by mu
+	open map[int]*peer // guarded by mu
+}
+
+// peer is the connections to one server, which are used in turns: the turns are
+// its own, or with three servers each would always get the same one.
+type peer struct {
+	next  int // guarded by peers.mu
+	conns [peerConns]peerConn
+}
+
+// turn returns the connection whose turn it is; peers.mu is held.
+func (p *peer) turn() *peerConn {
+	p.next++
+	return &p.conns[p.next%peerConns]
 }
 
 type peerConn struct {
@@ -32,22 +44,18 @@ type peerConn struct {
 }
 
 func newPeers(n *Node) *peers {
-	return &peers{node: n, open: make(map[int]*[peerConns]*peerConn)}
+	return &peers{node: n, open: make(map[int]*peer)}
 }
 
 // get returns a pipeline to a peer, connected if it was not.
 func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 	ps.mu.Lock()
-	conns := ps.open[server]
-	if conns == nil {
-		conns = new([peerConns]*peerConn)
-		for i := range conns {
-			conns[i] = new(peerConn)
-		}
-		ps.open[server] = conns
+	p := ps.open[server]
+	if p == nil {
+		p = new(peer)
+		ps.open[server] = p
 	}
-	ps.next++
-	c := conns[ps.next%peerConns]
+	c := p.turn()
 	ps.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,8 +81,9 @@ func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 func (ps *peers) close() {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	for _, conns := range ps.open {
-		for _, c := range conns {
+	for _, p := range ps.open {
+		for i := range p.conns {
+			c := &p.conns[i]
 			c.mu.Lock()
 			if c.p != nil {
 				c.p.Close()
