@@ -217,7 +217,7 @@ func reasonOf(ctx context.Context, err error) string {
 }
 
 func (co *Coordinator) submitTo(ctx context.Context, i int) error {
-	conn, err := Dial(ctx, co.client.cluster, i, wire.ChannelControl, co.client.opts.IOTimeout, nil)
+	conn, err := DialJob(ctx, co.client.cluster, i, wire.ChannelControl, co.client.opts.IOTimeout, nil)
 	if err != nil {
 		return err
 	}

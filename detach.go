@@ -13,7 +13,7 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 	server := int(m.ID % uint64(len(c.cluster.Servers)))
 	var ready wire.Ready
 	err := func() error {
-		conn, err := Dial(ctx, c.cluster, server, wire.ChannelControl, c.opts.IOTimeout, nil)
+		conn, err := DialJob(ctx, c.cluster, server, wire.ChannelControl, c.opts.IOTimeout, nil)
 		if err != nil {
 			return err
 		}

@@ -1,10 +1,12 @@
 package s4
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"syscall"
 	"time"
@@ -26,6 +28,40 @@ func Dial(ctx context.Context, cluster *Cluster, index int, channel wire.Channel
 	})
 }
 
+// DialJob is Dial for the connections of a job, which is worth a wait: a server
+// that does not answer, as one that is too busy to accept, is tried again until the
+// I/O timeout is over. One that refuses has lost its part of the job, or has none.
+func DialJob(ctx context.Context, cluster *Cluster, index int, channel wire.Channel, timeout time.Duration, stats *xfer.Stats) (*xfer.Conn, error) {
+	limit := cmp.Or(timeout, xfer.DefaultTimeout)
+	start := time.Now()
+	for pause := dialPause; ; pause = min(2*pause, dialPauseMost) {
+		conn, err := Dial(ctx, cluster, index, channel, timeout, stats)
+		if !errors.As(err, new(noAnswer)) {
+			return conn, err
+		}
+		wait := pause/2 + rand.N(pause) // servers that wait for one do not all come at once
+		if time.Since(start)+wait >= limit {
+			return nil, wire.Errorf(wire.CodeUnavailable, "cannot connect: no answer within %v", max(limit, dialTimeout))
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// Between two tries of DialJob, more or less.
+const (
+	dialPause     = 100 * time.Millisecond
+	dialPauseMost = 2 * time.Second
+)
+
+// noAnswer is the error of a connection that nobody has accepted in time.
+type noAnswer struct{ error }
+
+func (e noAnswer) Unwrap() error { return e.error }
+
 // dial is Dial with a choice of how to make the connection of a socket.
 func dial(ctx context.Context, cluster *Cluster, index int, channel wire.Channel, newConn func(*net.TCPConn) (*xfer.Conn, error)) (*xfer.Conn, error) {
 	addr := cluster.Servers[index].String()
@@ -35,7 +71,11 @@ func dial(ctx context.Context, cluster *Cluster, index int, channel wire.Channel
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, wire.Errorf(wire.CodeUnavailable, "cannot connect: %s", dialReason(err))
+		failed := wire.Errorf(wire.CodeUnavailable, "cannot connect: %s", dialReason(err))
+		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() && !errors.As(err, new(*net.DNSError)) {
+			return nil, noAnswer{failed}
+		}
+		return nil, failed
 	}
 	conn, err := newConn(nc.(*net.TCPConn))
 	if err != nil {

@@ -4,7 +4,7 @@ import "testing"
 
 // Of two peers that are pushed to by turns, each gets both of its connections.
 func TestPeersTakeTurnsOfTheirOwn(t *testing.T) {
-	p, q := new(peer), new(peer)
+	p, q := newPeer(), newPeer()
 	used := make(map[*peerConn]int)
 	for range 2 * peerConns {
 		used[p.turn()]++

@@ -39,9 +39,29 @@ func (p *peer) turn() *peerConn {
 }
 
 type peerConn struct {
-	mu sync.Mutex // held while connecting
-	p  *xfer.Pipeline
+	mu chan struct{}  // holds one while somebody connects, which may take long
+	p  *xfer.Pipeline // guarded by mu
 }
+
+func newPeer() *peer {
+	p := new(peer)
+	for i := range p.conns {
+		p.conns[i].mu = make(chan struct{}, 1)
+	}
+	return p
+}
+
+// lock locks mu, unless ctx ends first.
+func (c *peerConn) lock(ctx context.Context) error {
+	select {
+	case c.mu <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (c *peerConn) unlock() { <-c.mu }
 
 func newPeers(n *Node) *peers {
 	return &peers{node: n, open: make(map[int]*peer)}
@@ -52,13 +72,15 @@ func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 	ps.mu.Lock()
 	p := ps.open[server]
 	if p == nil {
-		p = new(peer)
+		p = newPeer()
 		ps.open[server] = p
 	}
 	c := p.turn()
 	ps.mu.Unlock()
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if err := c.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer c.unlock()
 	// Between jobs nobody reads, and so nobody has seen it if the peer was
 	// started anew. Requests under way are lost then anyhow.
 	if c.p != nil && c.p.Idle() {
@@ -69,7 +91,7 @@ func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 		c.p = nil
 	}
 	n := ps.node
-	conn, err := s4.Dial(ctx, n.cfg.Cluster, server, wire.ChannelData, n.cfg.IOTimeout, &n.stats)
+	conn, err := s4.DialJob(ctx, n.cfg.Cluster, server, wire.ChannelData, n.cfg.IOTimeout, &n.stats)
 	if err != nil {
 		return nil, err
 	}
@@ -84,11 +106,11 @@ func (ps *peers) close() {
 	for _, p := range ps.open {
 		for i := range p.conns {
 			c := &p.conns[i]
-			c.mu.Lock()
+			c.mu <- struct{}{}
 			if c.p != nil {
 				c.p.Close()
 			}
-			c.mu.Unlock()
+			c.unlock()
 		}
 	}
 }
