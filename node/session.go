@@ -167,6 +167,9 @@ func toWire(err error) *wire.Error {
 		}
 		return we
 	}
+	if e := trouble(err); e != nil {
+		return e
+	}
 	if errors.Is(err, context.Canceled) {
 		return wire.Errorf(wire.CodeCanceled, "canceled")
 	}

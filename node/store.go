@@ -204,7 +204,10 @@ func (s *store) close() {
 
 // writable reports why nothing can be written, or nil.
 func (s *store) writable() error {
-	t, err := xfer.CreateTemp(s.tmp.fd(), 0o600)
+	if err := s.gone(); err != nil {
+		return err
+	}
+	t, err := s.create()
 	if err != nil {
 		return err
 	}
@@ -257,8 +260,14 @@ func storeError(err error, key string) error {
 		named.Key = key
 		return &named
 	}
+	if e := trouble(err); e != nil {
+		e.Key = key
+		return e
+	}
 	e := &wire.Error{Code: wire.CodeStorage, Key: key, Text: err.Error()}
 	switch {
+	case errors.Is(err, unix.ENOENT) && key == "":
+		return errGone
 	case errors.Is(err, unix.ENOENT):
 		e.Code, e.Text = wire.CodeNotFound, "no such key"
 	case errors.Is(err, unix.EEXIST):
@@ -269,8 +278,8 @@ func storeError(err error, key string) error {
 		e.Code, e.Text = wire.CodeConflict, "there are keys below it: it is a directory"
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV):
 		e.Code, e.Text = wire.CodeConflict, "there is a symbolic link in its place in the data directory"
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		e.Code, e.Text = wire.CodeNoSpace, "the disk is full"
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		e.Text = "s4-server has no permission in its data directory (see its owner and mode)"
 	case errors.Is(err, unix.ENAMETOOLONG):
 		e.Code, e.Text = wire.CodeBadKey, "the name is too long for the server's file system"
 	}
