@@ -199,6 +199,10 @@ func (co *Coordinator) wrap(ctx context.Context, server int, err error) error {
 	return co.client.wrap(ctx, co.job.Verb.String(), Scheme+co.job.Indir, server, err)
 }
 
+// failedReason begins the reason of a job that was given up because a server
+// failed it. That server may be the one that cannot be asked later.
+const failedReason = "failed: "
+
 // reasonOf is an error as the servers keep it, as the reason why a job was
 // given up.
 func reasonOf(ctx context.Context, err error) string {
@@ -213,7 +217,11 @@ func reasonOf(ctx context.Context, err error) string {
 	if e.Server != "" {
 		text += " on " + e.Server
 	}
-	return e.Key + ": " + text
+	text = e.Key + ": " + text
+	if e.Code != wire.CodeCanceled {
+		text = failedReason + text
+	}
+	return text
 }
 
 func (co *Coordinator) submitTo(ctx context.Context, i int) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -186,15 +187,20 @@ func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
 	var s JobStatus
 	parts := make([]jobPart, len(infos))
 	states := make(map[wire.JobState]string) // and the first reason for it
+	elsewhere := ""                          // why servers gave up what another failed
 	for i, info := range infos {
 		if info == nil {
 			continue
 		}
-		if states[info.State] == "" {
+		relayed, failed := strings.CutPrefix(info.Error, failedReason)
+		switch {
+		case info.State == wire.JobCanceled && failed:
+			elsewhere = relayed // names the server
+		case states[info.State] != "":
+		case info.State == wire.JobFailed:
+			states[info.State] = info.Error + " on " + c.cluster.Servers[i].String()
+		default:
 			states[info.State] = info.Error
-			if info.State == wire.JobFailed { // the reason to cancel names the server
-				states[info.State] += " on " + c.cluster.Servers[i].String()
-			}
 		}
 		parts[i] = jobPart{info.Ready, info.Progress}
 		s.Keys += int64(info.Keys)
@@ -209,6 +215,9 @@ func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
 		if m := info.Job; s.ID == "" || m.Verb != 0 { // 0: a record that was damaged
 			s.ID, s.Verb, s.Indir, s.Outdir, s.Command = JobID(m.ID), m.Verb.String(), Scheme+m.Indir, Scheme+m.Outdir, m.Command
 		}
+	}
+	if _, known := states[wire.JobFailed]; !known && elsewhere != "" {
+		states[wire.JobFailed] = elsewhere
 	}
 	s.JobProgress = sumParts(parts)
 	s.State, s.Err = mergeState(states)
