@@ -101,7 +101,8 @@ func (j *job) task(i int) error {
 		}
 		j.log.add(t)
 		j.live.remove(&t) // not before: who asks finds it in one or the other
-		if t.State != wire.TaskDone || j.has(wire.JobReport) {
+		// What fails the job itself, as a full disk, its client hears as that.
+		if err != nil && isTaskError(err) || j.has(wire.JobReport) {
 			if t.State == wire.TaskDone {
 				t.Stderr = "" // stays with the log
 			}
