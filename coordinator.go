@@ -213,7 +213,7 @@ func reasonOf(ctx context.Context, err error) *wire.Error {
 }
 
 func (co *Coordinator) submitTo(ctx context.Context, i int) error {
-	conn, err := Dial(ctx, co.client.cluster, i, wire.ChannelControl, co.client.opts.IOTimeout, nil)
+	conn, err := DialJob(ctx, co.client.cluster, i, wire.ChannelControl, co.client.opts.IOTimeout, nil)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 	var ready wire.Ready
 	told := false // the server is there, and tells of errors
 	err := func() error {
-		conn, err := Dial(ctx, c.cluster, server, wire.ChannelControl, c.opts.IOTimeout, nil)
+		conn, err := DialJob(ctx, c.cluster, server, wire.ChannelControl, c.opts.IOTimeout, nil)
 		if err != nil {
 			return err
 		}

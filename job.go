@@ -89,9 +89,9 @@ func (c *Client) Map(ctx context.Context, indir, outdir, cmd string, opts *JobOp
 }
 
 // MapToN is the shuffle: cmd reads a key, writes files into its working
-// directory and prints their names, one a line. Each becomes the key
-// outdir/<the input's relative path>/<the file's basename>, on the server that
-// basename belongs to. See Map for the rest.
+// directory and prints their names, one a line; an empty line is none. Each
+// becomes the key outdir/<the input's relative path>/<the file's basename>, on
+// the server that basename belongs to. See Map for the rest.
 func (c *Client) MapToN(ctx context.Context, indir, outdir, cmd string, opts *JobOptions) (JobResult, error) {
 	return c.run(ctx, wire.VerbMapToN, indir, outdir, cmd, opts)
 }

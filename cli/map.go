@@ -47,9 +47,9 @@ output becomes the key with the same relative path below OUTDIR.` + mapCommon,
 		verb:  wire.VerbMapToN,
 		short: "run a command for every key, 1:n: the shuffle",
 		long: `For every key below INDIR run CMD with the key as standard input. CMD writes
-files into its working directory and prints their names, one a line; each
-becomes the key OUTDIR/<the key's relative path>/<the file's basename>, on the
-server that basename belongs to.` + mapCommon,
+files into its working directory and prints their names, one a line, where an
+empty line is none; each becomes the key OUTDIR/<the key's relative path>/<the
+file's basename>, on the server that basename belongs to.` + mapCommon,
 		example: `  s4 map-to-n s4://bucket/in/ s4://bucket/parts/ 'awk "{print > \$1 % 12}"; ls'
   s4 map-to-n --compress never s4://bucket/in/ s4://bucket/parts/ 's4 partition -n 64'`,
 		run: (*s4.Client).MapToN,

@@ -21,5 +21,6 @@
 // wait for it.
 //
 // A process can leave its group (setsid, set -m) and so outlive Run. Run does
-// not wait for such a process; [KillBelow] finds it by its working directory.
+// not wait for such a process; [KillBelow] finds it by its working directory. A
+// [Watchdog] does the same for a server that is killed.
 package exec

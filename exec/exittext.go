@@ -3,10 +3,12 @@ package exec
 import (
 	"fmt"
 	"strings"
+	"syscall"
 )
 
 // ExitText says in a few words how a command ended, for error lines: "exit 3",
-// "killed by signal 9 (killed)" or "timed out after 5s".
+// "timed out after 5s", "killed by signal 15 (terminated)", or, where the number
+// tells more than it says, "exit 137, SIGKILL: …".
 func ExitText(r Result) string {
 	switch {
 	case r.TimedOut:
@@ -17,7 +19,42 @@ func ExitText(r Result) string {
 		if name := r.Signal.String(); !strings.HasPrefix(name, "signal ") {
 			text += " (" + name + ")"
 		}
+		if r.Signal == syscall.SIGKILL {
+			text += ", " + likelyMemory
+		}
 		return text
 	}
-	return fmt.Sprintf("exit %d", r.ExitCode)
+	text := fmt.Sprintf("exit %d", r.ExitCode)
+	if why := signalExit(r.ExitCode); why != "" {
+		text += ", " + why
+	}
+	return text
+}
+
+// likelyMemory is what most often sends SIGKILL on a server that runs commands.
+const likelyMemory = "most likely out of memory"
+
+// signalExit explains the exit code that bash makes of a command that a signal
+// ended: 128 plus the signal's number (bash(1), "EXIT STATUS"). It is "" for
+// others.
+func signalExit(code int) string {
+	switch syscall.Signal(code - 128) {
+	case syscall.SIGPIPE:
+		return "SIGPIPE: a command in a pipe stopped reading, as head does, and pipefail is on"
+	case syscall.SIGKILL:
+		return "SIGKILL: a command was killed, " + likelyMemory
+	case syscall.SIGTERM:
+		return "SIGTERM: a command was told to end"
+	case syscall.SIGABRT:
+		return "SIGABRT: a command gave up by itself, as at a failed assertion"
+	case syscall.SIGSEGV:
+		return "SIGSEGV: a command crashed"
+	case syscall.SIGBUS:
+		return "SIGBUS: a command crashed, or a file it had mapped was cut short"
+	case syscall.SIGFPE:
+		return "SIGFPE: a command divided by zero"
+	case syscall.SIGILL:
+		return "SIGILL: a command was built for another CPU, or crashed"
+	}
+	return ""
 }

@@ -132,7 +132,7 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 	// fires at the end of the thread that forked, not of the process
 	// (prctl(2), go.dev/issue/27505). So this goroutine keeps its thread until
 	// bash is reaped. That is free: waitid below blocks the thread anyway. The
-	// signal reaches bash alone, not its children; those are for KillBelow.
+	// signal reaches bash alone, not its children; those are for the Watchdog.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 

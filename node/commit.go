@@ -26,7 +26,7 @@ func (o *object) head() *wire.Object {
 func (s *store) get(name string) (*object, error) {
 	f, st, err := openRegular(s.keys, name)
 	if err != nil {
-		return nil, storeError(err, name)
+		return nil, s.missing(err, name)
 	}
 	sum, err := getSum(f)
 	if err != nil {
@@ -65,7 +65,8 @@ func openRegular(t tree, name string) (*os.File, *unix.Stat_t, error) {
 
 // create returns an unnamed file for a key's bytes. The caller closes it.
 func (s *store) create() (*xfer.Temp, error) {
-	return xfer.CreateTemp(s.tmp.fd(), 0o600)
+	t, err := xfer.CreateTemp(s.tmp.fd(), 0o600)
+	return t, s.lost(err)
 }
 
 // absent reports why the key cannot be written, as far as can be seen before

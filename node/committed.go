@@ -47,18 +47,26 @@ func (s *store) keepCommitted(path, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.jobs = append(m.jobs, committedJob{name, time.Now()})
-	// A week after a start all that was there then is too old at once.
-	for range forgetAtOnce {
-		if time.Since(m.jobs[0].since) < committedTime {
-			break
+	s.forgetCommitted(committedTime)
+	return nil
+}
+
+// forgetCommitted forgets some of the jobs that were published longer ago than
+// age; the memory is locked. A week after a start all that was there then is too
+// old at once. That one cannot be forgotten is no failure of the job that is
+// published: the next one tries again.
+func (s *store) forgetCommitted(age time.Duration) {
+	m := &s.memory
+	for range min(forgetAtOnce, len(m.jobs)) {
+		if time.Since(m.jobs[0].since) < age {
+			return
 		}
 		err := os.Remove(s.sysPath(committedDir, m.jobs[0].name))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return storeError(plain(err), "")
+			return
 		}
 		m.jobs = m.jobs[1:]
 	}
-	return nil
 }
 
 // committed reports whether a job was published here.

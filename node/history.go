@@ -23,6 +23,39 @@ type history struct {
 	mu    sync.Mutex
 	jobs  []pastJob // in the order they ended; guarded by mu
 	bytes int64     // of their logs; guarded by mu
+
+	// unsaved holds the ends of jobs whose record could not be written, as on a
+	// disk that is full or read-only, for as long as the process lives: at most
+	// maxHistory, in the order they ended; guarded by mu.
+	unsaved []*wire.JobInfo
+}
+
+// keepUnsaved remembers the end of a job that has no record of it on disk.
+func (h *history) keepUnsaved(info *wire.JobInfo) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unsaved = slices.DeleteFunc(h.unsaved, func(u *wire.JobInfo) bool { return u.Job.ID == info.Job.ID })
+	h.unsaved = append(h.unsaved, info)
+	h.unsaved = h.unsaved[max(0, len(h.unsaved)-maxHistory):]
+}
+
+// savedNow forgets what keepUnsaved remembers of a job.
+func (h *history) savedNow(id uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unsaved = slices.DeleteFunc(h.unsaved, func(u *wire.JobInfo) bool { return u.Job.ID == id })
+}
+
+// unsavedInfo returns the end of a job that could not be recorded, or nil.
+func (h *history) unsavedInfo(id uint64) *wire.JobInfo {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, u := range h.unsaved {
+		if u.Job.ID == id {
+			return u
+		}
+	}
+	return nil
 }
 
 type pastJob struct {
@@ -143,8 +176,12 @@ func (s *store) past(id uint64) (string, error) {
 }
 
 // pastInfo returns the info of a job that is over. If its end could not be
-// recorded, because the disk was full, it is closed here.
+// recorded, because the disk was full when the last process ended it, it is closed
+// here.
 func (s *store) pastInfo(id uint64) (*wire.JobInfo, error) {
+	if info := s.history.unsavedInfo(id); info != nil {
+		return info, nil
+	}
 	dir, err := s.past(id)
 	if err != nil {
 		return nil, err
@@ -172,8 +209,17 @@ func (s *store) pastInfo(id uint64) (*wire.JobInfo, error) {
 func (s *store) eachPast(f func(*wire.JobInfo) error) error {
 	s.history.mu.Lock()
 	jobs := slices.Clone(s.history.jobs)
+	unsaved := slices.Clone(s.history.unsaved)
 	s.history.mu.Unlock()
+	for _, u := range slices.Backward(unsaved) {
+		if err := f(u); err != nil {
+			return err
+		}
+	}
 	for _, p := range slices.Backward(jobs) {
+		if slices.ContainsFunc(unsaved, func(u *wire.JobInfo) bool { return u.Job.ID == p.id }) {
+			continue
+		}
 		info, err := s.pastInfo(p.id)
 		if err != nil {
 			continue // dropped meanwhile, or damaged when the server was killed

@@ -261,10 +261,18 @@ func (j *job) end(why error) error {
 		}
 		info := j.info()
 		end(info, state, reason)
-		errs = append(errs, writeInfo(j.stage.path, info))
 		j.final.Store(info)
+		saved := writeInfo(j.stage.path, info)
+		kept := j.node.store.keepRecord(j.stage.path)
+		if saved != nil || kept != nil {
+			j.node.store.history.keepUnsaved(info)
+		} else {
+			j.node.store.history.savedNow(j.msg.ID)
+		}
+		errs = append(errs, saved, kept)
+	} else {
+		errs = append(errs, j.node.store.keepRecord(j.stage.path))
 	}
-	errs = append(errs, j.node.store.keepRecord(j.stage.path))
 	// Only now: until its decision is where a peer that asks is sent to.
 	j.node.mu.Lock()
 	delete(j.node.jobs, j.msg.ID)

@@ -43,7 +43,8 @@ type Node struct {
 	sched   *scheduler
 	ioSlots chan struct{}
 	peers   *peers
-	client  *s4.Client // of detached jobs
+	watch   *exec.Watchdog // over the tasks, should this process be killed; or nil
+	client  *s4.Client     // of detached jobs
 	stats   xfer.Stats
 	started time.Time
 	bash    string   // its path, or empty if there was none at the start
@@ -100,6 +101,10 @@ func New(cfg Config) (*Node, error) {
 	n.bash = exec.FindBash() // once: a search of a long PATH shows in maps of small keys
 	n.path = taskPath()
 	n.env = taskEnv(cfg, n.path)
+	if n.watch, err = exec.Watch(n.bash, filepath.Join(st.path, sysDir, jobsDir), st.lock); err != nil {
+		// Most likely there is no bash, and so there will be no task either.
+		n.log.Warn("tasks would outlive this server if it were killed", zap.Error(err))
+	}
 	n.client = s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout})
 	if err := n.adopt(); err != nil {
 		n.Shutdown(n.ctx)
@@ -204,6 +209,9 @@ func (n *Node) Shutdown(ctx context.Context) {
 	}
 	if killed, err := exec.KillBelow(filepath.Join(n.store.path, sysDir, jobsDir)); killed > 0 || err != nil {
 		n.log.Warn("killed what tasks left behind", zap.Int("processes", killed), zap.Error(err))
+	}
+	if n.watch != nil {
+		n.watch.Close()
 	}
 	n.store.close()
 }

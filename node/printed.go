@@ -18,8 +18,9 @@ import (
 )
 
 // shuffle stages the files whose names the command printed, here or at the
-// servers they belong to, and waits until all have arrived. A name that is wrong is found before any file is on its way: nothing
-// of a task that fails is staged anywhere.
+// servers they belong to, and waits until all have arrived. A name that is wrong
+// is found before any file is on its way: nothing of a task that fails is staged
+// anywhere.
 func (j *job) shuffle(dir, key string, names *os.File, t *wire.Task) error {
 	work, err := openTree(dir)
 	if err != nil {
@@ -62,7 +63,8 @@ type printed struct {
 	size  uint64   // of the files routed
 }
 
-// each calls f for every printed name, until it fails.
+// each calls f for every printed name, until it fails. An empty line is none: a
+// command that wrote nothing may still print the end of its list.
 func (p *printed) each(f func(name string) error) error {
 	if _, err := p.names.Seek(0, io.SeekStart); err != nil {
 		return storeError(err, p.key)
@@ -70,6 +72,9 @@ func (p *printed) each(f func(name string) error) error {
 	sc := bufio.NewScanner(p.names)
 	sc.Buffer(make([]byte, 0, 8<<10), 64<<10)
 	for sc.Scan() {
+		if len(sc.Bytes()) == 0 {
+			continue
+		}
 		if err := f(sc.Text()); err != nil {
 			return err
 		}

@@ -405,12 +405,14 @@ func TestRecordThatCannotBeClosed(t *testing.T) {
 		if err := j.prepare(); err != nil {
 			t.Fatal(err)
 		}
-		want := wire.JobFailed
+		want := wire.JobCommitted
 		if committed {
 			if err := j.commit(); err != nil {
 				t.Fatal(err)
 			}
-			want = wire.JobCommitted
+		} else {
+			want = wire.JobCanceled
+			j.move(jobDiscarded, errClientGone)
 		}
 		if err := os.Mkdir(filepath.Join(j.stage.path, "info.new"), 0o755); err != nil { // as ENOSPC
 			t.Fatal(err)

@@ -25,9 +25,6 @@ import (
 // stderrTail is how much of a task's standard error is kept.
 const stderrTail = 16 << 10
 
-// sigpipeExit is what bash makes of a command that SIGPIPE (13) ended.
-const sigpipeExit = 128 + 13
-
 // run runs all tasks. The first failure stops the others, unless the job is
 // to keep going.
 func (j *job) run() error {
@@ -104,7 +101,8 @@ func (j *job) task(i int) error {
 		}
 		j.log.add(t)
 		j.live.remove(&t) // not before: who asks finds it in one or the other
-		if t.State != wire.TaskDone || j.has(wire.JobReport) {
+		// What fails the job itself, as a full disk, its client hears as that.
+		if err != nil && isTaskError(err) || j.has(wire.JobReport) {
 			if t.State == wire.TaskDone {
 				t.Stderr = "" // stays with the log
 			}
@@ -133,7 +131,7 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 		dir += "." + strconv.Itoa(int(t.Attempt)) // the last one may not have been removable
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return storeError(plain(err), keys[0])
+		return storeError(j.node.store.lost(err), keys[0])
 	}
 	defer func() {
 		// Most commands leave it empty.
@@ -223,14 +221,10 @@ func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wir
 	if res.ExitCode == 0 || res.ExitCode > 0 && strings.IndexByte(j.msg.OKExit, byte(res.ExitCode)) >= 0 {
 		return nil
 	}
-	text := "command failed: " + exec.ExitText(res)
-	if res.ExitCode == sigpipeExit {
-		text += ", SIGPIPE: a command in a pipe stopped reading, as head does, and pipefail is on"
-	}
 	e := &wire.Error{
 		Code:   wire.CodeTaskFailed,
 		Key:    t.Key,
-		Text:   text,
+		Text:   "command failed: " + exec.ExitText(res),
 		Exit:   t.Exit,
 		Signal: t.Signal,
 		Stderr: t.Stderr,

@@ -85,6 +85,9 @@ func toWire(err error) *wire.Error {
 	if errors.As(err, &we) {
 		return we
 	}
+	if e := trouble(err); e != nil {
+		return e
+	}
 	if errors.Is(err, context.Canceled) {
 		return wire.Errorf(wire.CodeCanceled, "canceled")
 	}

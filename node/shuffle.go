@@ -22,35 +22,65 @@ const peerConns = 2
 type peers struct {
 	node *Node
 	mu   sync.Mutex
-	next int                           // guarded by mu
-	open map[int]*[peerConns]*peerConn // guarded by mu
+	open map[int]*peer // guarded by mu
+}
+
+// peer is the connections to one server, which are used in turns: the turns are
+// its own, or with three servers each would always get the same one.
+type peer struct {
+	next  int // guarded by peers.mu
+	conns [peerConns]peerConn
+}
+
+// turn returns the connection whose turn it is; peers.mu is held.
+func (p *peer) turn() *peerConn {
+	p.next++
+	return &p.conns[p.next%peerConns]
 }
 
 type peerConn struct {
-	mu sync.Mutex // held while connecting
-	p  *xfer.Pipeline
+	mu chan struct{}  // holds one while somebody connects, which may take long
+	p  *xfer.Pipeline // guarded by mu
 }
 
+func newPeer() *peer {
+	p := new(peer)
+	for i := range p.conns {
+		p.conns[i].mu = make(chan struct{}, 1)
+	}
+	return p
+}
+
+// lock locks mu, unless ctx ends first.
+func (c *peerConn) lock(ctx context.Context) error {
+	select {
+	case c.mu <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (c *peerConn) unlock() { <-c.mu }
+
 func newPeers(n *Node) *peers {
-	return &peers{node: n, open: make(map[int]*[peerConns]*peerConn)}
+	return &peers{node: n, open: make(map[int]*peer)}
 }
 
 // get returns a pipeline to a peer, connected if it was not.
 func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 	ps.mu.Lock()
-	conns := ps.open[server]
-	if conns == nil {
-		conns = new([peerConns]*peerConn)
-		for i := range conns {
-			conns[i] = new(peerConn)
-		}
-		ps.open[server] = conns
+	p := ps.open[server]
+	if p == nil {
+		p = newPeer()
+		ps.open[server] = p
 	}
-	ps.next++
-	c := conns[ps.next%peerConns]
+	c := p.turn()
 	ps.mu.Unlock()
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if err := c.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer c.unlock()
 	// Between jobs nobody reads, and so nobody has seen it if the peer was
 	// started anew. Requests under way are lost then anyhow.
 	if c.p != nil && c.p.Idle() {
@@ -61,7 +91,7 @@ func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 		c.p = nil
 	}
 	n := ps.node
-	conn, err := s4.Dial(ctx, n.cfg.Cluster, server, wire.ChannelData, n.cfg.IOTimeout, &n.stats)
+	conn, err := s4.DialJob(ctx, n.cfg.Cluster, server, wire.ChannelData, n.cfg.IOTimeout, &n.stats)
 	if err != nil {
 		return nil, err
 	}
@@ -73,13 +103,14 @@ func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 func (ps *peers) close() {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	for _, conns := range ps.open {
-		for _, c := range conns {
-			c.mu.Lock()
+	for _, p := range ps.open {
+		for i := range p.conns {
+			c := &p.conns[i]
+			c.mu <- struct{}{}
 			if c.p != nil {
 				c.p.Close()
 			}
-			c.mu.Unlock()
+			c.unlock()
 		}
 	}
 }

@@ -28,7 +28,7 @@ func TestBadNamesInShuffle(t *testing.T) {
 		"echo missing",
 		"mkdir d; echo d",
 		"echo .",
-		"echo",
+		"echo ' '",
 		"echo ../../../../lock",
 		"echo " + secret,
 		"echo x > a; echo a; echo a",

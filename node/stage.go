@@ -34,6 +34,8 @@ type stage struct {
 	id    uint64
 	path  string
 	tree  tree // stage/
+	looks int  // prepares of other jobs that look into tree; guarded by store.marks
+	gone  bool // the job is over: the last to look closes tree; guarded by store.marks
 	keys  atomic.Int64
 	bytes atomic.Int64
 	half  bool // decided and not all published; the job's goroutine's
@@ -56,11 +58,11 @@ func (s *store) newStage(id uint64) (*stage, error) {
 		if errors.Is(err, os.ErrExist) {
 			return nil, wire.Errorf(wire.CodeExists, "job %016x is running here already", id)
 		}
-		return nil, storeError(plain(err), "")
+		return nil, s.lost(err)
 	}
 	for _, d := range []string{"stage", "tasks", "tmp"} {
 		if err := os.Mkdir(filepath.Join(p.path, d), 0o755); err != nil {
-			return nil, errors.Join(storeError(plain(err), ""), removeAll(p.path))
+			return nil, errors.Join(s.lost(err), removeAll(p.path))
 		}
 	}
 	if err := p.open(); err != nil {
@@ -96,27 +98,61 @@ func (p *stage) prepare() error {
 	s.marks.Lock()
 	before := slices.Clone(s.pending)
 	s.pending = append(s.pending, p)
-	s.marks.Unlock()
-	// While the lock is held no job before this one is unmarked, and so its
-	// tree stays open. The data directory comes last: keys move from the
-	// stages to it and never back, so none is missed in between.
-	s.marks.RLock()
-	defer s.marks.RUnlock()
 	for _, q := range before {
-		if slices.Contains(s.pending, q) {
-			if err := p.clash(q.tree, ""); err != nil {
-				return err
-			}
+		q.looks++
+	}
+	s.marks.Unlock()
+	// The jobs before this one may end meanwhile, but their trees stay open. No
+	// lock is held: a put does not wait for a walk over trees. The data directory
+	// comes last: keys move from the stages to it and never back, so none is
+	// missed in between.
+	var clash error
+	for _, q := range before {
+		if clash == nil {
+			clash = p.clashPending(q)
 		}
+		s.looked(q)
+	}
+	if clash != nil {
+		return clash
 	}
 	return p.clash(s.keys, "")
 }
 
-// unmark undoes the mark of prepare, if there is one.
-func (p *stage) unmark() {
-	p.store.marks.Lock()
-	p.store.pending = slices.DeleteFunc(p.store.pending, func(q *stage) bool { return q == p })
-	p.store.marks.Unlock()
+// clashPending is clash with what another job has staged, unless that is over.
+func (p *stage) clashPending(q *stage) error {
+	err := p.clash(q.tree, "")
+	if err == nil {
+		return nil
+	}
+	p.store.marks.RLock()
+	defer p.store.marks.RUnlock()
+	if q.gone {
+		return nil // what it met was being published, or removed
+	}
+	return err
+}
+
+// looked ends a look into the tree of q.
+func (s *store) looked(q *stage) {
+	s.marks.Lock()
+	defer s.marks.Unlock()
+	if q.looks--; q.gone && q.looks == 0 {
+		q.tree.close()
+	}
+}
+
+// close undoes the mark of prepare, if there is one, and closes the tree as soon
+// as nobody looks into it.
+func (p *stage) close() error {
+	s := p.store
+	s.marks.Lock()
+	defer s.marks.Unlock()
+	s.pending = slices.DeleteFunc(s.pending, func(q *stage) bool { return q == p })
+	if p.gone = true; p.looks > 0 {
+		return nil
+	}
+	return p.tree.close()
 }
 
 // clash returns the error for the first staged name below dir that cannot be
@@ -263,8 +299,7 @@ func (p *stage) move(dir string) error {
 // not be called when publish has stopped half way: the next start of the server
 // finishes what has begun, and until then the names stay reserved.
 func (p *stage) clear() error {
-	p.unmark()
-	p.tree.close()
+	_ = p.close() // of a descriptor that was read only
 	// Before the rest, or a server killed in between would ask its peers.
 	err := os.Remove(filepath.Join(p.path, preparedMark))
 	if errors.Is(err, os.ErrNotExist) {

@@ -256,6 +256,32 @@ func TestPrepareSeesKeysThatMove(t *testing.T) {
 	}
 }
 
+// While another job's prepare looks into a stage, the stage's job may end and keys
+// be put; its tree is closed after the look.
+func TestNobodyWaitsForALook(t *testing.T) {
+	s := testStore(t, t.TempDir())
+	p := testStage(t, s, 1, "b/k")
+	if err := p.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	s.marks.Lock() // as prepare of another job does
+	p.looks++
+	s.marks.Unlock()
+	wantCode(t, "put of a reserved key", s.write("b/k", "x"), wire.CodeExists)
+	mustWrite(t, s, "b/other")
+	if err := p.remove(); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, s, "b/k") // nobody has reserved it now
+	if _, err := p.tree.root.Stat(); err != nil {
+		t.Errorf("the tree is closed while it is looked into: %v", err)
+	}
+	s.looked(p)
+	if _, err := p.tree.root.Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the tree is open after the last look: %v", err)
+	}
+}
+
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	s := testStore(t, dir)

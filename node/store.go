@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nathants/s4/exec"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -139,8 +140,9 @@ func (s *store) takeLock(path string) error {
 }
 
 // flock locks f, which holds the number of the process that locked it last. When
-// that is no more, the lock may still be held for a moment: by a child of a killed
-// server that was about to become a command, until it does or notices.
+// that is no more, the lock may still be held for a moment: by the watchdog of a
+// killed server, until it has killed what that left behind, or by a child that was
+// about to become a command, until it does or notices.
 func flock(f *os.File) error {
 	for waited := time.Duration(0); ; waited += lockPause {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -155,7 +157,7 @@ func flock(f *os.File) error {
 		text := make([]byte, 16)
 		n, _ := f.ReadAt(text, 0)
 		pid, err := strconv.Atoi(string(text[:n]))
-		if gone := err == nil && errors.Is(unix.Kill(pid, 0), unix.ESRCH); !gone || waited >= lockPatience {
+		if gone := err == nil && exec.Ended(pid); !gone || waited >= lockPatience {
 			return fmt.Errorf("another s4-server uses it, process %s (stop that one, or choose another --dir)", text[:n])
 		}
 		time.Sleep(lockPause)
@@ -202,7 +204,10 @@ func (s *store) close() {
 
 // writable reports why nothing can be written, or nil.
 func (s *store) writable() error {
-	t, err := xfer.CreateTemp(s.tmp.fd(), 0o600)
+	if err := s.gone(); err != nil {
+		return err
+	}
+	t, err := s.create()
 	if err != nil {
 		return err
 	}
@@ -255,8 +260,14 @@ func storeError(err error, key string) error {
 		named.Key = key
 		return &named
 	}
+	if e := trouble(err); e != nil {
+		e.Key = key
+		return e
+	}
 	e := &wire.Error{Code: wire.CodeStorage, Key: key, Text: err.Error()}
 	switch {
+	case errors.Is(err, unix.ENOENT) && key == "":
+		return errGone
 	case errors.Is(err, unix.ENOENT):
 		e.Code, e.Text = wire.CodeNotFound, "no such key"
 	case errors.Is(err, unix.EEXIST):
@@ -267,8 +278,8 @@ func storeError(err error, key string) error {
 		e.Code, e.Text = wire.CodeConflict, "there are keys below it: it is a directory"
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV):
 		e.Code, e.Text = wire.CodeConflict, "there is a symbolic link in its place in the data directory"
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		e.Code, e.Text = wire.CodeNoSpace, "the disk is full"
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		e.Text = "s4-server has no permission in its data directory (see its owner and mode)"
 	case errors.Is(err, unix.ENAMETOOLONG):
 		e.Code, e.Text = wire.CodeBadKey, "the name is too long for the server's file system"
 	}

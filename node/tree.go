@@ -34,7 +34,7 @@ func (t tree) open(name string, flags int) (int, error) {
 		fd, err := unix.Openat2(t.fd(), name, &how)
 		switch {
 		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EAGAIN):
+		case errors.Is(err, unix.EAGAIN) && try < maxRaces:
 			// A rename elsewhere made the kernel unsure that .. stays below;
 			// names here have none, but it may say so all the same.
 		case errors.Is(err, unix.EXDEV) && try < maxRaces:

@@ -12,6 +12,9 @@ import (
 
 // list calls each for what a LIST of prefix finds, in order: see wire.List.
 func (s *store) list(ctx context.Context, prefix string, recursive bool, each func(*wire.Entry) error) error {
+	if err := s.gone(); err != nil {
+		return err
+	}
 	if prefix == "" {
 		return s.listBuckets(ctx, each)
 	}

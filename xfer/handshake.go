@@ -1,10 +1,12 @@
 package xfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"syscall"
 	"time"
@@ -40,7 +42,11 @@ func (d *Dialer) Dial(ctx context.Context, channel wire.Channel) (*Conn, error) 
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, wire.Errorf(wire.CodeUnavailable, "cannot connect: %s", dialReason(err))
+		failed := wire.Errorf(wire.CodeUnavailable, "cannot connect: %s", dialReason(err))
+		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() && !errors.As(err, new(*net.DNSError)) {
+			return nil, noAnswer{failed}
+		}
+		return nil, failed
 	}
 	newConn := NewConn
 	if d.Blocking {
@@ -61,6 +67,40 @@ func (d *Dialer) Dial(ctx context.Context, channel wire.Channel) (*Conn, error) 
 		return nil, err
 	}
 	return conn, nil
+}
+
+// noAnswer is the error of a connection that nobody has accepted in time.
+type noAnswer struct{ error }
+
+func (e noAnswer) Unwrap() error { return e.error }
+
+// Between two tries of DialPatiently, more or less.
+const (
+	dialPause     = 100 * time.Millisecond
+	dialPauseMost = 2 * time.Second
+)
+
+// DialPatiently is Dial for a connection that is worth a wait: a server that does
+// not answer, as one that is too busy to accept, is tried again until the I/O
+// timeout is over. One that refuses is not.
+func (d *Dialer) DialPatiently(ctx context.Context, channel wire.Channel) (*Conn, error) {
+	limit := cmp.Or(d.Timeout, DefaultTimeout)
+	start := time.Now()
+	for pause := dialPause; ; pause = min(2*pause, dialPauseMost) {
+		conn, err := d.Dial(ctx, channel)
+		if !errors.As(err, new(noAnswer)) {
+			return conn, err
+		}
+		wait := pause/2 + rand.N(pause) // those that wait for one server do not all come at once
+		if time.Since(start)+wait >= limit {
+			return nil, wire.Errorf(wire.CodeUnavailable, "cannot connect: no answer within %v", max(limit, dialTimeout))
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 func (d *Dialer) preamble(channel wire.Channel, timeout time.Duration) wire.Preamble {

@@ -33,7 +33,7 @@ func CreateTemp(dir int, perm uint32) (*Temp, error) {
 		return &Temp{File: os.NewFile(uintptr(fd), "unnamed file")}, nil
 	}
 	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EINVAL) {
-		return nil, os.NewSyscallError("open O_TMPFILE", err)
+		return nil, fmt.Errorf("cannot create a file: %w", err)
 	}
 	return createNamed(dir, perm)
 }
@@ -42,7 +42,7 @@ func createNamed(dir int, perm uint32) (*Temp, error) {
 	name := TempPrefix + rand.Text()
 	fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC, perm)
 	if err != nil {
-		return nil, os.NewSyscallError("create", err)
+		return nil, fmt.Errorf("cannot create a file: %w", err)
 	}
 	return &Temp{File: os.NewFile(uintptr(fd), name), dir: dir, name: name}, nil
 }
