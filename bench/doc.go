@@ -6,7 +6,7 @@
 //	                       └── a Workload ── a Row ── its Sides, in turns, per round:
 //	                             reset peaks ─ measure(Command) ─ check ─ clean
 //	                                                 │
-//	      WriteTable, WriteJSON ── Report ── Results ── Samples
+//	      WriteTable, WriteJSON, WriteBench ── Report ── Results ── Samples
 //
 // An Also of a Row makes one more Result of the same rounds. A Curve, of the
 // workload scaling, makes Series in the stead of Results. Rows of many keys take a

@@ -26,7 +26,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"put", "--peer", "x=cp {src} {dst}", "--peer", "x=mv {src} {dst}"}, "given twice"},
 		{[]string{"put", "--servers", "100000"}, "--servers 100000: from 1 to 1000"},
 		{[]string{"scaling", "--most-servers", "-1"}, "--most-servers -1: from 1 to 1000"},
-		{[]string{"put", "--json", "-"}, "--json and --html take a file"},
+		{[]string{"put", "--json", "-"}, "--json and --bench take a file"},
 		{[]string{"put", "--fast"}, "unknown flag: --fast"},
 	} {
 		var stdout, stderr strings.Builder
@@ -43,7 +43,7 @@ func TestUsage(t *testing.T) {
 // A report that could not be written is known before anything is measured.
 func TestUnwritable(t *testing.T) {
 	absent := filepath.Join(t.TempDir(), "absent", "x")
-	for _, flag := range []string{"--json", "--html"} {
+	for _, flag := range []string{"--json", "--bench"} {
 		var stdout, stderr strings.Builder
 		code := Main(t.Context(), []string{"put", "--dir", absent, flag, absent}, &stdout, &stderr)
 		if want := "open " + absent; code != exitFailed || !strings.Contains(stderr.String(), want) {
