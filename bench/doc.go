@@ -17,8 +17,9 @@
 // hidden subcommand, measure, and every server is a process of its own, so that
 // CPU time and memory are each process's own.
 //
-// To add a row, write a Row whose Start prepares two sides, and list it in a
-// Workload; to add a workload, list it in workloads. A yardstick that no program
+// To add a row, write a Row whose Start returns a Comparison, of S4 and Yardstick by
+// name, and list it in a Workload. What a row makes goes with its RowDir, with the
+// keys below s4://bench/, and by Env.AfterRow. To add a workload, list it in workloads. A yardstick that no program
 // of the host can be is a hidden subcommand, as bare-send and bare-recv are. What
 // the host lacks is a NotHere of Start, or of the Workload's Needs if no row can do
 // without, or a note by Env.LeaveOut. Sizes and counts go through Options.count, so
