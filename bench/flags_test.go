@@ -100,20 +100,17 @@ func TestChoose(t *testing.T) {
 func TestNames(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, w := range workloads(Options{}) {
-		for _, name := range append([]string{w.Name}, rowNames(w)...) {
+		names := []string{w.Name}
+		for _, r := range w.Rows {
+			names = append(names, w.Name+"/"+r.Name)
+		}
+		for _, name := range names {
 			if seen[name] {
 				t.Errorf("%s is there twice", name)
 			}
 			seen[name] = true
 		}
 	}
-}
-
-func rowNames(w Workload) (names []string) {
-	for _, r := range w.Rows {
-		names = append(names, w.Name+"/"+r.Name)
-	}
-	return names
 }
 
 func TestSizeText(t *testing.T) {
