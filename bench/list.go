@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -164,9 +165,13 @@ func startGrow(ctx context.Context, e *Env, size, few, many int) (*Comparison, e
 		cmd.Env = c.Env()
 		s := c.side(cmd, prefix, TreeSum{}).moving(0, t.Files)
 		s.Name = name
-		nothing := s.Check
-		s.Check = func(ctx context.Context, stdout []byte) error {
-			return errors.Join(nothing(ctx, stdout), checkListing(stdout, 3, "grow/", t.TreeSum))
+		s.Check = func(_ context.Context, stdout []byte) error {
+			for _, dir := range c.Dirs(prefix) {
+				if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+					return fmt.Errorf("%s is left (%w)", dir, err)
+				}
+			}
+			return checkListing(stdout, 3, "grow/", t.TreeSum)
 		}
 		return s, nil
 	}
