@@ -4,14 +4,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/nathants/s4/xfer"
 )
 
 // The names of the hidden subcommands.
@@ -62,52 +64,47 @@ func (b *bare) command(name string, run func() error) *cobra.Command {
 }
 
 // serve accepts one connection after the other, for ever.
-func (b *bare) serve(handle func(sock int) error) error {
-	ln, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+func (b *bare) serve(handle func(sock *os.File) error) error {
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
-		return os.NewSyscallError("socket", err)
+		return err
 	}
-	if err := unix.Bind(ln, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		return os.NewSyscallError("bind", err)
-	}
-	if err := unix.Listen(ln, 16); err != nil {
-		return os.NewSyscallError("listen", err)
-	}
-	sa, err := unix.Getsockname(ln)
-	if err != nil {
-		return os.NewSyscallError("getsockname", err)
-	}
-	in4, ok := sa.(*unix.SockaddrInet4)
-	if !ok {
-		return fmt.Errorf("listening on %T", sa)
-	}
-	fmt.Println(netip.AddrPortFrom(netip.AddrFrom4(in4.Addr), uint16(in4.Port)))
+	fmt.Println(ln.Addr())
 	for {
-		sock, _, err := unix.Accept4(ln, unix.SOCK_CLOEXEC)
-		if errors.Is(err, unix.EINTR) {
-			continue
+		conn, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		sock, err := blocking(conn)
+		if err == nil {
+			err = errors.Join(handle(sock), sock.Close())
 		}
 		if err != nil {
-			return os.NewSyscallError("accept", err)
-		}
-		if err := handle(sock); err != nil {
 			fmt.Fprintln(os.Stderr, err) // the other side sees the connection end
 		}
-		unix.Close(sock)
 	}
 }
 
-func (b *bare) dial() (int, error) {
-	addr, err := netip.ParseAddrPort(b.connect)
-	if err != nil || !addr.Addr().Is4() {
-		return 0, &net.AddrError{Err: "not an IPv4 address and port", Addr: b.connect}
-	}
-	sock, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+func (b *bare) dial() (*os.File, error) {
+	conn, err := net.Dial("tcp4", b.connect)
 	if err != nil {
-		return 0, os.NewSyscallError("socket", err)
+		return nil, err
 	}
-	err = unix.Connect(sock, &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())})
-	return sock, os.NewSyscallError("connect", err)
+	return blocking(conn)
+}
+
+// blocking returns the connection as a file whose system calls block.
+func blocking(conn net.Conn) (*os.File, error) {
+	defer conn.Close()
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil, fmt.Errorf("a connection of %T", conn)
+	}
+	f, err := tcp.File()
+	if err != nil {
+		return nil, err
+	}
+	return f, unix.SetNonblock(int(f.Fd()), false)
 }
 
 // send is the subcommand bare-send.
@@ -121,18 +118,18 @@ func (b *bare) send() error {
 	}
 	want := b.sum
 	if b.pipe {
-		want, err = b.sendPipe(sock)
+		_, want, err = b.copy(sock, os.Stdin)
 	} else {
 		err = b.sendFile(sock)
 	}
 	if err != nil {
 		return err
 	}
-	if err := unix.Shutdown(sock, unix.SHUT_WR); err != nil {
+	if err := unix.Shutdown(int(sock.Fd()), unix.SHUT_WR); err != nil {
 		return os.NewSyscallError("shutdown", err)
 	}
 	var answer [8]byte
-	if err := readFull(sock, answer[:]); err != nil {
+	if _, err := io.ReadFull(sock, answer[:]); err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}
 	return compareSums(binary.BigEndian.Uint64(answer[:]), want)
@@ -146,14 +143,14 @@ func compareSums(got, want uint64) error {
 }
 
 // sendFile sends the whole file by sendfile(2).
-func (b *bare) sendFile(sock int) error {
-	fd, err := unix.Open(b.file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func (b *bare) sendFile(sock *os.File) error {
+	f, err := os.Open(b.file)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: b.file, Err: err}
+		return err
 	}
-	defer unix.Close(fd)
+	defer f.Close()
 	for left := b.size; left > 0; {
-		n, err := unix.Sendfile(sock, fd, nil, int(min(left, 1<<30)))
+		n, err := unix.Sendfile(int(sock.Fd()), int(f.Fd()), nil, int(min(left, 1<<30)))
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -168,36 +165,27 @@ func (b *bare) sendFile(sock int) error {
 	return nil
 }
 
-// sendPipe sends standard input and returns its xxh64.
-func (b *bare) sendPipe(sock int) (uint64, error) {
-	var digest xxhash.Digest
-	digest.Reset()
-	buf := make([]byte, bareBuffer)
-	for {
-		n, err := read(0, buf)
-		if err != nil {
-			return 0, err
-		}
-		if n == 0 {
-			return digest.Sum64(), nil
-		}
-		_, _ = digest.Write(buf[:n])
-		if err := write(sock, buf[:n]); err != nil {
-			return 0, err
-		}
+// copy reads, hashes and writes all of in, and returns its size and xxh64.
+func (b *bare) copy(out io.Writer, in io.Reader) (int64, uint64, error) {
+	if b.buf == nil {
+		b.buf = make([]byte, bareBuffer)
 	}
+	digest := xxhash.New()
+	// Without the methods by which files copy themselves.
+	n, err := io.CopyBuffer(io.MultiWriter(digest, out), struct{ io.Reader }{in}, b.buf)
+	return n, digest.Sum64(), err
 }
 
 // recv is the subcommand bare-recv.
 func (b *bare) recv() error {
-	b.buf = make([]byte, bareBuffer)
 	if b.listen {
-		return b.serve(func(sock int) error {
+		return b.serve(func(sock *os.File) error {
 			sum, err := b.recvFile(sock)
 			if err != nil {
 				return err
 			}
-			return write(sock, binary.BigEndian.AppendUint64(nil, sum))
+			_, err = sock.Write(binary.BigEndian.AppendUint64(nil, sum))
+			return err
 		})
 	}
 	sock, err := b.dial()
@@ -213,84 +201,35 @@ func (b *bare) recv() error {
 
 // recvFile receives into a file that has its name when all is there, or into
 // nothing, and returns the xxh64.
-func (b *bare) recvFile(sock int) (uint64, error) {
-	out := -1
-	if b.file != "" {
-		var err error
-		if out, err = unix.Open(filepath.Dir(b.file), unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600); err != nil {
-			return 0, os.NewSyscallError("open O_TMPFILE", err)
-		}
-		defer unix.Close(out)
-		if b.size > 0 {
-			if err := unix.Fallocate(out, 0, 0, b.size); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
-				return 0, os.NewSyscallError("fallocate", err)
-			}
-		}
+func (b *bare) recvFile(sock *os.File) (_ uint64, err error) {
+	var in io.Reader = sock
+	if b.size >= 0 {
+		in = io.LimitReader(sock, b.size)
 	}
-	var digest xxhash.Digest
-	digest.Reset()
-	var total int64
-	for b.size < 0 || total < b.size {
-		n, err := read(sock, b.buf)
+	out, publish := io.Writer(io.Discard), func() error { return nil }
+	if b.file != "" {
+		dir, err := os.Open(filepath.Dir(b.file))
 		if err != nil {
 			return 0, err
 		}
-		if n == 0 {
-			break
-		}
-		total += int64(n)
-		_, _ = digest.Write(b.buf[:n])
-		if out >= 0 {
-			if err := write(out, b.buf[:n]); err != nil {
-				return 0, err
-			}
-		}
-	}
-	if b.size >= 0 && total != b.size {
-		return 0, fmt.Errorf("%d bytes came of %d", total, b.size)
-	}
-	if out >= 0 {
-		// linkat(2): how an unnamed file gets a name without a privilege.
-		if err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", out), unix.AT_FDCWD, b.file, unix.AT_SYMLINK_FOLLOW); err != nil {
-			return 0, os.NewSyscallError("linkat", err)
-		}
-	}
-	return digest.Sum64(), nil
-}
-
-func read(fd int, p []byte) (int, error) {
-	for {
-		n, err := unix.Read(fd, p)
-		if !errors.Is(err, unix.EINTR) {
-			return n, os.NewSyscallError("read", err)
-		}
-	}
-}
-
-func readFull(fd int, p []byte) error {
-	for len(p) > 0 {
-		n, err := read(fd, p)
+		defer dir.Close()
+		f, err := xfer.CreateTemp(int(dir.Fd()), 0o600)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if n == 0 {
-			return errors.New("the connection ended")
+		defer f.Close()
+		if err := f.Preallocate(max(0, b.size)); err != nil {
+			return 0, err
 		}
-		p = p[n:]
+		out = f
+		publish = func() error { return f.Publish(int(dir.Fd()), filepath.Base(b.file)) }
 	}
-	return nil
-}
-
-func write(fd int, p []byte) error {
-	for len(p) > 0 {
-		n, err := unix.Write(fd, p)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return os.NewSyscallError("write", err)
-		}
-		p = p[n:]
+	n, sum, err := b.copy(out, in)
+	if err == nil && b.size >= 0 && n != b.size {
+		err = fmt.Errorf("%d bytes came of %d", n, b.size)
 	}
-	return nil
+	if err != nil {
+		return 0, err
+	}
+	return sum, publish()
 }

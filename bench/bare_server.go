@@ -40,6 +40,7 @@ func (e *Env) startBare(ctx context.Context, name string, args ...string) (_ *ba
 		}
 		return nil, errors.Join(fmt.Errorf("%s: address: %w: %s", name, err, tail(d.log)), d.stop())
 	}
+	e.AfterRow(d.stop)
 	return &bareServer{daemon: d, addr: strings.TrimSpace(line)}, nil
 }
 
@@ -55,14 +56,4 @@ func bareArgs(file string, s Sum) []string {
 // bareClient returns the command of a hidden subcommand that connects.
 func (e *Env) bareClient(name string, s *bareServer, args ...string) []string {
 	return append([]string{e.self, name, "--connect", s.addr}, args...)
-}
-
-// removeFile removes a file that may be absent.
-func removeFile(path string) func(context.Context) error {
-	return func(context.Context) error {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		return nil
-	}
 }

@@ -2,9 +2,7 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 )
 
@@ -32,9 +30,15 @@ func clientsWorkload(o Options) Workload {
 			Work:      fmt.Sprintf("%d puts and gets of %s by %d clients beside %s", puts, sizeText(size), manyClients, than),
 			Yardstick: "the same by s4 with " + than,
 			Targets:   targets,
-			Room:      func(Options) int64 { return int64(1+clientKeys+puts) * treeRoom(1, size) },
-			Start: func(ctx context.Context, e *Env) ([]Side, error) {
-				return startClients(ctx, e, puts, size, manyClients, few)
+			Room:      int64(1+clientKeys+puts) * treeRoom(1, size),
+			Start: func(ctx context.Context, e *Env) (*Comparison, error) {
+				side, err := prepareClients(ctx, e, puts, size)
+				if err != nil {
+					return nil, err
+				}
+				cmp := &Comparison{S4: side(manyClients), Yardstick: side(few)}
+				cmp.S4.Name = "s4"
+				return cmp, nil
 			},
 		}
 	}
@@ -48,37 +52,29 @@ func clientsWorkload(o Options) Workload {
 	}
 }
 
-// startClients makes sides of s4 alone that do the same with each number of
-// clients.
-func startClients(ctx context.Context, e *Env, puts int, size int64, numbers ...int) ([]Side, error) {
+// prepareClients puts what there is to get, and returns what makes a side of so
+// many clients: all do the same.
+func prepareClients(ctx context.Context, e *Env, puts int, size int64) (func(clients int) Side, error) {
 	c, err := e.Cluster(ctx)
 	if err != nil {
 		return nil, err
 	}
-	src, err := makeSource(ctx, filepath.Join(e.Dir, "client-source"), size)
+	src, err := makeSource(ctx, filepath.Join(e.RowDir, "client-source"), size)
 	if err != nil {
 		return nil, err
 	}
 	const from, to = "s4://bench/from/", "s4://bench/to/"
-	var sides []Side
-	for _, n := range numbers {
-		l := load{conf: c.Conf, clients: n, puts: puts, gets: puts, file: src.Path, to: to, from: from, keys: clientKeys, sum: src.Hash}
-		sides = append(sides, Side{
-			Name:    fmt.Sprintf("s4, %d clients", n),
-			Servers: c.Pids,
-			Command: Command{Args: append([]string{e.self}, l.args()...)},
-			Bytes:   2 * int64(puts) * size,
-			Keys:    2 * int64(puts),
-			// What was got, the clients compare.
-			Check: func(ctx context.Context, _ []byte) error {
-				return checkTree(ctx, loadSum(puts, src.Sum), c.Dirs(to)...)
-			},
-			Clean: func(ctx context.Context) error { return c.Remove(ctx, to, true) },
-		})
+	if _, err := e.load(ctx, load{conf: c.Conf, clients: 1, puts: clientKeys, file: src.Path, to: from, keys: 1}); err != nil {
+		return nil, fmt.Errorf("put what is to be got: %w", err)
 	}
-	sides[0].Name = "s4"
-	sides[0].Close = func() error {
-		return errors.Join(os.Remove(src.Path), c.Remove(context.WithoutCancel(ctx), from, true))
+	if err := checkTree(ctx, loadSum(clientKeys, src.Sum), c.Dirs(from)...); err != nil {
+		return nil, err
 	}
-	return sides, e.putLoadKeys(ctx, c, clientKeys, src, from)
+	return func(clients int) Side {
+		l := load{conf: c.Conf, clients: clients, puts: puts, gets: puts, file: src.Path, to: to, from: from, keys: clientKeys, sum: src.Hash}
+		// What was got, the clients compare.
+		side := c.side(Command{Args: append([]string{e.self}, l.args()...)}, to, loadSum(puts, src.Sum))
+		side.Name = fmt.Sprintf("s4, %d clients", clients)
+		return side.moving(2*int64(puts)*size, 2*int64(puts))
+	}, nil
 }

@@ -7,13 +7,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/nathants/s4"
-	"github.com/nathants/s4/xfer"
 )
 
 // startTries is how often a cluster is started anew when it does not come up:
@@ -27,20 +27,31 @@ const startPatience = 20 * time.Second
 type Cluster struct {
 	Conf    string // the cluster file
 	Pids    []int
+	env     *Env
 	dir     string
 	list    *s4.Cluster
 	daemons []*daemon
 	enter   []string // words before a command that make it see the servers; mostly none
 }
 
-// StartCluster starts a cluster of n servers, with args added to each server's
-// command line, in a directory of its own. The caller closes it; rows want
-// Env.Cluster, mostly.
-func (e *Env) StartCluster(ctx context.Context, n int, args ...string) (*Cluster, error) {
+// host is where a server runs: its address, and words before its command, mostly
+// none.
+type host struct {
+	addr  string
+	enter []string
+}
+
+// StartCluster starts a cluster of n servers in a directory of its own. The caller
+// closes it; rows want Env.Cluster, mostly.
+func (e *Env) StartCluster(ctx context.Context, n int) (*Cluster, error) {
 	var err error
 	for range startTries {
+		var hosts []host
+		if hosts, err = freeHosts(n); err != nil {
+			return nil, err
+		}
 		var c *Cluster
-		if c, err = e.startCluster(ctx, n, args); err == nil {
+		if c, err = e.startServers(ctx, hosts, nil); err == nil {
 			return c, nil
 		}
 		if ctx.Err() != nil {
@@ -50,29 +61,30 @@ func (e *Env) StartCluster(ctx context.Context, n int, args ...string) (*Cluster
 	return nil, fmt.Errorf("start a cluster of %d: %w", n, err)
 }
 
-func (e *Env) startCluster(ctx context.Context, n int, args []string) (_ *Cluster, err error) {
+// startServers starts a server on each host. enter is what makes a client see them.
+func (e *Env) startServers(ctx context.Context, hosts []host, enter []string) (_ *Cluster, err error) {
 	dir, err := os.MkdirTemp(e.Dir, "cluster-")
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Conf: filepath.Join(dir, "s4.conf"), dir: dir}
+	c := &Cluster{Conf: filepath.Join(dir, "s4.conf"), env: e, dir: dir, enter: enter}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	text, err := freeAddrs(n)
-	if err != nil {
-		return nil, err
+	var text strings.Builder
+	for _, h := range hosts {
+		fmt.Fprintln(&text, h.addr)
 	}
-	if err := os.WriteFile(c.Conf, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(c.Conf, []byte(text.String()), 0o600); err != nil {
 		return nil, err
 	}
 	if c.list, err = s4.LoadCluster(c.Conf); err != nil {
 		return nil, err
 	}
-	for i := range n {
-		argv := append([]string{e.server, "--dir", c.data(i), "--conf", c.Conf, "--index", strconv.Itoa(i)}, args...)
+	for i, h := range hosts {
+		argv := slices.Concat(h.enter, []string{e.server, "--dir", c.data(i), "--conf", c.Conf, "--index", strconv.Itoa(i)})
 		d, err := startDaemon(fmt.Sprintf("s4-server %d", i), argv, syscall.SIGTERM, dir, nil)
 		if err != nil {
 			return nil, err
@@ -83,18 +95,18 @@ func (e *Env) startCluster(ctx context.Context, n int, args []string) (_ *Cluste
 	return c, c.await(ctx)
 }
 
-// freeAddrs returns a cluster file of n free addresses of loopback.
-func freeAddrs(n int) (string, error) {
-	var text strings.Builder
+// freeHosts returns n free addresses of loopback.
+func freeHosts(n int) ([]host, error) {
+	var hosts []host
 	for range n {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		defer ln.Close() // all at once, so that no port is given twice
-		fmt.Fprintln(&text, ln.Addr())
+		hosts = append(hosts, host{addr: ln.Addr().String()})
 	}
-	return text.String(), nil
+	return hosts, nil
 }
 
 // await waits until all servers are healthy.
@@ -102,7 +114,7 @@ func (c *Cluster) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	for {
-		err := c.healthy(ctx)
+		_, _, err := c.s4(ctx, "health")
 		if err == nil {
 			return nil
 		}
@@ -119,15 +131,36 @@ func (c *Cluster) await(ctx context.Context) error {
 	}
 }
 
-func (c *Cluster) healthy(ctx context.Context) error {
-	client := s4.NewClient(c.list, nil)
-	defer client.Close()
-	for _, h := range client.Health(ctx) {
-		if h.Err != nil {
-			return h.Err
-		}
+// Command is s4 where it sees the cluster.
+func (c *Cluster) Command(args ...string) Command {
+	return Command{Args: slices.Concat(c.enter, []string{c.env.S4}, args), Env: c.Env()}
+}
+
+// s4 runs s4 and returns how many seconds it took, and its output.
+func (c *Cluster) s4(ctx context.Context, args ...string) (float64, []byte, error) {
+	u, out, err := c.env.run(ctx, c.Command(args...))
+	return u.Wall.Seconds(), out, err
+}
+
+// side is the side of s4 that makes the keys that begin with out, which must be
+// want.
+func (c *Cluster) side(cmd Command, out string, want TreeSum) Side {
+	return Side{
+		Name:    "s4",
+		Servers: c.Pids,
+		Command: cmd,
+		Keys:    want.Files,
+		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, c.Dirs(out)...) },
+		Clean:   func(ctx context.Context) error { return c.Remove(ctx, out) },
 	}
-	return nil
+}
+
+// put puts a file or a tree, untimed, and checks it.
+func (c *Cluster) put(ctx context.Context, path, to string, want TreeSum) error {
+	if _, _, err := c.s4(ctx, "cp", "-q", "-r", path, to); err != nil {
+		return fmt.Errorf("put what is to be moved: %w", err)
+	}
+	return checkTree(ctx, want, c.Dirs(to)...)
 }
 
 // Env returns the environment that makes s4 use this cluster.
@@ -142,30 +175,30 @@ func (c *Cluster) Path(key string) string {
 }
 
 // Dirs returns the directories, one of each server, that have the files of the
-// keys below a prefix that ends in a slash.
+// keys below a prefix that ends in a slash; or of a key, where its file may be.
 func (c *Cluster) Dirs(prefix string) []string {
 	name := strings.TrimSuffix(strings.TrimPrefix(prefix, s4.Scheme), "/")
-	dirs := make([]string, len(c.daemons))
+	dirs := make([]string, len(c.Pids))
 	for i := range dirs {
 		dirs[i] = filepath.Join(c.data(i), filepath.FromSlash(name))
 	}
 	return dirs
 }
 
-// Remove removes the key, or with recursive all keys that begin with it. There
+// Remove removes the key, or all keys below a prefix that ends in a slash. There
 // may be none.
-func (c *Cluster) Remove(ctx context.Context, key string, recursive bool) error {
-	client := s4.NewClient(c.list, nil)
-	defer client.Close()
-	_, err := client.Remove(ctx, key, recursive)
-	if errors.Is(err, s4.ErrNotFound) {
-		return nil
+func (c *Cluster) Remove(ctx context.Context, prefix string) error {
+	for _, dir := range c.Dirs(prefix) {
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		_, _, err := c.s4(ctx, "rm", "-q", "-r", prefix)
+		return err
 	}
-	return err
+	return nil
 }
-
-// Check reads the key's file and compares it with the sum.
-func (c *Cluster) Check(key string, want Sum) error { return checkFile(c.Path(key), want) }
 
 // Close stops the servers and removes their directory.
 func (c *Cluster) Close() error {
@@ -184,17 +217,9 @@ type Sum struct {
 
 // checkFile compares a file with its sum.
 func checkFile(path string, want Sum) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
+	got, err := sumFile(path)
+	if err == nil && got != want {
+		err = fmt.Errorf("%s has %d bytes with xxh64 %016x, and should have %d with %016x", path, got.Size, got.Hash, want.Size, want.Hash)
 	}
-	defer f.Close()
-	size, hash, err := xfer.Hash(f)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if got := (Sum{size, hash}); got != want {
-		return fmt.Errorf("%s has %d bytes with xxh64 %016x, and should have %d with %016x", path, got.Size, got.Hash, want.Size, want.Hash)
-	}
-	return nil
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -23,11 +24,15 @@ type Env struct {
 	server string // of s4-server
 	self   string // of s4-bench
 
-	cluster *Cluster
-	source  *Source
-	trees   map[string]*Tree // of the workload under way, by directory
-	leftOut []LeftOut
-	series  []Series // of the workload under way
+	// RowDir is a directory for what the row or curve under way makes.
+	RowDir string
+
+	afterRow []func() error // ends what the row has begun, last first
+	cluster  *Cluster       // of the workload under way
+	source   *Source
+	trees    map[string]*Tree // of the workload under way, by directory
+	leftOut  []LeftOut
+	series   []Series // of the workload under way
 }
 
 // Source is the file that rows move.
@@ -69,6 +74,29 @@ func program(self, name string) (string, error) {
 // LeaveOut notes what this host lacks.
 func (e *Env) LeaveOut(what, why string) {
 	e.leftOut = append(e.leftOut, LeftOut{What: what, Why: why})
+}
+
+// AfterRow has f called when the row or curve under way ends, however it ends.
+// The last one is called first.
+func (e *Env) AfterRow(f func() error) { e.afterRow = append(e.afterRow, f) }
+
+func (e *Env) beginRow() (err error) {
+	e.RowDir, err = os.MkdirTemp(e.Dir, "row-")
+	return err
+}
+
+// endRow ends and removes what the row made. When ctx has ended, all the
+// cluster's keys go with the cluster.
+func (e *Env) endRow(ctx context.Context) error {
+	var errs []error
+	for _, f := range slices.Backward(e.afterRow) {
+		errs = append(errs, f())
+	}
+	e.afterRow = nil
+	if e.cluster != nil && ctx.Err() == nil {
+		errs = append(errs, e.cluster.Remove(ctx, "s4://bench/"))
+	}
+	return errors.Join(append(errs, os.RemoveAll(e.RowDir))...)
 }
 
 // Cluster returns the cluster of the workload under way, started when it is
@@ -156,4 +184,24 @@ func (e *Env) close() error {
 func (e *Env) s4Version(ctx context.Context) (string, error) {
 	_, out, err := e.run(ctx, Command{Args: []string{e.S4, "--version"}})
 	return strings.TrimSpace(string(out)), err
+}
+
+// sourceAndCluster returns both.
+func (e *Env) sourceAndCluster(ctx context.Context) (*Source, *Cluster, error) {
+	src, err := e.Source(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := e.Cluster(ctx)
+	return src, c, err
+}
+
+// treeAndCluster returns both.
+func (e *Env) treeAndCluster(ctx context.Context, files, size int) (*Tree, *Cluster, error) {
+	t, err := e.Tree(ctx, files, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := e.Cluster(ctx)
+	return t, c, err
 }

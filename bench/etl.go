@@ -148,7 +148,7 @@ func etlWorkload(o Options) Workload {
 			Rounds:    largeRounds,
 			// Local files and keys, and of one side at a time what is between
 			// and what comes out.
-			Room:  func(o Options) int64 { return 4*o.etlBytes() + 64<<20 },
+			Room:  4*o.etlBytes() + 64<<20,
 			Start: q.start,
 		})
 	}
@@ -175,7 +175,7 @@ func (e *Env) etlData(ctx context.Context, c *Cluster) (*etlData, error) {
 		if err := makeTrips(ctx, in, e.etlBytes()); err != nil {
 			return err
 		}
-		_, _, err := e.run(ctx, Command{Args: []string{e.S4, "cp", "-r", in + "/", "s4://etl/in/"}, Env: c.Env()})
+		_, _, err := c.s4(ctx, "cp", "-r", in+"/", "s4://etl/in/")
 		return err
 	})
 	if err != nil {
@@ -197,7 +197,7 @@ func (e *Env) etlData(ctx context.Context, c *Cluster) (*etlData, error) {
 // byteOrder is the environment in which both sides' programs compare bytes.
 var byteOrder = []string{"LC_ALL=C"}
 
-func (q *etlQuery) start(ctx context.Context, e *Env) ([]Side, error) {
+func (q *etlQuery) start(ctx context.Context, e *Env) (*Comparison, error) {
 	c, err := e.Cluster(ctx)
 	if err != nil {
 		return nil, err
@@ -227,17 +227,15 @@ func (q *etlQuery) start(ctx context.Context, e *Env) ([]Side, error) {
 	cpus := runtime.NumCPU()
 	each := max(1, len(data.files)/(4*cpus))
 	files := Script(q.files, strconv.Itoa(cpus), strconv.Itoa(each))
-	return []Side{s4, side("files", files, filepath.Join(data.dir, "out", "*"))}, nil
+	return &Comparison{S4: s4, Yardstick: side("files", files, filepath.Join(data.dir, "out", "*"))}, nil
 }
 
 // clean removes what either side's query made, and makes ready for the next.
 func (d *etlData) clean(ctx context.Context, c *Cluster) error {
-	errs := []error{c.Remove(ctx, "s4://etl/tmp/", true), c.Remove(ctx, "s4://etl/out/", true)}
-	for _, name := range []string{"tmp", "out"} {
-		path := filepath.Join(d.dir, name)
-		errs = append(errs, os.RemoveAll(path), os.Mkdir(path, 0o700))
-	}
-	return errors.Join(append(errs, removeFile(filepath.Join(d.dir, "points"))(ctx))...)
+	return errors.Join(
+		c.Remove(ctx, "s4://etl/tmp/"), c.Remove(ctx, "s4://etl/out/"),
+		emptyDir(filepath.Join(d.dir, "tmp"))(ctx), emptyDir(filepath.Join(d.dir, "out"))(ctx),
+		os.RemoveAll(filepath.Join(d.dir, "points")))
 }
 
 // answer asks one process, and returns the sum of what it says.

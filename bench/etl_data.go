@@ -9,9 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strconv"
-	"sync"
 	"time"
 )
 
@@ -80,81 +77,55 @@ func (t *trips) append(b []byte) []byte {
 		tolls = 533
 	}
 
-	b = append(b, '1'+byte(take(2)), ',')
+	vendor, rate, payment := 1+take(2), 1+take(5), [...]string{"card", "cash", "none"}[take(3)]
+	b = fmt.Appendf(b, "%d,", vendor)
 	b = appendDate(b, start)
-	b = append(b, ',')
 	b = appendDate(b, start+seconds)
-	b = append(b, ',', '0'+byte(passengers), ',')
-	b = appendDigits(b, distance, 5)
-	b = append(b, ',', '1'+byte(take(5)), ',')
-	b = append(b, [...]string{"card", "cash", "none"}[take(3)]...)
+	b = fmt.Appendf(b, "%d,%05d,%d,%s", passengers, distance, rate, payment)
 	for _, cents := range [...]uint64{fare, tip, tolls, fare + tip + tolls} {
-		b = append(b, ',')
-		b = strconv.AppendUint(b, cents/100, 10)
-		b = append(b, '.')
-		b = appendDigits(b, cents%100, 2)
+		b = fmt.Appendf(b, ",%d.%02d", cents/100, cents%100)
 	}
 	return append(b, '\n')
 }
 
-// tripDates has the text of each day that a trip may touch.
-var tripDates = sync.OnceValue(func() (text [tripDays + 2]string) {
-	day := time.Date(2014, 1, 1, 0, 0, 0, 0, time.UTC)
-	for i := range text {
-		text[i] = day.AddDate(0, 0, i).Format("2006-01-02 ")
-	}
-	return text
-})
-
-// appendDate adds the time that is so many seconds after the first.
+// appendDate adds the time that is so many seconds after the first, and a comma.
 func appendDate(b []byte, seconds uint64) []byte {
-	b = append(b, tripDates()[seconds/86400]...)
-	s := seconds % 86400
-	b = appendDigits(b, s/3600, 2)
-	b = append(b, ':')
-	b = appendDigits(b, s/60%60, 2)
-	b = append(b, ':')
-	return appendDigits(b, s%60, 2)
-}
-
-// appendDigits adds v with n digits, the first of which may be zeros.
-func appendDigits(b []byte, v uint64, n int) []byte {
-	for range n {
-		b = append(b, '0')
-	}
-	for i := len(b) - 1; v > 0 && i >= len(b)-n; i-- {
-		b[i] = '0' + byte(v%10)
-		v /= 10
-	}
-	return b
+	first := time.Date(2014, 1, 1, 0, 0, 0, 0, time.UTC)
+	return first.Add(time.Duration(seconds)*time.Second).AppendFormat(b, "2006-01-02 15:04:05,")
 }
 
 // makeTrips writes about size bytes of trips into the files 00_trips, 01_trips
 // and so on of dir.
 func makeTrips(ctx context.Context, dir string, size int64) error {
-	var group sync.WaitGroup
 	n := tripFiles(size)
-	errs := make([]error, n)
-	slots := make(chan struct{}, runtime.NumCPU())
+	errs := make(chan error, n)
 	for i := range n {
-		group.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			if ctx.Err() != nil {
-				errs[i] = context.Cause(ctx)
-				return
-			}
-			errs[i] = makeTripFile(filepath.Join(dir, fmt.Sprintf("%02d_trips", i)), i, size/int64(n))
-		})
+		go func() { errs <- makeTripFile(ctx, filepath.Join(dir, fmt.Sprintf("%02d_trips", i)), i, size/int64(n)) }()
 	}
-	group.Wait()
-	return errors.Join(errs...)
+	var err error
+	for range n {
+		err = errors.Join(err, <-errs)
+	}
+	return err
 }
 
-func makeTripFile(path string, i int, size int64) (err error) {
+// writerUntil writes until ctx ends.
+type writerUntil struct {
+	ctx context.Context
+	io.Writer
+}
+
+func (w writerUntil) Write(b []byte) (int, error) {
+	if w.ctx.Err() != nil {
+		return 0, context.Cause(w.ctx)
+	}
+	return w.Writer.Write(b)
+}
+
+func makeTripFile(ctx context.Context, path string, i int, size int64) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(newTrips(i).write(f, size), f.Close())
+	return errors.Join(newTrips(i).write(writerUntil{ctx, f}, size), f.Close())
 }

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -72,15 +74,12 @@ func TestTrips(t *testing.T) {
 	}
 }
 
-func TestAppendDigits(t *testing.T) {
-	for _, tt := range []struct {
-		v    uint64
-		n    int
-		want string
-	}{{0, 2, "00"}, {7, 2, "07"}, {42, 2, "42"}, {263, 5, "00263"}} {
-		if got := string(appendDigits(nil, tt.v, tt.n)); got != tt.want {
-			t.Errorf("%d with %d digits: %s", tt.v, tt.n, got)
-		}
+// Ctrl-C ends the making of trips, whatever their size.
+func TestTripsCancelled(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := makeTrips(ctx, t.TempDir(), 1<<60); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -26,7 +26,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"put", "--peer", "x=cp {src} {dst}", "--peer", "x=mv {src} {dst}"}, "given twice"},
 		{[]string{"put", "--servers", "100000"}, "--servers 100000: from 1 to 1000"},
 		{[]string{"scaling", "--most-servers", "-1"}, "--most-servers -1: from 1 to 1000"},
-		{[]string{"put", "--json", "-"}, "--json and --html take a file"},
+		{[]string{"put", "--json", "-"}, "--json and --bench take a file"},
 		{[]string{"put", "--fast"}, "unknown flag: --fast"},
 	} {
 		var stdout, stderr strings.Builder
@@ -43,7 +43,7 @@ func TestUsage(t *testing.T) {
 // A report that could not be written is known before anything is measured.
 func TestUnwritable(t *testing.T) {
 	absent := filepath.Join(t.TempDir(), "absent", "x")
-	for _, flag := range []string{"--json", "--html"} {
+	for _, flag := range []string{"--json", "--bench"} {
 		var stdout, stderr strings.Builder
 		code := Main(t.Context(), []string{"put", "--dir", absent, flag, absent}, &stdout, &stderr)
 		if want := "open " + absent; code != exitFailed || !strings.Contains(stderr.String(), want) {
@@ -100,23 +100,17 @@ func TestChoose(t *testing.T) {
 func TestNames(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, w := range workloads(Options{}) {
-		for _, name := range append([]string{w.Name}, rowNames(w)...) {
+		names := []string{w.Name}
+		for _, r := range w.Rows {
+			names = append(names, w.Name+"/"+r.Name)
+		}
+		for _, name := range names {
 			if seen[name] {
 				t.Errorf("%s is there twice", name)
 			}
 			seen[name] = true
 		}
 	}
-}
-
-func rowNames(w Workload) (names []string) {
-	for _, r := range w.Rows {
-		names = append(names, w.Name+"/"+r.Name)
-		for _, also := range r.Also {
-			names = append(names, w.Name+"/"+also.Name)
-		}
-	}
-	return names
 }
 
 func TestSizeText(t *testing.T) {

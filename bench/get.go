@@ -3,13 +3,12 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 )
 
 // getWorkload is a large key out of the cluster.
-func getWorkload() Workload {
+func getWorkload(o Options) Workload {
 	// Alive are the source, which every row has, the key, which s4 and the
 	// yardstick send, what each peer sends, and one copy at a time.
 	return Workload{
@@ -17,99 +16,94 @@ func getWorkload() Workload {
 		Title: "a large key out of the cluster, to a file and to nowhere",
 		Rows: []Row{{
 			Name:      "get-file",
-			Work:      "get {size} to a file",
+			Work:      "get " + sizeText(o.Size) + " to a file",
 			Yardstick: "bare sendfile -> recv, xxh64, fallocated file",
 			Targets:   []Target{AtLeast(0.95, Throughput), AtMost(1.1, ServerCPU)},
 			Rounds:    largeRounds,
 			Source:    true,
-			Room:      func(o Options) int64 { return int64(2+len(o.Peers)) * o.Size },
-			Start:     func(ctx context.Context, e *Env) ([]Side, error) { return startGet(ctx, e, true) },
+			Room:      int64(2+len(o.Peers)) * o.Size,
+			Start:     startGetFile,
 		}, {
 			Name:      "get-null",
-			Work:      "get {size} to - > /dev/null",
+			Work:      "get " + sizeText(o.Size) + " to - > /dev/null",
 			Yardstick: "bare sendfile -> recv, xxh64",
 			Targets:   []Target{AtLeast(0.95, Throughput), AtMost(1.1, ServerCPU)},
 			Rounds:    largeRounds,
 			Source:    true,
-			Room:      func(o Options) int64 { return o.Size },
-			Start:     func(ctx context.Context, e *Env) ([]Side, error) { return startGet(ctx, e, false) },
+			Room:      o.Size,
+			Start:     startGetNull,
 		}},
 	}
 }
 
-const getKey = "s4://bench/get"
+// getKey is shared by the rows, and not below s4://bench/, which goes with a row.
+const getKey = "s4://large/get"
 
-// startGet makes the sides of a get to a file, or to nothing.
-func startGet(ctx context.Context, e *Env, toFile bool) ([]Side, error) {
-	src, err := e.Source(ctx)
+func startGetFile(ctx context.Context, e *Env) (*Comparison, error) {
+	src, c, server, err := e.startBareGet(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c, err := e.Cluster(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.makeGetKey(ctx, c, src); err != nil {
-		return nil, err
-	}
-	// Both sides send the very same pages: how a file lies in the host's memory
-	// makes more of a difference than what is compared.
-	server, err := e.startBare(ctx, bareSendName, bareArgs(c.Path(getKey), src.Sum)...)
-	if err != nil {
-		return nil, err
-	}
-	s4 := Side{
-		Name:    "s4",
-		Servers: c.Pids,
-		Command: Command{Args: []string{e.S4, "cp", getKey, "-"}, Env: c.Env()},
-		Bytes:   src.Size,
-		Keys:    1,
-	}
-	yardstick := Side{
-		Name:    "bare",
-		Servers: []int{server.pid},
-		Bytes:   src.Size,
-		Keys:    1,
-		Close:   server.stop,
-	}
-	if !toFile {
-		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-		if err != nil {
-			return []Side{s4, yardstick}, err
-		}
-		// Both clients compare the xxh64 of what came with that of the source
-		// and fail if they differ: there is no file to look at.
-		s4.Command.Stdout = null
-		s4.Close = null.Close
-		yardstick.Command = Command{Args: e.bareClient(bareRecvName, server, bareArgs("", src.Sum)...)}
-		return []Side{s4, yardstick}, nil
-	}
-	out := filepath.Join(e.Dir, "s4-get")
-	s4.Command.Args[3] = out
-	s4.Check = func(context.Context, []byte) error { return checkFile(out, src.Sum) }
-	s4.Clean = removeFile(out)
-	bareOut := filepath.Join(e.Dir, "bare-get")
-	yardstick.Command = Command{Args: e.bareClient(bareRecvName, server, bareArgs(bareOut, src.Sum)...)}
-	yardstick.Check = func(context.Context, []byte) error { return checkFile(bareOut, src.Sum) }
-	yardstick.Clean = removeFile(bareOut)
-	sides := []Side{s4, yardstick}
+	want := treeOfFile(src.Sum)
+	out, bareOut := filepath.Join(e.RowDir, "s4-get"), filepath.Join(e.RowDir, "bare-get")
+	s4 := localSide("s4", c.Command("cp", getKey, out), out, want)
+	s4.Servers = c.Pids
+	bare := localSide("bare", Command{Args: e.bareClient(bareRecvName, server, bareArgs(bareOut, src.Sum)...)}, bareOut, want)
+	bare.Servers = []int{server.pid}
+	cmp := &Comparison{S4: s4.moving(src.Size, 1), Yardstick: bare.moving(src.Size, 1)}
 	for _, p := range e.Peers {
 		peer, err := p.get(ctx, e, src)
 		if err != nil {
-			return sides, err
+			return nil, err
 		}
-		sides = append(sides, peer)
+		cmp.Peers = append(cmp.Peers, peer)
 	}
-	return sides, nil
+	return cmp, nil
 }
 
-// makeGetKey puts the key that is got, unless another row has, and checks it.
-func (e *Env) makeGetKey(ctx context.Context, c *Cluster, src *Source) error {
-	if _, err := os.Stat(c.Path(getKey)); !errors.Is(err, os.ErrNotExist) {
-		return err
+// startGetNull has no results to check: both clients compare the xxh64 of what
+// came with that of the source, and fail if they differ.
+func startGetNull(ctx context.Context, e *Env) (*Comparison, error) {
+	src, c, server, err := e.startBareGet(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if _, _, err := e.run(ctx, Command{Args: []string{e.S4, "cp", src.Path, getKey}, Env: c.Env()}); err != nil {
-		return fmt.Errorf("put what is to be got: %w", err)
+	cmd, err := e.discard(c.Command("cp", getKey, "-"))
+	if err != nil {
+		return nil, err
 	}
-	return c.Check(getKey, src.Sum)
+	s4 := Side{Name: "s4", Servers: c.Pids, Command: cmd}
+	bare := Side{Name: "bare", Servers: []int{server.pid}, Command: Command{Args: e.bareClient(bareRecvName, server, bareArgs("", src.Sum)...)}}
+	return &Comparison{S4: s4.moving(src.Size, 1), Yardstick: bare.moving(src.Size, 1)}, nil
+}
+
+// discard returns the command with its output to /dev/null.
+func (e *Env) discard(cmd Command) (Command, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return cmd, err
+	}
+	e.AfterRow(null.Close)
+	cmd.Stdout = null
+	return cmd, nil
+}
+
+// startBareGet puts the key, unless another row has, and starts the yardstick's
+// server. Both sides send the very same pages: how a file lies in the host's memory
+// makes more of a difference than what is compared.
+func (e *Env) startBareGet(ctx context.Context) (*Source, *Cluster, *bareServer, error) {
+	src, c, err := e.sourceAndCluster(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if _, err := os.Stat(c.Path(getKey)); errors.Is(err, os.ErrNotExist) {
+		if _, _, err := c.s4(ctx, "cp", "-q", src.Path, getKey); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if err := checkFile(c.Path(getKey), src.Sum); err != nil {
+		return nil, nil, nil, err
+	}
+	server, err := e.startBare(ctx, bareSendName, bareArgs(c.Path(getKey), src.Sum)...)
+	return src, c, server, err
 }

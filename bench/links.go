@@ -8,11 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
-
-	"github.com/nathants/s4"
 )
 
 const (
@@ -44,35 +41,30 @@ type links struct {
 }
 
 // startLinks makes the network for n servers, whose links carry so many bits per
-// second each way.
+// second each way. The caller closes it, also after an error.
 func (e *Env) startLinks(ctx context.Context, n int, rate float64) (_ *links, err error) {
 	l := &links{env: e}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, l.close())
-		}
-	}()
 	if l.hub, err = e.startHolder(ctx, "hub"); err != nil {
-		return nil, err
+		return l, err
 	}
 	if err := l.in(ctx, l.hub, `ip link set lo up; ip link add br0 type bridge; ip addr add 10.83.0.254/24 dev br0; ip link set br0 up`); err != nil {
-		return nil, err
+		return l, err
 	}
 	// A bucket of what passes in 2 ms, and no less than large packets are.
 	tbf := fmt.Sprintf("root tbf rate %.0fbit burst %.0fb latency 50ms", rate, max(128<<10, rate/8*0.002))
 	for i := range n {
 		d, err := e.startHolder(ctx, "link "+strconv.Itoa(i))
 		if err != nil {
-			return nil, err
+			return l, err
 		}
 		l.nodes = append(l.nodes, d)
 		if err := l.in(ctx, l.hub, fmt.Sprintf(`ip link add v%d type veth peer name eth0 netns %d
 			tc qdisc add dev v%d %s; ip link set v%d master br0 up`, i, d.pid, i, tbf, i)); err != nil {
-			return nil, err
+			return l, err
 		}
 		if err := l.in(ctx, d, fmt.Sprintf(`ip link set lo up; tc qdisc add dev eth0 %s
 			ip addr add %s/24 dev eth0; ip link set eth0 up`, tbf, linkAddr(i))); err != nil {
-			return nil, err
+			return l, err
 		}
 	}
 	return l, nil
@@ -130,72 +122,42 @@ func (e *Env) linksHere(ctx context.Context) error {
 		}
 	}
 	l, err := e.startLinks(ctx, 1, linkRate)
-	if ctx.Err() != nil {
+	closed := l.close()
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	}
-	if err != nil {
+	case err != nil:
 		return &NotHere{Why: "network namespaces with slow links cannot be made: " + err.Error()}
 	}
-	return l.close()
+	return closed
 }
 
-// startLinked starts a cluster of n servers, each behind a link.
-func (e *Env) startLinked(ctx context.Context, l *links) (_ *Cluster, err error) {
-	dir, err := os.MkdirTemp(e.Dir, "cluster-")
+// withLinkedCluster calls f with a cluster of n servers, each behind a link, that
+// ends with it.
+func (e *Env) withLinkedCluster(ctx context.Context, n int, rate float64, f func(*Cluster) error) error {
+	c, end, err := e.startLinked(ctx, n, rate)
+	if err == nil {
+		err = f(c)
+	}
+	return errors.Join(err, end())
+}
+
+// startLinked starts a cluster of n servers, each behind a link, and returns what
+// ends it, also after an error.
+func (e *Env) startLinked(ctx context.Context, n int, rate float64) (*Cluster, func() error, error) {
+	l, err := e.startLinks(ctx, n, rate)
 	if err != nil {
-		return nil, err
+		return nil, l.close, err
 	}
-	c := &Cluster{Conf: filepath.Join(dir, "s4.conf"), dir: dir, enter: enter(l.hub)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.Close())
-		}
-	}()
-	var text strings.Builder
-	for i := range l.nodes {
-		fmt.Fprintf(&text, "%s:4000\n", linkAddr(i))
-	}
-	if err := os.WriteFile(c.Conf, []byte(text.String()), 0o600); err != nil {
-		return nil, err
-	}
-	if c.list, err = s4.LoadCluster(c.Conf); err != nil {
-		return nil, err
-	}
+	var hosts []host
 	for i, node := range l.nodes {
-		argv := append(enter(node), e.server, "--dir", c.data(i), "--conf", c.Conf, "--index", strconv.Itoa(i))
-		d, err := startDaemon(fmt.Sprintf("s4-server %d", i), argv, syscall.SIGTERM, dir, nil)
-		if err != nil {
-			return nil, err
-		}
-		c.daemons = append(c.daemons, d)
-		c.Pids = append(c.Pids, d.pid)
+		hosts = append(hosts, host{addr: linkAddr(i) + ":4000", enter: enter(node)})
 	}
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
-	defer cancel()
-	for {
-		_, _, err := e.s4Wall(ctx, c, "health")
-		if err == nil {
-			return c, nil
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("servers are not healthy: %w", err)
-		}
+	c, err := e.startServers(ctx, hosts, enter(l.hub))
+	if err != nil {
+		return nil, l.close, err
 	}
-}
-
-// removeLinked removes the keys below a prefix that ends in a slash, of which
-// there may be none: s4-bench itself does not see servers behind links.
-func (e *Env) removeLinked(ctx context.Context, c *Cluster, prefix string) error {
-	for _, dir := range c.Dirs(prefix) {
-		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return err
-		}
-		_, _, err := e.s4Wall(ctx, c, "rm", "-q", "-r", prefix)
-		return err
-	}
-	return nil
+	return c, func() error { return errors.Join(c.Close(), l.close()) }, nil
 }
 
 // scaleLinks moves files in and out, and shuffles them, with servers behind
@@ -209,9 +171,8 @@ func scaleLinks(ctx context.Context, e *Env, numbers []int) ([]Series, error) {
 	if err != nil {
 		return nil, err
 	}
-	local := filepath.Join(e.Dir, "shuffled")
-	shuffled, err := e.shuffleHere(ctx, t, local)
-	if err := errors.Join(err, os.RemoveAll(local)); err != nil {
+	shuffled, err := e.shuffleHere(ctx, t, filepath.Join(e.RowDir, "shuffled"))
+	if err != nil {
 		return nil, err
 	}
 	note := fmt.Sprintf("%d files of %s. Each server is in a network namespace, its link limited to %.0f MB/s each way; the client's is not.",
@@ -219,61 +180,34 @@ func scaleLinks(ctx context.Context, e *Env, numbers []int) ([]Series, error) {
 	s := newCurves("servers", "MB/s", note,
 		"cp -r in, by servers with links", "shuffle, by servers with links", "cp -r out, by servers with links")
 	for _, n := range numbers {
-		values, err := e.linkRounds(ctx, n, t, shuffled)
-		if err != nil {
+		if err := e.withLinkedCluster(ctx, n, linkRate, func(c *Cluster) error {
+			values, err := e.rounds(func() ([]float64, error) {
+				list, err := e.linkSteps(ctx, c, t, shuffled)
+				for i := range list {
+					list[i] = float64(t.Bytes) / 1e6 / list[i]
+				}
+				return list, err
+			})
+			if err == nil {
+				s.add(float64(n), values)
+			}
+			return err
+		}); err != nil {
 			return nil, fmt.Errorf("%d servers: %w", n, err)
 		}
-		s.add(float64(n), values)
 	}
 	return s.list, e.dropTree(t)
-}
-
-func (e *Env) linkRounds(ctx context.Context, n int, t *Tree, shuffled TreeSum) (_ [][]float64, err error) {
-	l, err := e.startLinks(ctx, n, linkRate)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, l.close()) }()
-	c, err := e.startLinked(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	return e.rounds(func() ([]float64, error) {
-		list, err := e.linkSteps(ctx, c, t, shuffled)
-		for i := range list {
-			list[i] = float64(t.Bytes) / 1e6 / list[i]
-		}
-		return list, err
-	})
 }
 
 // linkSteps puts a tree, shuffles it, gets it and removes all, checks each, and
 // returns the seconds of the first three.
 func (e *Env) linkSteps(ctx context.Context, c *Cluster, t *Tree, shuffled TreeSum) ([]float64, error) {
 	const in, out = "s4://bench/in/", "s4://bench/out/"
-	local := filepath.Join(e.Dir, "scale-out")
-	put, _, err := e.s4Wall(ctx, c, "cp", "-q", "-r", t.Dir, in)
-	if err == nil {
-		err = checkTree(ctx, t.TreeSum, c.Dirs(in)...)
-	}
-	if err != nil {
-		return nil, err
-	}
-	shuffle, _, err := e.s4Wall(ctx, c, "map-to-n", "-q", in, out, partitionCommand("s4"))
-	if err == nil {
-		err = checkTree(ctx, shuffled, c.Dirs(out)...)
-	}
-	if err != nil {
-		return nil, err
-	}
-	get, _, err := e.s4Wall(ctx, c, "cp", "-q", "-r", in, local)
-	if err == nil {
-		err = checkTree(ctx, t.TreeSum, local)
-	}
-	if err := errors.Join(err, os.RemoveAll(local)); err != nil {
-		return nil, err
-	}
-	_, _, err = e.s4Wall(ctx, c, "rm", "-q", "-r", "s4://bench/")
-	return []float64{put, shuffle, get}, err
+	local := filepath.Join(e.RowDir, "scale-out")
+	seconds, err := c.steps(ctx,
+		step{args: []string{"cp", "-q", "-r", t.Dir, in}, want: t.TreeSum, dirs: c.Dirs(in)},
+		step{args: []string{"map-to-n", "-q", in, out, partitionCommand("s4")}, want: shuffled, dirs: c.Dirs(out)},
+		step{args: []string{"cp", "-q", "-r", in, local}, want: t.TreeSum, dirs: []string{local}},
+	)
+	return seconds, errors.Join(err, os.RemoveAll(local), c.Remove(ctx, "s4://bench/"))
 }

@@ -35,39 +35,35 @@ func listWorkload(o Options) Workload {
 			Work:      fmt.Sprintf("ls -r of %s keys", countText(keys)),
 			Yardstick: "find -printf | sort",
 			Targets:   []Target{AtMost(2, Time)},
-			Room:      func(Options) int64 { return 2 * treeRoom(keys, size) },
-			Start:     func(ctx context.Context, e *Env) ([]Side, error) { return startList(ctx, e, keys, size) },
+			Room:      2 * treeRoom(keys, size),
+			Start:     func(ctx context.Context, e *Env) (*Comparison, error) { return startList(ctx, e, keys, size) },
 		}, {
 			Name:      "ls-one",
 			Work:      fmt.Sprintf("%d runs of ls of a key", startRuns),
 			Yardstick: version,
 			Targets:   []Target{NoMoreThanPlus(startCost, TimeEach)},
-			Start: func(ctx context.Context, e *Env) ([]Side, error) {
-				c, err := e.Cluster(ctx)
-				if err != nil {
-					return nil, err
-				}
-				t, err := e.Tree(ctx, 1, size)
+			Start: func(ctx context.Context, e *Env) (*Comparison, error) {
+				t, c, err := e.treeAndCluster(ctx, 1, size)
 				if err != nil {
 					return nil, err
 				}
 				const prefix = "s4://bench/one/"
-				if err := errors.Join(c.Remove(ctx, prefix, true), e.putTree(ctx, c, t, prefix)); err != nil {
+				if err := c.put(ctx, t.Dir, prefix, t.TreeSum); err != nil {
 					return nil, err
 				}
-				return startShort(e, c, "f0000000", "ls", prefix), nil
+				return compareShort(c, "f0000000", startRuns, "ls", prefix), nil
 			},
 		}, {
 			Name:      "health",
 			Work:      fmt.Sprintf("%d runs of health", startRuns),
 			Yardstick: version,
 			Targets:   []Target{NoMoreThanPlus(startCost, TimeEach)},
-			Start: func(ctx context.Context, e *Env) ([]Side, error) {
+			Start: func(ctx context.Context, e *Env) (*Comparison, error) {
 				c, err := e.Cluster(ctx)
 				if err != nil {
 					return nil, err
 				}
-				return startShort(e, c, "healthy", "health"), nil
+				return compareShort(c, "healthy", startRuns*e.Servers, "health"), nil
 			},
 		}, {
 			Name:      "grow",
@@ -75,47 +71,43 @@ func listWorkload(o Options) Workload {
 			Yardstick: fmt.Sprintf("the same by s4 with %s keys", countText(few)),
 			Targets:   []Target{AtMost(1.3, TimeEach)},
 			Rounds:    longRounds,
-			Room:      func(Options) int64 { return 2*treeRoom(many, size) + treeRoom(few, size) },
-			Start: func(ctx context.Context, e *Env) ([]Side, error) {
+			Room:      2*treeRoom(many, size) + treeRoom(few, size),
+			Start: func(ctx context.Context, e *Env) (*Comparison, error) {
 				if !o.Full {
 					e.LeaveOut("list: put, list and remove a million keys", "it takes minutes; see it with 's4-bench list --full'")
 				}
-				return startGrow(ctx, e, size, many, few)
+				return startGrow(ctx, e, size, few, many)
 			},
 		}},
 	}
 }
 
-func startList(ctx context.Context, e *Env, keys, size int) ([]Side, error) {
-	t, err := e.Tree(ctx, keys, size)
-	if err != nil {
-		return nil, err
-	}
-	c, err := e.Cluster(ctx)
+func startList(ctx context.Context, e *Env, keys, size int) (*Comparison, error) {
+	t, c, err := e.treeAndCluster(ctx, keys, size)
 	if err != nil {
 		return nil, err
 	}
 	const prefix = "s4://bench/list/"
-	if err := e.putTree(ctx, c, t, prefix); err != nil {
+	if err := c.put(ctx, t.Dir, prefix, t.TreeSum); err != nil {
 		return nil, err
 	}
-	s4 := Side{
-		Name:    "s4",
-		Servers: c.Pids,
-		Command: Command{Args: []string{e.S4, "ls", "-r", prefix}, Env: c.Env()},
-		Keys:    t.Files,
-		Check:   func(_ context.Context, stdout []byte) error { return checkListing(stdout, 3, "list/", t.TreeSum) },
-		Close:   func() error { return c.Remove(context.WithoutCancel(ctx), prefix, true) },
-	}
 	find := Script(`find "$1" -type f -printf '%P %TF %TT %s\n' | sort`, t.Dir)
-	find.Env = []string{"LC_ALL=C"}
-	yardstick := Side{
-		Name:    "find",
-		Command: find,
-		Keys:    t.Files,
-		Check:   func(_ context.Context, stdout []byte) error { return checkListing(stdout, 0, "", t.TreeSum) },
-	}
-	return []Side{s4, yardstick}, nil
+	find.Env = byteOrder
+	return &Comparison{
+		S4: Side{
+			Name:    "s4",
+			Servers: c.Pids,
+			Command: c.Command("ls", "-r", prefix),
+			Keys:    t.Files,
+			Check:   func(_ context.Context, stdout []byte) error { return checkListing(stdout, 3, "list/", t.TreeSum) },
+		},
+		Yardstick: Side{
+			Name:    "find",
+			Command: find,
+			Keys:    t.Files,
+			Check:   func(_ context.Context, stdout []byte) error { return checkListing(stdout, 0, "", t.TreeSum) },
+		},
+	}, nil
 }
 
 // checkListing compares the names of a listing with those of the tree. They are
@@ -142,71 +134,51 @@ func checkListing(text []byte, field int, prefix string, want TreeSum) error {
 	return nil
 }
 
-// startShort makes the sides of a short command of s4, every run of which
-// prints the word.
-func startShort(e *Env, c *Cluster, word string, args ...string) []Side {
-	runs := func(args ...string) Command {
-		cmd := Script(fmt.Sprintf(`for i in {1..%d}; do "$@"; done`, startRuns), append([]string{e.S4}, args...)...)
-		cmd.Env = c.Env()
-		return cmd
-	}
-	check := func(word string, want int) func(context.Context, []byte) error {
-		return func(_ context.Context, stdout []byte) error {
-			if n := bytes.Count(stdout, []byte(word)); n != want {
-				return fmt.Errorf("%s is there %d times and should be %d times: %.200q", word, n, want, stdout)
+// compareShort compares runs of a short command of s4, which print the word so many
+// times together, with those of one that asks no server.
+func compareShort(c *Cluster, word string, times int, args ...string) *Comparison {
+	runs := func(name, word string, times int, args ...string) Side {
+		one := c.Command(args...)
+		cmd := Script(fmt.Sprintf(`for i in {1..%d}; do "$@"; done`, startRuns), one.Args...)
+		cmd.Env = one.Env
+		return Side{Name: name, Command: cmd, Keys: startRuns, Check: func(_ context.Context, stdout []byte) error {
+			if n := bytes.Count(stdout, []byte(word)); n != times {
+				return fmt.Errorf("%s is there %d times and should be %d times: %.200q", word, n, times, stdout)
 			}
 			return nil
-		}
+		}}
 	}
-	servers := 1
-	if word == "healthy" {
-		servers = len(c.Pids)
-	}
-	return []Side{{
-		Name:    "s4",
-		Servers: c.Pids,
-		Command: runs(args...),
-		Keys:    startRuns,
-		Check:   check(word, startRuns*servers),
-	}, {
-		Name:    "s4 --version",
-		Command: runs("--version"),
-		Keys:    startRuns,
-		Check:   check("version", startRuns),
-	}}
+	cmp := &Comparison{S4: runs("s4", word, times, args...), Yardstick: runs("s4 --version", "version", startRuns, "--version")}
+	cmp.S4.Servers = c.Pids
+	return cmp
 }
 
-// startGrow makes sides of s4 alone that do the same with each number of keys.
-func startGrow(ctx context.Context, e *Env, size int, numbers ...int) ([]Side, error) {
-	c, err := e.Cluster(ctx)
+// startGrow compares s4 with many keys and s4 with few.
+func startGrow(ctx context.Context, e *Env, size, few, many int) (*Comparison, error) {
+	side := func(name string, keys int) (Side, error) {
+		t, c, err := e.treeAndCluster(ctx, keys, size)
+		if err != nil {
+			return Side{}, err
+		}
+		const prefix = "s4://bench/grow/"
+		cmd := Script(`"$1" cp -q -r "$2" "$3"; "$1" ls -r "$3"; "$1" rm -q -r "$3"`, e.S4, t.Dir, prefix)
+		cmd.Env = c.Env()
+		s := c.side(cmd, prefix, TreeSum{}).moving(0, t.Files)
+		s.Name = name
+		s.Check = func(_ context.Context, stdout []byte) error {
+			for _, dir := range c.Dirs(prefix) {
+				if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+					return fmt.Errorf("%s is left (%w)", dir, err)
+				}
+			}
+			return checkListing(stdout, 3, "grow/", t.TreeSum)
+		}
+		return s, nil
+	}
+	s4, err := side("s4", many)
 	if err != nil {
 		return nil, err
 	}
-	const prefix = "s4://bench/grow/"
-	var sides []Side
-	for _, n := range numbers {
-		t, err := e.Tree(ctx, n, size)
-		if err != nil {
-			return sides, err
-		}
-		cmd := Script(`"$1" cp -q -r "$2" "$3"; "$1" ls -r "$3"; "$1" rm -q -r "$3"`, e.S4, t.Dir, prefix)
-		cmd.Env = c.Env()
-		sides = append(sides, Side{
-			Name:    "s4, " + countText(n) + " keys",
-			Servers: c.Pids,
-			Command: cmd,
-			Keys:    t.Files,
-			Check: func(ctx context.Context, stdout []byte) error {
-				for _, dir := range c.Dirs(prefix) {
-					if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-						return fmt.Errorf("%s is left (%w)", dir, err)
-					}
-				}
-				return checkListing(stdout, 3, "grow/", t.TreeSum)
-			},
-			Clean: func(ctx context.Context) error { return c.Remove(ctx, prefix, true) },
-		})
-	}
-	sides[0].Name = "s4"
-	return sides, nil
+	yardstick, err := side("s4, "+countText(few)+" keys", few)
+	return &Comparison{S4: s4, Yardstick: yardstick}, err
 }

@@ -135,11 +135,13 @@ func loadSum(n int, content Sum) (sum TreeSum) {
 	return sum
 }
 
-// putLoadKeys puts the n keys that are got, untimed, and checks them.
-func (e *Env) putLoadKeys(ctx context.Context, c *Cluster, n int, src *Source, prefix string) error {
-	l := load{conf: c.Conf, clients: 1, puts: n, file: src.Path, to: prefix, keys: 1}
-	if _, _, err := e.run(ctx, Command{Args: append([]string{e.self}, l.args()...)}); err != nil {
-		return fmt.Errorf("put what is to be got: %w", err)
+// load runs the subcommand and returns the seconds that it tells.
+func (e *Env) load(ctx context.Context, l load) (float64, error) {
+	_, out, err := e.run(ctx, Command{Args: append([]string{e.self}, l.args()...)})
+	if err != nil {
+		return 0, err
 	}
-	return checkTree(ctx, loadSum(n, src.Sum), c.Dirs(prefix)...)
+	var t loadTime
+	err = json.Unmarshal(out, &t)
+	return t.Seconds, err
 }

@@ -38,7 +38,7 @@ func describe(dir string) Machine {
 			}
 		}
 	}
-	m.Memory, _ = memInfo("MemTotal")
+	m.Memory, _ = procBytes("/proc/meminfo", "MemTotal")
 	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
 		first, _, _ := strings.Cut(string(b), " ")
 		m.Load, _ = strconv.ParseFloat(first, 64) // the kernel writes a number
@@ -48,21 +48,6 @@ func describe(dir string) Machine {
 		m.Kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
 	}
 	return m
-}
-
-// memInfo returns a line of /proc/meminfo in bytes.
-func memInfo(name string) (int64, error) {
-	b, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) >= 2 && f[0] == name+":" {
-			kb, err := strconv.ParseInt(f[1], 10, 64)
-			return kb * 1024, err
-		}
-	}
-	return 0, fmt.Errorf("no %s in /proc/meminfo", name)
 }
 
 // fileSystem names the type of the file system of dir.

@@ -44,8 +44,7 @@ type app struct {
 	opts           Options
 	peers          []string
 	json           string
-	html           string
-	compare        string
+	bench          string
 	from           string
 	strict         bool
 	unwritten      error // why a file of the report is not whole, or nil
@@ -113,8 +112,8 @@ remote; a get the other way; and rm is to remove {src}, which is not timed. What
 its servers use is not seen, and what it leaves running goes on.`,
 		Example: `  s4-bench all --json before.json
   s4-bench put get --size 64M --rounds 9
-  s4-bench all --compare before.json --html report.html
-  s4-bench --from after.json --compare before.json
+  s4-bench all --bench old.txt   # later: --bench new.txt; benchstat old.txt new.txt
+  s4-bench --from before.json --bench old.txt
   s4-bench put --peer 'cp=case {op} in rm) rm -f {src};; *) cp {src} {dst};; esac'
   s4-bench get --peer 'scp=case {op} in
       put) scp -q {src} localhost:/dev/shm/{dst};;
@@ -130,11 +129,11 @@ its servers use is not seen, and what it leaves running goes on.`,
 			if trips == 0 && slices.Contains(args, "all") {
 				a.opts.ETLSize = int64(a.opts.count(etlSizeOfAll))
 			}
-			if a.json == "-" || a.html == "-" {
-				return errors.New("--json and --html take a file: the table goes to standard output")
+			if a.json == "-" || a.bench == "-" {
+				return errors.New("--json and --bench take a file: the table goes to standard output")
 			}
-			if a.json != "" && a.html != "" && filepath.Clean(a.json) == filepath.Clean(a.html) {
-				return fmt.Errorf("--json and --html are the same file: %s", a.json)
+			if a.json != "" && filepath.Clean(a.json) == filepath.Clean(a.bench) {
+				return fmt.Errorf("--json and --bench are the same file: %s", a.json)
 			}
 			if a.from != "" {
 				return a.read(cmd.Flags(), args)
@@ -154,8 +153,7 @@ its servers use is not seen, and what it leaves running goes on.`,
 	f.Var(&trips, "etl-size", "size of the data set of etl (default "+sizeText(etlSize)+", in all "+sizeText(etlSizeOfAll)+", times --scale)")
 	f.StringArrayVar(&a.peers, "peer", nil, "another system, as `NAME=TEMPLATE`, see above; may be repeated")
 	f.StringVar(&a.json, "json", "", "write the report to this `FILE`, too")
-	f.StringVar(&a.html, "html", "", "write the report to this `FILE`, with charts, for a browser")
-	f.StringVar(&a.compare, "compare", "", "say what differs from the report in this `FILE`, which --json wrote")
+	f.StringVar(&a.bench, "bench", "", "write all rounds to this `FILE` in Go's benchmark format, for benchstat")
 	f.StringVar(&a.from, "from", "", "run nothing, and take the report from this `FILE`")
 	f.BoolVar(&a.strict, "strict", false, "exit with 1 if a target is missed; what was left out is not")
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -195,7 +193,7 @@ func (a *app) read(f *pflag.FlagSet, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("%s: --from runs nothing", args[0])
 	}
-	meant := []string{"from", "compare", "html", "json", "strict"}
+	meant := []string{"from", "bench", "json", "strict"}
 	var err error
 	f.Visit(func(f *pflag.Flag) {
 		if !slices.Contains(meant, f.Name) {
@@ -205,35 +203,15 @@ func (a *app) read(f *pflag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	old, err := a.old()
-	if err != nil {
-		return err
-	}
 	report, err := readReport(a.from)
 	if err != nil {
 		return failure{err}
 	}
-	return a.write(report, old)
-}
-
-// old returns the report of --compare, or nil.
-func (a *app) old() (*Report, error) {
-	if a.compare == "" {
-		return nil, nil
-	}
-	old, err := readReport(a.compare)
-	if err != nil {
-		return nil, failure{err}
-	}
-	return old, nil
+	return a.write(report)
 }
 
 // run runs what the arguments name.
 func (a *app) run(ctx context.Context, args []string) error {
-	old, err := a.old()
-	if err != nil {
-		return err
-	}
 	list, err := choose(workloads(a.opts), args)
 	if err != nil {
 		return err
@@ -260,14 +238,14 @@ func (a *app) run(ctx context.Context, args []string) error {
 		}
 		a.opts.Peers = append(a.opts.Peers, p)
 	}
-	if err := errors.Join(writable(a.html), writable(a.json)); err != nil {
+	if err := errors.Join(writable(a.bench), writable(a.json)); err != nil {
 		return failure{err} // now, rather than when all is measured
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	report, err := Run(ctx, a.opts, list, &progress{a.stderr, cancel})
 	if report != nil {
-		err = errors.Join(err, a.write(report, old))
+		err = errors.Join(err, a.write(report))
 	}
 	if err != nil {
 		return failure{err}
@@ -311,24 +289,20 @@ func (p *progress) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// write writes the report as the flags say; old is what to compare it with, or
-// nil. The files are first: standard output may have gone, as in a pipe on Ctrl-C.
-// A report without results does not replace them.
-func (a *app) write(report, old *Report) error {
+// write writes the report as the flags say. The files are first: standard output
+// may have gone, as in a pipe on Ctrl-C. A report without results does not replace
+// them.
+func (a *app) write(report *Report) error {
 	something := len(report.Results)+len(report.Series) > 0
 	var failed error
-	if a.html != "" && something {
-		html := func(w io.Writer) error { return report.WriteHTML(w, old) }
-		failed = errors.Join(failed, writeFile(a.html, html))
+	if a.bench != "" && something {
+		failed = errors.Join(failed, writeFile(a.bench, report.WriteBench))
 	}
 	if a.json != "" && something {
 		failed = errors.Join(failed, writeFile(a.json, report.WriteJSON))
 	}
 	a.unwritten = failed
 	failed = errors.Join(failed, report.WriteTable(a.stdout))
-	if old != nil {
-		failed = errors.Join(failed, report.compare(old).write(a.stdout))
-	}
 	switch {
 	case failed != nil:
 		return failure{failed}

@@ -18,7 +18,7 @@ var onlyCPU = Target{Metric: CPU}
 func mapWorkload(o Options) Workload {
 	keys := o.count(2000)
 	const size = 4 << 10
-	room := func(Options) int64 { return 8 * treeRoom(keys, size) } // of which five copies, once staged
+	room := 8 * treeRoom(keys, size) // of which five copies, once staged
 	return Workload{
 		Name:  "map",
 		Title: "a command for each of many keys, with one output and with five",
@@ -28,12 +28,12 @@ func mapWorkload(o Options) Workload {
 			Yardstick: fmt.Sprintf("ls | xargs -P%s bash -c 'cat < in/{} > out/{}'", cores()),
 			Targets:   []Target{AtMost(1, Time), onlyCPU},
 			Room:      room,
-			Start: func(ctx context.Context, e *Env) ([]Side, error) {
-				t, err := e.Tree(ctx, keys, size)
+			Start: func(ctx context.Context, e *Env) (*Comparison, error) {
+				t, c, err := e.treeAndCluster(ctx, keys, size)
 				if err != nil {
 					return nil, err
 				}
-				return startMap(ctx, e, t, t.TreeSum, "map", "cat", `cat < {in} > {out}`)
+				return startMap(ctx, e, t, c, t.TreeSum, "map", "cat", `cat < {in} > {out}`)
 			},
 		}, {
 			Name:      "map-to-n",
@@ -41,8 +41,8 @@ func mapWorkload(o Options) Workload {
 			Yardstick: fmt.Sprintf("ls | xargs -P%s bash -c 'mkdir out/{}; cd out/{}; tee 0 1 2 3 > 4 < in/{}'", cores()),
 			Targets:   []Target{AtMost(1, Time), onlyCPU},
 			Room:      room,
-			Start: func(ctx context.Context, e *Env) ([]Side, error) {
-				t, err := e.Tree(ctx, keys, size)
+			Start: func(ctx context.Context, e *Env) (*Comparison, error) {
+				t, c, err := e.treeAndCluster(ctx, keys, size)
 				if err != nil {
 					return nil, err
 				}
@@ -51,7 +51,7 @@ func mapWorkload(o Options) Workload {
 					return nil, err
 				}
 				const tee = `tee 0 1 2 3 > 4; printf '%s\n' 0 1 2 3 4`
-				return startMap(ctx, e, t, want, "map-to-n", tee, `mkdir {out}; cd {out}; exec < {in} > /dev/null; `+tee)
+				return startMap(ctx, e, t, c, want, "map-to-n", tee, `mkdir {out}; cd {out}; exec < {in} > /dev/null; `+tee)
 			},
 		}},
 	}
@@ -61,7 +61,6 @@ func mapWorkload(o Options) Workload {
 // copies of it, named by their numbers.
 func (t *Tree) copies(ctx context.Context, n int) (TreeSum, error) {
 	var sum TreeSum
-	buf := make([]byte, 64<<10)
 	err := filepath.WalkDir(t.Dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -69,7 +68,7 @@ func (t *Tree) copies(ctx context.Context, n int) (TreeSum, error) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		content, err := sumFile(path, buf)
+		content, err := sumFile(path)
 		if err != nil {
 			return err
 		}
@@ -81,36 +80,18 @@ func (t *Tree) copies(ctx context.Context, n int) (TreeSum, error) {
 	return sum, err
 }
 
-// startMap makes the sides of a map verb: s4 with a command, and a local loop
-// over the files with a script, in which {in} and {out} are paths of a file.
-func startMap(ctx context.Context, e *Env, t *Tree, want TreeSum, verb, command, script string) ([]Side, error) {
-	c, err := e.Cluster(ctx)
-	if err != nil {
-		return nil, err
-	}
+// startMap compares a map verb with a command, and a local loop over the files with
+// a script, in which {in} and {out} are paths of a file.
+func startMap(ctx context.Context, e *Env, t *Tree, c *Cluster, want TreeSum, verb, command, script string) (*Comparison, error) {
 	const in, out = "s4://bench/in/", "s4://bench/out/"
-	if err := e.putTree(ctx, c, t, in); err != nil {
+	if err := c.put(ctx, t.Dir, in, t.TreeSum); err != nil {
 		return nil, err
 	}
-	s4 := Side{
-		Name:    "s4",
-		Servers: c.Pids,
-		Command: Command{Args: []string{e.S4, verb, in, out, command}, Env: c.Env()},
-		Keys:    t.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, c.Dirs(out)...) },
-		Clean:   func(ctx context.Context) error { return c.Remove(ctx, out, true) },
-		Close:   func() error { return c.Remove(context.WithoutCancel(ctx), in, true) },
-	}
-	local := filepath.Join(e.Dir, "map-out")
-	loop := Side{
-		Name:    "xargs",
-		Command: e.localLoop(t.Dir, local, script),
-		Keys:    t.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, local) },
-		Clean:   makeDir(local),
-		Close:   func() error { return removeTree(local)(ctx) },
-	}
-	return []Side{s4, loop}, nil
+	local := filepath.Join(e.RowDir, "map-out")
+	s4 := c.side(c.Command(verb, in, out, command), out, want)
+	loop := localSide("xargs", e.localLoop(t.Dir, local, script), local, want)
+	loop.Clean = emptyDir(local)
+	return &Comparison{S4: s4.moving(0, t.Files), Yardstick: loop.moving(0, t.Files)}, nil
 }
 
 // localLoop runs a script for each file of a directory, with as many at once

@@ -28,7 +28,7 @@ const usageFD = 3
 // measureMain runs a command and writes its usage to usageFD. It is a process
 // of its own for the memory figure: the kernel starts the count of a new program
 // at the size of the one that started it (see s4/exec.Result.MaxRSS). This one
-// is no larger than s4 itself is before it does anything, about 6 MB, which is
+// is no larger than s4 itself is before it does anything, about 5 MB, which is
 // thus the least that is ever told.
 func measureMain(args []string) error {
 	unix.CloseOnExec(usageFD)

@@ -68,7 +68,7 @@ func (p Peer) put(e *Env, src *Source) (Side, error) {
 	if err != nil {
 		return Side{}, err
 	}
-	back := filepath.Join(e.Dir, "peer-back")
+	back := filepath.Join(e.RowDir, "peer-back")
 	return Side{
 		Name:    p.Name,
 		Command: c,
@@ -101,7 +101,9 @@ func (p Peer) get(ctx context.Context, e *Env, src *Source) (Side, error) {
 	if _, _, err := e.run(ctx, put); err != nil {
 		return Side{}, fmt.Errorf("%s: put what is to be got: %w", p.Name, err)
 	}
-	out := filepath.Join(e.Dir, "peer-get-"+p.Name)
+	// Also when the run was interrupted.
+	e.AfterRow(func() error { return p.remove(context.WithoutCancel(ctx), e, name) })
+	out := filepath.Join(e.RowDir, "peer-get-"+p.Name)
 	get, err := p.command(e, "get", name, out)
 	if err != nil {
 		return Side{}, err
@@ -112,11 +114,7 @@ func (p Peer) get(ctx context.Context, e *Env, src *Source) (Side, error) {
 		Bytes:   src.Size,
 		Keys:    1,
 		Check:   func(context.Context, []byte) error { return checkFile(out, src.Sum) },
-		Clean:   removeFile(out),
-		Close: func() error {
-			// Also when the run was interrupted.
-			return p.remove(context.WithoutCancel(ctx), e, name)
-		},
+		Clean:   func(context.Context) error { return os.RemoveAll(out) },
 	}, nil
 }
 

@@ -60,18 +60,21 @@ func resetPeak(pid int) error {
 }
 
 // peakBytes returns the peak memory of a running process.
-func peakBytes(pid int) (int64, error) {
-	b, err := os.ReadFile(procFile(pid, "status"))
+func peakBytes(pid int) (int64, error) { return procBytes(procFile(pid, "status"), "VmHWM") }
+
+// procBytes returns a line of a file of /proc, which is in KiB, in bytes.
+func procBytes(path, name string) (int64, error) {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) >= 2 && f[0] == "VmHWM:" {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == name+":" {
 			kb, err := strconv.ParseInt(f[1], 10, 64)
 			return kb * 1024, err
 		}
 	}
-	return 0, fmt.Errorf("no VmHWM in %s", procFile(pid, "status"))
+	return 0, fmt.Errorf("no %s in %s", name, path)
 }
 
 func procFile(pid int, name string) string {

@@ -11,126 +11,91 @@ import (
 const largeRounds = 9
 
 // putWorkload is large files into the cluster.
-func putWorkload() Workload {
+func putWorkload(o Options) Workload {
+	// One copy at a time, and for a peer the one it is checked by.
+	room := o.Size
+	if len(o.Peers) > 0 {
+		room *= 2
+	}
 	return Workload{
 		Name:  "put",
 		Title: "a large file, and a large pipe, into the cluster",
 		Rows: []Row{{
 			Name:      "put-file",
-			Work:      "put {size} file",
+			Work:      "put " + sizeText(o.Size) + " file",
 			Yardstick: "bare sendfile -> recv, xxh64, fallocated file",
 			Targets:   []Target{AtLeast(0.95, Throughput)},
 			Rounds:    largeRounds,
 			Source:    true,
-			Room:      roomPutFile,
+			Room:      room,
 			Start:     startPutFile,
 		}, {
 			Name:      "put-pipe",
-			Work:      "put {size} from a pipe",
+			Work:      "put " + sizeText(o.Size) + " from a pipe",
 			Yardstick: "cat | read, xxh64, send -> recv, xxh64, file",
 			Targets:   []Target{AtLeast(0.9, Throughput)},
 			Rounds:    largeRounds,
 			Source:    true,
-			Room:      func(o Options) int64 { return o.Size },
+			Room:      o.Size,
 			Start:     startPutPipe,
 		}},
 	}
 }
 
-// roomPutFile is one copy at a time, and for a peer the one it is checked by.
-func roomPutFile(o Options) int64 {
-	if len(o.Peers) > 0 {
-		return 2 * o.Size
-	}
-	return o.Size
-}
+const putKey = "s4://bench/put"
 
-func startPutFile(ctx context.Context, e *Env) ([]Side, error) {
-	src, err := e.Source(ctx)
+func startPutFile(ctx context.Context, e *Env) (*Comparison, error) {
+	src, c, err := e.sourceAndCluster(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s4, err := e.putSide(ctx, src, func(key string) Command {
-		return Command{Args: []string{e.S4, "cp", src.Path, key}}
-	})
+	server, out, err := e.startBareRecv(ctx, src.Sum)
 	if err != nil {
 		return nil, err
 	}
-	yardstick, err := e.barePutSide(ctx, src, src.Sum, func(s *bareServer) Command {
-		return Command{Args: e.bareClient(bareSendName, s, bareArgs(src.Path, src.Sum)...)}
-	})
-	if err != nil {
-		return nil, err
-	}
-	sides := []Side{s4, yardstick}
+	bare := Command{Args: e.bareClient(bareSendName, server, bareArgs(src.Path, src.Sum)...)}
+	cmp := comparePuts(c, src, c.Command("cp", src.Path, putKey), server, bare, out)
 	for _, p := range e.Peers {
 		peer, err := p.put(e, src)
 		if err != nil {
-			return sides, err
+			return nil, err
 		}
-		sides = append(sides, peer)
+		cmp.Peers = append(cmp.Peers, peer)
 	}
-	return sides, nil
+	return cmp, nil
 }
 
-func startPutPipe(ctx context.Context, e *Env) ([]Side, error) {
-	src, err := e.Source(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s4, err := e.putSide(ctx, src, func(key string) Command {
-		return Script(`cat "$1" | "$2" cp - "$3"`, src.Path, e.S4, key)
-	})
+func startPutPipe(ctx context.Context, e *Env) (*Comparison, error) {
+	src, c, err := e.sourceAndCluster(ctx)
 	if err != nil {
 		return nil, err
 	}
 	// Nobody who reads from a pipe knows the size.
-	unknown := Sum{Size: -1}
-	yardstick, err := e.barePutSide(ctx, src, unknown, func(s *bareServer) Command {
-		return Script(`src=$1; shift; cat "$src" | "$@"`, append([]string{src.Path}, e.bareClient(bareSendName, s, "--pipe")...)...)
-	})
+	server, out, err := e.startBareRecv(ctx, Sum{Size: -1})
 	if err != nil {
 		return nil, err
 	}
-	return []Side{s4, yardstick}, nil
+	s4 := Script(`cat "$1" | "$2" cp - "$3"`, src.Path, e.S4, putKey)
+	s4.Env = c.Env()
+	bare := Script(`src=$1; shift; cat "$src" | "$@"`, append([]string{src.Path}, e.bareClient(bareSendName, server, "--pipe")...)...)
+	return comparePuts(c, src, s4, server, bare, out), nil
 }
 
-// putSide is the side of s4 that puts the source.
-func (e *Env) putSide(ctx context.Context, src *Source, command func(key string) Command) (Side, error) {
-	c, err := e.Cluster(ctx)
-	if err != nil {
-		return Side{}, err
-	}
-	const key = "s4://bench/put"
-	cmd := command(key)
-	cmd.Env = c.Env()
-	return Side{
-		Name:    "s4",
-		Servers: c.Pids,
-		Command: cmd,
-		Bytes:   src.Size,
-		Keys:    1,
-		Check:   func(context.Context, []byte) error { return c.Check(key, src.Sum) },
-		Clean:   func(ctx context.Context) error { return c.Remove(ctx, key, false) },
-	}, nil
-}
-
-// barePutSide is the yardstick that puts the source. announced is what its
-// server is told of it.
-func (e *Env) barePutSide(ctx context.Context, src *Source, announced Sum, command func(*bareServer) Command) (Side, error) {
-	out := filepath.Join(e.Dir, "bare-put")
+// startBareRecv starts the yardstick's server for puts of what it is told of, and
+// returns where the file will be.
+func (e *Env) startBareRecv(ctx context.Context, announced Sum) (*bareServer, string, error) {
+	out := filepath.Join(e.RowDir, "bare-put")
 	server, err := e.startBare(ctx, bareRecvName, bareArgs(out, announced)...)
-	if err != nil {
-		return Side{}, err
+	return server, out, err
+}
+
+// comparePuts compares two commands that put the source.
+func comparePuts(c *Cluster, src *Source, s4 Command, server *bareServer, bare Command, out string) *Comparison {
+	want := treeOfFile(src.Sum)
+	yardstick := localSide("bare", bare, out, want)
+	yardstick.Servers = []int{server.pid}
+	return &Comparison{
+		S4:        c.side(s4, putKey, want).moving(src.Size, 1),
+		Yardstick: yardstick.moving(src.Size, 1),
 	}
-	return Side{
-		Name:    "bare",
-		Servers: []int{server.pid},
-		Command: command(server),
-		Bytes:   src.Size,
-		Keys:    1,
-		Check:   func(context.Context, []byte) error { return checkFile(out, src.Sum) },
-		Clean:   removeFile(out),
-		Close:   server.stop,
-	}, nil
 }

@@ -4,8 +4,8 @@ package bench
 // sizes that o asks for.
 func workloads(o Options) []Workload {
 	return []Workload{
-		putWorkload(),
-		getWorkload(),
+		putWorkload(o),
+		getWorkload(o),
 		smallWorkload(o),
 		mapWorkload(o),
 		shuffleWorkload(o),

@@ -102,10 +102,10 @@ type PeerResult struct {
 }
 
 // newResult sums up the samples of each side.
-func newResult(workload string, row Row, setup Setup, names []string, samples [][]Sample) Result {
-	r := Result{Workload: workload, Row: row.Name, Work: fillIn(row.Work, setup.Size), Yardstick: fillIn(row.Yardstick, setup.Size)}
-	for i, name := range names {
-		s := SideResult{Name: name, Samples: samples[i]}
+func newResult(workload string, row Row, s4, yardstick Side, peers ...Side) Result {
+	r := Result{Workload: workload, Row: row.Name, Work: row.Work, Yardstick: row.Yardstick}
+	for _, side := range append([]Side{s4, yardstick}, peers...) {
+		s := SideResult{Name: side.Name, Samples: side.samples}
 		s.Wall = stat(s.Samples, func(s Sample) float64 { return s.Wall })
 		s.CPU = stat(s.Samples, func(s Sample) float64 { return s.ClientCPU + s.ServerCPU })
 		s.Speed = stat(s.Samples, Sample.speed)
@@ -116,10 +116,10 @@ func newResult(workload string, row Row, setup Setup, names []string, samples []
 		r.Sides = append(r.Sides, s)
 	}
 	for _, t := range row.Targets {
-		r.Verdicts = append(r.Verdicts, compare(t, samples[0], samples[1]))
+		r.Verdicts = append(r.Verdicts, compare(t, s4.samples, yardstick.samples))
 	}
-	for i := 2; i < len(names); i++ {
-		r.Peers = append(r.Peers, PeerResult{Name: names[i], Time: compare(Target{Metric: Time}, samples[0], samples[i])})
+	for _, p := range peers {
+		r.Peers = append(r.Peers, PeerResult{Name: p.Name, Time: compare(Target{Metric: Time}, s4.samples, p.samples)})
 	}
 	return r
 }

@@ -22,7 +22,7 @@ func exampleReport() *Report {
 		peer[i].ServerCPU, peer[i].ServerPeaks = 0, nil
 	}
 	keys := []Sample{{Wall: 2, ClientCPU: 1, Keys: 4000}, {Wall: 4, ClientCPU: 1, Keys: 4000}}
-	row := Row{Name: "put-file", Work: "put {size} file", Yardstick: "bare {size}", Targets: []Target{AtLeast(0.95, Throughput), AtMost(1.1, ServerCPU)}}
+	row := Row{Name: "put-file", Work: "put 1 GiB file", Yardstick: "bare 1 GiB", Targets: []Target{AtLeast(0.95, Throughput), AtMost(1.1, ServerCPU)}}
 	small := Row{Name: "list", Work: "list keys", Yardstick: "find"}
 	return &Report{
 		Version: ReportVersion,
@@ -30,8 +30,8 @@ func exampleReport() *Report {
 		Machine: Machine{CPU: "Abacus", Cores: 2, Memory: 24 << 30, Kernel: "Linux 6.18", FileSystem: "tmpfs", Go: "go1.26", S4: "s4 version 0.1.0", Load: 0.5},
 		Setup:   setup,
 		Results: []Result{
-			newResult("put", row, setup, []string{"s4", "bare", "other"}, [][]Sample{side(2, 2), side(1, 2), peer}),
-			newResult("list", small, setup, []string{"s4", "find"}, [][]Sample{keys, keys}),
+			newResult("put", row, Side{Name: "s4", samples: side(2, 2)}, Side{Name: "bare", samples: side(1, 2)}, Side{Name: "other", samples: peer}),
+			newResult("list", small, Side{Name: "s4", samples: keys}, Side{Name: "find", samples: keys}),
 		},
 		LeftOut: []LeftOut{{What: "iperf3", Why: "it is not on PATH"}},
 	}

@@ -23,7 +23,7 @@ func free(dir string) (int64, error) {
 	}
 	n := int64(st.Bavail) * st.Bsize
 	if uint32(st.Type) == unix.TMPFS_MAGIC {
-		if mem, err := memInfo("MemAvailable"); err == nil {
+		if mem, err := procBytes("/proc/meminfo", "MemAvailable"); err == nil {
 			n = min(n, mem)
 		}
 	}

@@ -56,7 +56,7 @@ func Run(ctx context.Context, o Options, list []Workload, log io.Writer) (_ *Rep
 			need = max(need, r.room(o, false))
 		}
 		for _, c := range w.Curves {
-			need = max(need, c.Room(o))
+			need = max(need, c.Room)
 		}
 	}
 	var left *LeftOut
@@ -139,14 +139,14 @@ func (e *Env) runAll(ctx context.Context, w Workload, log io.Writer) ([]Result, 
 func (e *Env) runWorkload(ctx context.Context, w Workload, log io.Writer) ([]Result, error) {
 	var results []Result
 	for _, row := range w.Rows {
-		name := w.Name + ": " + fillIn(row.Work, e.Size)
+		name := w.Name + ": " + row.Work
 		if ok, err := e.hasRoom(name, row.room(e.Options, e.source != nil)); err != nil {
 			return results, err
 		} else if !ok {
 			continue
 		}
 		fmt.Fprintln(log, name)
-		names, samples, err := e.runRow(ctx, row)
+		more, err := e.runRow(ctx, w.Name, row)
 		if lacks, ok := errors.AsType[*NotHere](err); ok {
 			e.LeaveOut(name, lacks.Why)
 			continue
@@ -154,7 +154,7 @@ func (e *Env) runWorkload(ctx context.Context, w Workload, log io.Writer) ([]Res
 		if err != nil {
 			return results, fmt.Errorf("%s: %w", name, err)
 		}
-		results = append(results, row.results(w.Name, e.setup(), names, samples)...)
+		results = append(results, more...)
 	}
 	return results, nil
 }
@@ -175,13 +175,13 @@ func (e *Env) hasRoom(name string, need int64) (bool, error) {
 func (e *Env) runCurves(ctx context.Context, w Workload, log io.Writer) error {
 	for _, curve := range w.Curves {
 		name := w.Name + ": " + curve.Name
-		if ok, err := e.hasRoom(name, curve.Room(e.Options)); err != nil {
+		if ok, err := e.hasRoom(name, curve.Room); err != nil {
 			return err
 		} else if !ok {
 			continue
 		}
 		fmt.Fprintln(log, name)
-		series, err := curve.Measure(ctx, e)
+		series, err := e.runCurve(ctx, curve)
 		if lacks, ok := errors.AsType[*NotHere](err); ok {
 			e.LeaveOut(name, lacks.Why)
 			continue
@@ -194,52 +194,45 @@ func (e *Env) runCurves(ctx context.Context, w Workload, log io.Writer) error {
 	return nil
 }
 
-// runRow runs a warm-up round and then those that count, and returns the names
-// of the sides and the samples of each.
-func (e *Env) runRow(ctx context.Context, row Row) (names []string, samples [][]Sample, err error) {
-	sides, err := row.Start(ctx, e)
-	defer func() {
-		for _, s := range sides {
-			if s.Close != nil {
-				err = errors.Join(err, s.Close())
-			}
-		}
-	}()
-	if err != nil {
-		return nil, nil, err
+func (e *Env) runCurve(ctx context.Context, curve Curve) (_ []Series, err error) {
+	if err := e.beginRow(); err != nil {
+		return nil, err
 	}
-	for i := range sides {
-		names = append(names, sides[i].Name)
-		if err := sides[i].clean(ctx); err != nil {
-			return nil, nil, err
-		}
-	}
-	samples = make([][]Sample, len(sides))
-	for round := -1; round < e.Options.rounds(row.Rounds); round++ {
-		for _, i := range order(len(sides), round) {
-			sample, err := e.once(ctx, &sides[i])
-			if err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", sides[i].Name, err)
-			}
-			if round >= 0 {
-				samples[i] = append(samples[i], sample)
-			}
-		}
-	}
-	return names, samples, nil
+	defer func() { err = errors.Join(err, e.endRow(ctx)) }()
+	return curve.Measure(ctx, e)
 }
 
-// order returns in which order n sides run: forwards and backwards by turns, so
-// that none always has the caches and the clock speed that another leaves.
-func order(n, round int) []int {
-	list := make([]int, n)
-	for i := range list {
-		list[i] = i
-		if round%2 != 0 {
-			list[i] = n - 1 - i
+// runRow runs a warm-up round and then those that count.
+func (e *Env) runRow(ctx context.Context, workload string, row Row) (_ []Result, err error) {
+	if err := e.beginRow(); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, e.endRow(ctx)) }()
+	c, err := row.Start(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	sides := c.sides()
+	for _, s := range sides {
+		if err := s.clean(ctx); err != nil {
+			return nil, err
 		}
 	}
-	return list
+	for round := -1; round < e.Options.rounds(row.Rounds); round++ {
+		// Backwards and forwards by turns, so that none always has the caches and
+		// the clock speed that another leaves.
+		slices.Reverse(sides)
+		for _, s := range sides {
+			sample, err := e.once(ctx, s)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", s.Name, err)
+			}
+			if round >= 0 {
+				s.samples = append(s.samples, sample)
+			}
+		}
+	}
+	return c.results(workload, row), nil
 }
 
 // once measures one round of a side and leaves nothing of it.

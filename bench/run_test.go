@@ -1,13 +1,13 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,9 +18,9 @@ import (
 func TestNoRoom(t *testing.T) {
 	e := &Env{Options: Options{Size: 1 << 20, Rounds: 1, Servers: 1}, Dir: t.TempDir()}
 	w := Workload{Name: "put", Rows: []Row{{
-		Work:  "put {size}",
-		Room:  func(Options) int64 { return 1 << 60 },
-		Start: func(context.Context, *Env) ([]Side, error) { t.Error("started"); return nil, nil },
+		Work:  "put 1 MiB",
+		Room:  1 << 60,
+		Start: func(context.Context, *Env) (*Comparison, error) { t.Error("started"); return nil, nil },
 	}}}
 	results, err := e.runWorkload(t.Context(), w, io.Discard)
 	if err != nil || len(results) > 0 {
@@ -34,16 +34,18 @@ func TestNoRoom(t *testing.T) {
 // So is one that the host lacks something for, and what it had begun ends.
 func TestNotHere(t *testing.T) {
 	e := &Env{Options: Options{Rounds: 1}, Dir: t.TempDir()}
-	closed := false
+	var closed []string
 	w := Workload{Name: "get", Rows: []Row{{
 		Work: "get",
-		Start: func(context.Context, *Env) ([]Side, error) {
-			s := Side{Close: func() error { closed = true; return nil }}
-			return []Side{s}, fmt.Errorf("start: %w", &NotHere{Why: "there is no iperf3"})
+		Start: func(_ context.Context, e *Env) (*Comparison, error) {
+			for _, name := range []string{"first", "last"} {
+				e.AfterRow(func() error { closed = append(closed, name); return nil })
+			}
+			return nil, fmt.Errorf("start: %w", &NotHere{Why: "there is no iperf3"})
 		},
 	}}}
 	results, err := e.runWorkload(t.Context(), w, io.Discard)
-	if err != nil || len(results) > 0 || !closed {
+	if err != nil || len(results) > 0 || !slices.Equal(closed, []string{"last", "first"}) {
 		t.Errorf("%v, %v, closed %v", results, err, closed)
 	}
 	if want := (LeftOut{What: "get: get", Why: "there is no iperf3"}); len(e.leftOut) != 1 || e.leftOut[0] != want {
@@ -64,12 +66,11 @@ func TestNeeds(t *testing.T) {
 				}
 				return nil
 			},
-			Rows: []Row{{Start: func(context.Context, *Env) ([]Side, error) {
+			Rows: []Row{{Start: func(context.Context, *Env) (*Comparison, error) {
 				started = true
 				return nil, &NotHere{Why: "this is a test"}
 			}}},
 			Curves: []Curve{{
-				Room: func(Options) int64 { return 0 },
 				Measure: func(context.Context, *Env) ([]Series, error) {
 					measured = true
 					return nil, nil
@@ -93,11 +94,11 @@ func TestNeeds(t *testing.T) {
 
 // What is complete before a row fails comes with its error.
 func TestRowFails(t *testing.T) {
-	e, _, _ := fakeCluster(t, 1)
+	e := fakeMeasure(t)
 	side := Side{Command: Command{Args: []string{"true"}}, Keys: 1}
 	w := Workload{Name: "get", Rows: []Row{
-		{Name: "first", Work: "first", Start: func(context.Context, *Env) ([]Side, error) { return []Side{side, side}, nil }},
-		{Name: "second", Work: "second", Start: func(context.Context, *Env) ([]Side, error) { return nil, io.ErrUnexpectedEOF }},
+		{Name: "first", Work: "first", Start: func(context.Context, *Env) (*Comparison, error) { return &Comparison{S4: side, Yardstick: side}, nil }},
+		{Name: "second", Work: "second", Start: func(context.Context, *Env) (*Comparison, error) { return nil, io.ErrUnexpectedEOF }},
 	}}
 	results, err := e.runAll(t.Context(), w, io.Discard)
 	if !errors.Is(err, io.ErrUnexpectedEOF) || len(results) != 1 || results[0].Row != "first" {
@@ -105,11 +106,33 @@ func TestRowFails(t *testing.T) {
 	}
 }
 
-// Sides after the yardstick are results of their own where the row says so, and
-// what is left are peers.
+// fakeMeasure returns an Env for which the subcommand measure is a script that says
+// that all took 1 ms.
+func fakeMeasure(t *testing.T) *Env {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "measure")
+	const script = `#!/bin/bash
+set -eu
+shift 2
+"$@"
+echo '{"Wall": 1000000}' >&3
+`
+	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return &Env{Options: Options{Rounds: 1}, Dir: dir, self: path}
+}
+
+// Each Also is a result of its own, beside the same yardstick, and peers have no
+// targets.
 func TestAlso(t *testing.T) {
-	row := Row{Name: "auto", Work: "put, auto", Yardstick: "never", Targets: []Target{AtMost(1, Time)}, Also: []Also{{Name: "always", Work: "put, always", Targets: []Target{AtMost(4, Time)}}}}
-	list := row.results("lz4", Setup{}, []string{"auto", "never", "always", "other"}, [][]Sample{wallSamples(1), wallSamples(2), wallSamples(6), wallSamples(4)})
+	side := func(name string, wall float64) Side { return Side{Name: name, samples: wallSamples(wall)} }
+	c := Comparison{
+		S4: side("auto", 1), Yardstick: side("never", 2), Peers: []Side{side("other", 4)},
+		Also: []Also{{Name: "always", Work: "put, always", Targets: []Target{AtMost(4, Time)}, Side: side("always", 6)}},
+	}
+	list := c.results("lz4", Row{Name: "auto", Work: "put, auto", Yardstick: "never", Targets: []Target{AtMost(1, Time)}})
 	if len(list) != 2 {
 		t.Fatalf("%d results", len(list))
 	}
@@ -125,7 +148,7 @@ func TestAlso(t *testing.T) {
 // The source counts where a row uses it and it is not there yet.
 func TestRoom(t *testing.T) {
 	o := Options{Size: 100}
-	r := Row{Source: true, Room: func(Options) int64 { return 7 }}
+	r := Row{Source: true, Room: 7}
 	if with, without := r.room(o, true), r.room(o, false); with != 7 || without != 107 {
 		t.Errorf("%d and %d, want 7 and 107", with, without)
 	}
@@ -134,10 +157,35 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// No side is always the first.
+// No side is always the first, what a round made is gone when the next begins, and
+// the warm-up does not count.
 func TestOrder(t *testing.T) {
-	if got := fmt.Sprint(order(3, 0), order(3, 1), order(3, 2)); got != "[0 1 2] [2 1 0] [0 1 2]" {
-		t.Error(got)
+	e := fakeMeasure(t)
+	e.Rounds = 2
+	var order []string
+	side := func(name string) Side {
+		return Side{
+			Name: name, Command: Script(`test ! -e "$1"; touch "$1"`, filepath.Join(e.Dir, "made")), Keys: 1,
+			Check: func(context.Context, []byte) error { order = append(order, name); return nil },
+			Clean: func(context.Context) error { return os.RemoveAll(filepath.Join(e.Dir, "made")) },
+		}
+	}
+	row := Row{Start: func(context.Context, *Env) (*Comparison, error) {
+		return &Comparison{S4: side("auto"), Yardstick: side("never"), Also: []Also{{Side: side("always")}}}, nil
+	}}
+	results, err := e.runRow(t.Context(), "lz4", row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "always never auto auto never always always never auto"
+	if got := strings.Join(order, " "); got != want {
+		t.Errorf("order %s, want %s", got, want)
+	}
+	if s := results[0].Sides[0]; s.Name != "auto" || len(s.Samples) != 2 {
+		t.Errorf("%+v", s)
+	}
+	if left, _ := filepath.Glob(filepath.Join(e.Dir, "row-*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }
 
@@ -313,24 +361,6 @@ func TestMergedSum(t *testing.T) {
 	want.add("1", Sum{1, xxhash.Sum64String("b")})
 	if got, err := mergedSum(dir); err != nil || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
-	}
-}
-
-// A file is summed up alike whether it fits into the buffer or not.
-func TestSumFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f")
-	for _, size := range []int{0, 1, 99, 100, 101, 1000} {
-		text := bytes.Repeat([]byte("x"), size)
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		want := Sum{int64(size), xxhash.Sum64(text)}
-		if got, err := sumFile(path, make([]byte, 100)); err != nil || got != want {
-			t.Errorf("%d bytes: %+v, %v; want %+v", size, got, err, want)
-		}
-	}
-	if _, err := sumFile(path+"x", nil); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("an absent file: %v", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -46,7 +45,6 @@ func scalingWorkload(o Options) Workload {
 	sizes = slices.DeleteFunc(sizes, func(n int64) bool { return n > o.Size && !(o.Full && n == 4*o.Size) })
 	slices.Sort(sizes)
 	sizes = slices.Compact(sizes)
-	largest := slices.Max(sizes)
 	puts := o.count(256)
 	small := o.count(5000)
 	return Workload{
@@ -55,25 +53,25 @@ func scalingWorkload(o Options) Workload {
 		Apart: true,
 		Curves: []Curve{{
 			Name:    "number of keys",
-			Room:    func(Options) int64 { return 3 * treeRoom(slices.Max(keys), keySize) },
+			Room:    3 * treeRoom(slices.Max(keys), keySize),
 			Measure: func(ctx context.Context, e *Env) ([]Series, error) { return scaleKeys(ctx, e, keys, keySize) },
 		}, {
 			Name:    "size of a key",
-			Room:    func(Options) int64 { return 2*largest + 3*sizeBudget },
+			Room:    2*slices.Max(sizes) + 3*sizeBudget,
 			Measure: func(ctx context.Context, e *Env) ([]Series, error) { return scaleSizes(ctx, e, sizes) },
 		}, {
 			Name: "servers",
-			Room: func(Options) int64 { return 3 * treeRoom(small, 4<<10) },
+			Room: 3 * treeRoom(small, 4<<10),
 			Measure: func(ctx context.Context, e *Env) ([]Series, error) {
 				return scaleServers(ctx, e, servers, small, 4<<10)
 			},
 		}, {
 			Name:    "servers, each behind a slow link",
-			Room:    func(Options) int64 { return 5*int64(linkTotal(o)) + treeRoom(2*o.inputs()*shuffleBuckets, 1) },
+			Room:    5*int64(linkTotal(o)) + treeRoom(2*o.inputs()*shuffleBuckets, 1),
 			Measure: func(ctx context.Context, e *Env) ([]Series, error) { return scaleLinks(ctx, e, servers) },
 		}, {
 			Name: "clients",
-			Room: func(Options) int64 { return int64(1+clientKeys+puts) * treeRoom(1, clientSize) },
+			Room: int64(1+clientKeys+puts) * treeRoom(1, clientSize),
 			Measure: func(ctx context.Context, e *Env) ([]Series, error) {
 				return scaleClients(ctx, e, clients, puts, clientSize)
 			},
@@ -123,48 +121,45 @@ func (e *Env) rounds(f func() ([]float64, error)) ([][]float64, error) {
 	return values, nil
 }
 
-// s4Command is s4 where it sees the cluster.
-func (e *Env) s4Command(c *Cluster, args ...string) Command {
-	return Command{Args: slices.Concat(c.enter, []string{e.S4}, args), Env: c.Env()}
+// step is one run of s4 that is timed alone. What is in dirs after it must be want.
+type step struct {
+	args  []string
+	want  TreeSum
+	dirs  []string
+	check func(stdout []byte) error // or nil
 }
 
-// s4Wall runs s4 and returns how many seconds it took, and its output.
-func (e *Env) s4Wall(ctx context.Context, c *Cluster, args ...string) (float64, []byte, error) {
-	u, out, err := e.run(ctx, e.s4Command(c, args...))
-	return u.Wall.Seconds(), out, err
+// steps runs and checks each, and returns how many seconds it took.
+func (c *Cluster) steps(ctx context.Context, list ...step) ([]float64, error) {
+	var seconds []float64
+	for _, s := range list {
+		wall, stdout, err := c.s4(ctx, s.args...)
+		if err == nil {
+			err = checkTree(ctx, s.want, s.dirs...)
+		}
+		if err == nil && s.check != nil {
+			err = s.check(stdout)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.args[0], err)
+		}
+		seconds = append(seconds, wall)
+	}
+	return seconds, nil
 }
 
 // treeSteps puts, lists, gets and removes a tree, checks each, and returns the
 // seconds of each.
 func (e *Env) treeSteps(ctx context.Context, c *Cluster, t *Tree) ([]float64, error) {
 	const prefix = "s4://bench/scale/"
-	out := filepath.Join(e.Dir, "scale-out")
-	put, _, err := e.s4Wall(ctx, c, "cp", "-q", "-r", t.Dir, prefix)
-	if err == nil {
-		err = checkTree(ctx, t.TreeSum, c.Dirs(prefix)...)
-	}
-	if err != nil {
-		return nil, err
-	}
-	list, names, err := e.s4Wall(ctx, c, "ls", "-r", prefix)
-	if err == nil {
-		err = checkListing(names, 3, "scale/", t.TreeSum)
-	}
-	if err != nil {
-		return nil, err
-	}
-	get, _, err := e.s4Wall(ctx, c, "cp", "-q", "-r", prefix, out)
-	if err == nil {
-		err = checkTree(ctx, t.TreeSum, out)
-	}
-	if err := errors.Join(err, os.RemoveAll(out)); err != nil {
-		return nil, err
-	}
-	remove, _, err := e.s4Wall(ctx, c, "rm", "-q", "-r", prefix)
-	if err == nil {
-		err = checkTree(ctx, TreeSum{}, c.Dirs(prefix)...)
-	}
-	return []float64{put, list, get, remove}, err
+	out := filepath.Join(e.RowDir, "scale-out")
+	seconds, err := c.steps(ctx,
+		step{args: []string{"cp", "-q", "-r", t.Dir, prefix}, want: t.TreeSum, dirs: c.Dirs(prefix)},
+		step{args: []string{"ls", "-r", prefix}, check: func(names []byte) error { return checkListing(names, 3, "scale/", t.TreeSum) }},
+		step{args: []string{"cp", "-q", "-r", prefix, out}, want: t.TreeSum, dirs: []string{out}},
+		step{args: []string{"rm", "-q", "-r", prefix}, dirs: c.Dirs(prefix)},
+	)
+	return seconds, errors.Join(err, os.RemoveAll(out))
 }
 
 func scaleKeys(ctx context.Context, e *Env, numbers []int, size int) ([]Series, error) {
@@ -209,54 +204,49 @@ func scaleSizes(ctx context.Context, e *Env, sizes []int64) ([]Series, error) {
 	speeds := newCurves("bytes of a key", "MB/s", note, "throughput of puts, by size", "throughput of gets, by size")
 	for _, size := range sizes {
 		n := int(min(max(1, sizeBudget/size), int64(e.count(1000))))
-		var mbs [2][]float64
-		values, err := e.loadSteps(ctx, c, load{clients: 1}, n, size, func(seconds float64, i int) float64 {
-			mbs[i] = append(mbs[i], float64(size)*float64(n)/1e6/seconds)
-			return 1e3 * seconds / float64(n)
-		})
+		seconds, err := e.loadSteps(ctx, c, n, size)
 		if err != nil {
 			return nil, fmt.Errorf("keys of %d bytes: %w", size, err)
 		}
-		times.add(float64(size), values)
-		speeds.add(float64(size), [][]float64{mbs[0][1:], mbs[1][1:]}) // without the warm-up
+		times.add(float64(size), each(seconds, func(s float64) float64 { return 1e3 * s / float64(n) }))
+		speeds.add(float64(size), each(seconds, func(s float64) float64 { return float64(size) * float64(n) / 1e6 / s }))
 	}
 	return append(times.list, speeds.list...), nil
 }
 
-// loadSteps puts n keys and gets them, by the rounds, and returns of each what
-// value makes of its seconds; i is 0 for puts and 1 for gets.
-func (e *Env) loadSteps(ctx context.Context, c *Cluster, l load, n int, size int64, value func(seconds float64, i int) float64) (_ [][]float64, err error) {
-	src, err := makeSource(ctx, filepath.Join(e.Dir, "scale-source"), size)
+// each returns what f makes of each value.
+func each(values [][]float64, f func(float64) float64) [][]float64 {
+	made := make([][]float64, len(values))
+	for i, list := range values {
+		for _, v := range list {
+			made[i] = append(made[i], f(v))
+		}
+	}
+	return made
+}
+
+// loadSteps puts n keys and gets them by one client, and returns the seconds of
+// each round, of puts and then of gets.
+func (e *Env) loadSteps(ctx context.Context, c *Cluster, n int, size int64) (_ [][]float64, err error) {
+	src, err := makeSource(ctx, filepath.Join(e.RowDir, "scale-source"), size)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.Remove(src.Path)) }()
 	const prefix = "s4://bench/scale/"
-	l.conf, l.file, l.to, l.from, l.keys, l.sum = c.Conf, src.Path, prefix, prefix, n, src.Hash
+	puts := load{conf: c.Conf, clients: 1, puts: n, file: src.Path, to: prefix, keys: 1}
+	gets := load{conf: c.Conf, clients: 1, gets: n, from: prefix, keys: n, sum: src.Hash}
 	return e.rounds(func() ([]float64, error) {
-		l.puts, l.gets = n, 0
-		put, err := e.load(ctx, l)
+		put, err := e.load(ctx, puts)
 		if err == nil {
 			err = checkTree(ctx, loadSum(n, src.Sum), c.Dirs(prefix)...)
 		}
 		if err != nil {
 			return nil, err
 		}
-		l.puts, l.gets = 0, n
-		get, err := e.load(ctx, l)
-		return []float64{value(put, 0), value(get, 1)}, errors.Join(err, c.Remove(ctx, prefix, true))
+		get, err := e.load(ctx, gets)
+		return []float64{put, get}, errors.Join(err, c.Remove(ctx, prefix))
 	})
-}
-
-// load runs the subcommand and returns the seconds that it tells.
-func (e *Env) load(ctx context.Context, l load) (float64, error) {
-	_, out, err := e.run(ctx, Command{Args: append([]string{e.self}, l.args()...)})
-	if err != nil {
-		return 0, err
-	}
-	var t loadTime
-	err = json.Unmarshal(out, &t)
-	return t.Seconds, err
 }
 
 func scaleServers(ctx context.Context, e *Env, numbers []int, keys, size int) ([]Series, error) {
@@ -298,30 +288,24 @@ func (e *Env) withCluster(ctx context.Context, n int, f func(*Cluster) error) er
 }
 
 func scaleClients(ctx context.Context, e *Env, numbers []int, puts int, size int64) ([]Series, error) {
-	sides, err := startClients(ctx, e, puts, size, numbers...)
-	defer func() {
-		if len(sides) > 0 {
-			err = errors.Join(err, sides[0].Close())
-		}
-	}()
+	side, err := prepareClients(ctx, e, puts, size)
 	if err != nil {
 		return nil, err
 	}
 	note := fmt.Sprintf("%d puts and as many gets of %s by turns, on %d servers, all clients in one process.", puts, sizeText(size), e.Servers)
 	speed := newCurves("clients", "MB/s", note, "throughput, by clients")
 	memory := newCurves("clients", "MiB", note, "memory of the largest server, by clients")
-	for i, n := range numbers {
-		var peaks []float64
+	for _, n := range numbers {
+		s := side(n)
 		values, err := e.rounds(func() ([]float64, error) {
-			sample, err := e.once(ctx, &sides[i])
-			peaks = append(peaks, float64(sample.serverPeak())/(1<<20))
-			return []float64{sample.speed() / 1e6}, err
+			sample, err := e.once(ctx, &s)
+			return []float64{sample.speed() / 1e6, float64(sample.serverPeak()) / (1 << 20)}, err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("%d clients: %w", n, err)
 		}
-		speed.add(float64(n), values)
-		memory.add(float64(n), [][]float64{peaks[1:]}) // without the warm-up
+		speed.add(float64(n), values[:1])
+		memory.add(float64(n), values[1:])
 	}
 	return append(speed.list, memory.list...), nil
 }

@@ -33,8 +33,8 @@ func shuffleWorkload(o Options) Workload {
 			Yardstick: fmt.Sprintf("ls | xargs -P%s bash -c 's4 partition' into directories", cores()),
 			Targets:   []Target{{Metric: Throughput}, onlyCPU},
 			// The inputs twice, and an output at a time, staged by s4.
-			Room:  func(Options) int64 { return 5*int64(total) + treeRoom(2*o.inputs()*shuffleBuckets, 1) },
-			Start: func(ctx context.Context, e *Env) ([]Side, error) { return startShuffle(ctx, e, total) },
+			Room:  5*int64(total) + treeRoom(2*o.inputs()*shuffleBuckets, 1),
+			Start: func(ctx context.Context, e *Env) (*Comparison, error) { return startShuffle(ctx, e, total) },
 		}},
 	}
 }
@@ -59,8 +59,8 @@ func mergeWorkload(o Options) Workload {
 			Work:      fmt.Sprintf("map-from-n xargs cat of %d x %d keys, %s in all", o.inputs(), shuffleBuckets, sizeText(int64(total))),
 			Yardstick: fmt.Sprintf("find | sort -u | xargs -P%s bash -c 'cat in/*/{} > out/{}'", cores()),
 			Targets:   []Target{{Metric: Throughput}, onlyCPU},
-			Room:      func(Options) int64 { return 5*int64(total) + treeRoom(2*o.inputs()*shuffleBuckets, 1) },
-			Start:     func(ctx context.Context, e *Env) ([]Side, error) { return startMerge(ctx, e, total) },
+			Room:      5*int64(total) + treeRoom(2*o.inputs()*shuffleBuckets, 1),
+			Start:     func(ctx context.Context, e *Env) (*Comparison, error) { return startMerge(ctx, e, total) },
 		}},
 	}
 }
@@ -99,7 +99,7 @@ func appendRecord(b []byte, random *rand.Rand) []byte {
 	return append(b, '\n')
 }
 
-func startShuffle(ctx context.Context, e *Env, total int) ([]Side, error) {
+func startShuffle(ctx context.Context, e *Env, total int) (*Comparison, error) {
 	t, err := e.csvTree(ctx, total)
 	if err != nil {
 		return nil, err
@@ -109,34 +109,19 @@ func startShuffle(ctx context.Context, e *Env, total int) ([]Side, error) {
 		return nil, err
 	}
 	const in, out = "s4://bench/in/", "s4://bench/shuffled/"
-	if err := e.putTree(ctx, c, t, in); err != nil {
+	if err := c.put(ctx, t.Dir, in, t.TreeSum); err != nil {
 		return nil, err
 	}
-	local := filepath.Join(e.Dir, "shuffled")
 	// What both must make is what one made before, and that is looked at.
+	local := filepath.Join(e.RowDir, "shuffled")
 	want, err := e.shuffleHere(ctx, t, local)
-	if err := errors.Join(err, os.RemoveAll(local)); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	s4 := Side{
-		Name:    "s4",
-		Servers: c.Pids,
-		Command: Command{Args: []string{e.S4, "map-to-n", in, out, partitionCommand("s4")}, Env: c.Env()},
-		Bytes:   t.Bytes,
-		Keys:    t.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, c.Dirs(out)...) },
-		Clean:   func(ctx context.Context) error { return c.Remove(ctx, out, true) },
-	}
-	loop := Side{
-		Name:    "xargs",
-		Command: e.shuffleLoop(t, local, partitionCommand(quote(e.S4))),
-		Bytes:   t.Bytes,
-		Keys:    t.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, local) },
-		Clean:   makeDir(local),
-		Close:   func() error { return removeTree(local)(ctx) },
-	}
-	return []Side{s4, loop}, nil
+	s4 := c.side(c.Command("map-to-n", in, out, partitionCommand("s4")), out, want)
+	loop := localSide("xargs", e.shuffleLoop(t, local, partitionCommand(quote(e.S4))), local, want)
+	loop.Clean = emptyDir(local)
+	return &Comparison{S4: s4.moving(t.Bytes, t.Files), Yardstick: loop.moving(t.Bytes, t.Files)}, nil
 }
 
 // partitionCommand runs s4 partition; program is one word of a shell.
@@ -162,7 +147,7 @@ func (e *Env) shuffleHere(ctx context.Context, t *Tree, out string) (TreeSum, er
 // shuffleBy shuffles a tree into a new directory by a command, and returns the
 // sum of it.
 func (e *Env) shuffleBy(ctx context.Context, t *Tree, out, command string) (TreeSum, error) {
-	if err := makeDir(out)(ctx); err != nil {
+	if err := emptyDir(out)(ctx); err != nil {
 		return TreeSum{}, err
 	}
 	if _, _, err := e.run(ctx, e.shuffleLoop(t, out, command)); err != nil {
@@ -198,7 +183,7 @@ func checkBuckets(dir string) error {
 	})
 }
 
-func startMerge(ctx context.Context, e *Env, total int) ([]Side, error) {
+func startMerge(ctx context.Context, e *Env, total int) (*Comparison, error) {
 	t, err := e.csvTree(ctx, total)
 	if err != nil {
 		return nil, err
@@ -207,37 +192,26 @@ func startMerge(ctx context.Context, e *Env, total int) ([]Side, error) {
 	if err != nil {
 		return nil, err
 	}
-	shuffled := &Tree{Dir: filepath.Join(e.Dir, "merge-in")}
-	if shuffled.TreeSum, err = e.shuffleHere(ctx, t, shuffled.Dir); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(shuffled.Dir))
+	dir := filepath.Join(e.RowDir, "merge-in")
+	shuffled, err := e.shuffleHere(ctx, t, dir)
+	if err := errors.Join(err, e.dropTree(t)); err != nil {
+		return nil, err
 	}
-	// The first to make sides takes care of what is there already.
-	loop := Side{Name: "xargs", Close: func() error { return os.RemoveAll(shuffled.Dir) }}
 	const in, out = "s4://bench/buckets/", "s4://bench/merged/"
-	if err := errors.Join(e.dropTree(t), e.putTree(ctx, c, shuffled, in)); err != nil {
-		return []Side{loop}, err
+	if err := c.put(ctx, dir, in, shuffled); err != nil {
+		return nil, err
 	}
-	want, err := mergedSum(shuffled.Dir)
+	want, err := mergedSum(dir)
 	if err != nil {
-		return []Side{loop}, err
+		return nil, err
 	}
-	local := filepath.Join(e.Dir, "merged")
-	loop.Command = Script(`find "$1" -type f -printf '%f\n' | sort -u | xargs -P"$2" -I{} bash -c "set -euo pipefail; cat $1/*/{} > $3/{}"`, shuffled.Dir, cores(), local)
-	loop.Command.Env = []string{"LC_ALL=C"}
-	loop.Bytes, loop.Keys = shuffled.Bytes, shuffled.Files
-	loop.Clean = makeDir(local)
-	loop.Close = func() error { return errors.Join(os.RemoveAll(shuffled.Dir), os.RemoveAll(local)) }
-	loop.Check = func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, local) }
-	s4 := Side{
-		Name:    "s4",
-		Servers: c.Pids,
-		Command: Command{Args: []string{e.S4, "map-from-n", in, out, "xargs cat"}, Env: c.Env()},
-		Bytes:   shuffled.Bytes,
-		Keys:    shuffled.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, c.Dirs(out)...) },
-		Clean:   func(ctx context.Context) error { return c.Remove(ctx, out, true) },
-	}
-	return []Side{s4, loop}, nil
+	local := filepath.Join(e.RowDir, "merged")
+	cmd := Script(`find "$1" -type f -printf '%f\n' | sort -u | xargs -P"$2" -I{} bash -c "set -euo pipefail; cat $1/*/{} > $3/{}"`, dir, cores(), local)
+	cmd.Env = byteOrder
+	s4 := c.side(c.Command("map-from-n", in, out, "xargs cat"), out, want)
+	loop := localSide("xargs", cmd, local, want)
+	loop.Clean = emptyDir(local)
+	return &Comparison{S4: s4.moving(shuffled.Bytes, shuffled.Files), Yardstick: loop.moving(shuffled.Bytes, shuffled.Files)}, nil
 }
 
 // mergedSum returns the sum of a directory in which the files of the same name,

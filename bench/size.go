@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/nathants/s4/cli/flags"
 )
@@ -36,11 +35,6 @@ func sizeText(n int64) string {
 		unit++
 	}
 	return fmt.Sprintf("%d %s", n, [...]string{"B", "KiB", "MiB", "GiB", "TiB"}[unit])
-}
-
-// fillIn puts the size in use into a row's words.
-func fillIn(text string, size int64) string {
-	return strings.ReplaceAll(text, "{size}", sizeText(size))
 }
 
 // aboutSize returns the size for people, in a unit of its magnitude.

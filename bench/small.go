@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -39,7 +38,7 @@ func long(r Row) Row {
 	return r
 }
 
-func smallRow(name string, start func(context.Context, *Env, *Tree) ([]Side, error), files, size int, targets ...Target) Row {
+func smallRow(name string, start func(context.Context, *Env, *Tree, *Cluster) (*Comparison, error), files, size int, targets ...Target) Row {
 	_, way, _ := strings.Cut(name, "-")
 	return Row{
 		Name:      name,
@@ -47,83 +46,48 @@ func smallRow(name string, start func(context.Context, *Env, *Tree) ([]Side, err
 		Yardstick: "cp -r on the local file system",
 		Targets:   targets,
 		// The files, those of the cluster, and one copy at a time.
-		Room: func(Options) int64 { return 3 * treeRoom(files, size) },
-		Start: func(ctx context.Context, e *Env) ([]Side, error) {
-			t, err := e.Tree(ctx, files, size)
+		Room: 3 * treeRoom(files, size),
+		Start: func(ctx context.Context, e *Env) (*Comparison, error) {
+			t, c, err := e.treeAndCluster(ctx, files, size)
 			if err != nil {
 				return nil, err
 			}
-			return start(ctx, e, t)
+			return start(ctx, e, t, c)
 		},
 	}
 }
 
-// startTreeIn makes the sides that copy a tree into the cluster.
-func startTreeIn(ctx context.Context, e *Env, t *Tree) ([]Side, error) {
-	c, err := e.Cluster(ctx)
-	if err != nil {
-		return nil, err
-	}
+// startTreeIn copies a tree into the cluster.
+func startTreeIn(_ context.Context, e *Env, t *Tree, c *Cluster) (*Comparison, error) {
 	const prefix = "s4://bench/tree-in/"
-	s4 := Side{
-		Name:    "s4",
-		Servers: c.Pids,
-		Command: Command{Args: []string{e.S4, "cp", "-r", t.Dir, prefix}, Env: c.Env()},
-		Keys:    t.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, t.TreeSum, c.Dirs(prefix)...) },
-		Clean:   func(ctx context.Context) error { return c.Remove(ctx, prefix, true) },
+	cmp := &Comparison{
+		S4:        c.side(c.Command("cp", "-r", t.Dir, prefix), prefix, t.TreeSum),
+		Yardstick: e.localCopy(t),
 	}
-	sides := []Side{s4, e.localCopy(t)}
 	if tar, err := e.tarSide(t); err != nil {
 		e.LeaveOut(fmt.Sprintf("small: %s files by tar | nc | tar", countText(int(t.Files))), err.Error())
 	} else {
-		sides = append(sides, tar)
+		cmp.Peers = []Side{tar}
 	}
-	return sides, nil
+	return cmp, nil
 }
 
-// startTreeOut makes the sides that copy a tree out of the cluster.
-func startTreeOut(ctx context.Context, e *Env, t *Tree) ([]Side, error) {
-	c, err := e.Cluster(ctx)
-	if err != nil {
-		return nil, err
-	}
+// startTreeOut copies a tree out of the cluster.
+func startTreeOut(ctx context.Context, e *Env, t *Tree, c *Cluster) (*Comparison, error) {
 	const prefix = "s4://bench/tree-out/"
-	if err := e.putTree(ctx, c, t, prefix); err != nil {
+	if err := c.put(ctx, t.Dir, prefix, t.TreeSum); err != nil {
 		return nil, err
 	}
-	out := filepath.Join(e.Dir, "s4-copy")
-	s4 := Side{
-		Name:    "s4",
-		Servers: c.Pids,
-		Command: Command{Args: []string{e.S4, "cp", "-r", prefix, out}, Env: c.Env()},
-		Keys:    t.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, t.TreeSum, out) },
-		Clean:   removeTree(out),
-		// Also when the run was interrupted.
-		Close: func() error { return c.Remove(context.WithoutCancel(ctx), prefix, true) },
-	}
-	return []Side{s4, e.localCopy(t)}, nil
-}
-
-// putTree puts a tree, untimed, and checks it.
-func (e *Env) putTree(ctx context.Context, c *Cluster, t *Tree, prefix string) error {
-	if _, _, err := e.run(ctx, Command{Args: []string{e.S4, "cp", "-r", t.Dir, prefix}, Env: c.Env()}); err != nil {
-		return fmt.Errorf("put the files: %w", err)
-	}
-	return checkTree(ctx, t.TreeSum, c.Dirs(prefix)...)
+	out := filepath.Join(e.RowDir, "s4-copy")
+	s4 := localSide("s4", c.Command("cp", "-r", prefix, out), out, t.TreeSum)
+	s4.Servers = c.Pids
+	return &Comparison{S4: s4, Yardstick: e.localCopy(t)}, nil
 }
 
 // localCopy is the yardstick that copies a tree.
 func (e *Env) localCopy(t *Tree) Side {
-	out := filepath.Join(e.Dir, "local-copy")
-	return Side{
-		Name:    "cp -r",
-		Command: Command{Args: []string{"cp", "-r", t.Dir, out}},
-		Keys:    t.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, t.TreeSum, out) },
-		Clean:   removeTree(out),
-	}
+	out := filepath.Join(e.RowDir, "local-copy")
+	return localSide("cp -r", Command{Args: []string{"cp", "-r", t.Dir, out}}, out, t.TreeSum)
 }
 
 // tarSide copies a tree over loopback as one does by hand.
@@ -141,21 +105,15 @@ func (e *Env) tarSide(t *Tree) (Side, error) {
 	if err != nil {
 		return Side{}, err
 	}
-	out := filepath.Join(e.Dir, "tar-copy")
-	return Side{
-		Name: "tar|nc|tar",
-		// Sending is tried until the receiver listens.
-		Command: Script(`mkdir "$2"
-			nc -l 127.0.0.1 "$3" </dev/null | tar -xf - -C "$2" &
-			until tar -cf - -C "$1" . 2>/dev/null | nc -N 127.0.0.1 "$3"; do
-				sleep 0.001
-				kill -0 $! # it still waits
-			done
-			wait $!`, t.Dir, out, strconv.Itoa(port)),
-		Keys:  t.Files,
-		Check: func(ctx context.Context, _ []byte) error { return checkTree(ctx, t.TreeSum, out) },
-		Clean: removeTree(out),
-	}, nil
+	out := filepath.Join(e.RowDir, "tar-copy")
+	// Sending is tried until the receiver listens.
+	return localSide("tar|nc|tar", Script(`mkdir "$2"
+		nc -l 127.0.0.1 "$3" </dev/null | tar -xf - -C "$2" &
+		until tar -cf - -C "$1" . 2>/dev/null | nc -N 127.0.0.1 "$3"; do
+			sleep 0.001
+			kill -0 $! # it still waits
+		done
+		wait $!`, t.Dir, out, strconv.Itoa(port)), out, t.TreeSum), nil
 }
 
 // freePort returns a free port of loopback.
@@ -175,13 +133,3 @@ func freePort() (int, error) {
 // cores is how many commands a local loop runs at once: as many as there are
 // CPUs, on which s4 runs, too.
 func cores() string { return strconv.Itoa(runtime.NumCPU()) }
-
-// makeDir makes what a local loop writes into, as a Clean: it is empty.
-func makeDir(path string) func(context.Context) error {
-	return func(context.Context) error {
-		if err := os.RemoveAll(path); err != nil {
-			return err
-		}
-		return os.Mkdir(path, 0o700)
-	}
-}

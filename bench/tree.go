@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4/xfer"
 )
@@ -33,6 +31,12 @@ func (s *TreeSum) add(name string, content Sum) {
 	s.Bytes += content.Size
 	s.Names += xxhash.Sum64String(name)
 	s.Hash += xxhash.Sum64(binary.BigEndian.AppendUint64([]byte(name), content.Hash))
+}
+
+// treeOfFile is a tree that is one file, which has no name within it.
+func treeOfFile(content Sum) (s TreeSum) {
+	s.add("", content)
+	return s
 }
 
 // Tree is a directory of files that rows move.
@@ -113,10 +117,9 @@ func treeRoom(files, size int) int64 {
 }
 
 // sumTree sums up the files below all of the directories together. One that
-// does not exist has none.
+// does not exist has none, and one that is a file is that.
 func sumTree(ctx context.Context, dirs ...string) (TreeSum, error) {
 	var sum TreeSum
-	buf := make([]byte, 64<<10)
 	for _, dir := range dirs {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			switch {
@@ -130,11 +133,11 @@ func sumTree(ctx context.Context, dirs ...string) (TreeSum, error) {
 			case d.IsDir():
 				return nil
 			}
-			content, err := sumFile(path, buf)
+			content, err := sumFile(path)
 			if err != nil {
 				return err
 			}
-			sum.add(strings.TrimPrefix(path, dir+"/"), content)
+			sum.add(strings.TrimPrefix(strings.TrimPrefix(path, dir), "/"), content)
 			return nil
 		})
 		if err != nil {
@@ -144,31 +147,13 @@ func sumTree(ctx context.Context, dirs ...string) (TreeSum, error) {
 	return sum, nil
 }
 
-// sumFile sums up one file. One that fits into buf takes four system calls: os
-// makes several more for each, which is seconds for all the files of a run.
-func sumFile(path string, buf []byte) (Sum, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// sumFile sums up one file.
+func sumFile(path string) (Sum, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return Sum{}, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	n := 0
-	for n < len(buf) {
-		more, err := read(fd, buf[n:])
-		if err != nil {
-			unix.Close(fd)
-			return Sum{}, fmt.Errorf("%s: %w", path, err)
-		}
-		if more == 0 {
-			unix.Close(fd)
-			return Sum{int64(n), xxhash.Sum64(buf[:n])}, nil
-		}
-		n += more
-	}
-	f := os.NewFile(uintptr(fd), path) // there may be more
-	defer f.Close()
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return Sum{}, err
 	}
+	defer f.Close()
 	size, hash, err := xfer.Hash(f)
 	if err != nil {
 		return Sum{}, fmt.Errorf("%s: %w", path, err)
@@ -194,7 +179,9 @@ func (s TreeSum) compare(want TreeSum) error {
 		s.Files, s.Bytes, s.Names, s.Hash, want.Files, want.Bytes, want.Names, want.Hash)
 }
 
-// removeTree removes a directory that may be absent.
-func removeTree(path string) func(context.Context) error {
-	return func(context.Context) error { return os.RemoveAll(path) }
+// emptyDir makes a directory that is empty, as a Clean.
+func emptyDir(path string) func(context.Context) error {
+	return func(context.Context) error {
+		return errors.Join(os.RemoveAll(path), os.Mkdir(path, 0o700))
+	}
 }

@@ -25,8 +25,7 @@ type Workload struct {
 // Curve varies one thing over several points.
 type Curve struct {
 	Name string // what is varied, for people
-	// Room returns how many bytes of files are alive at once, at most.
-	Room func(o Options) int64
+	Room int64  // bytes of files that are alive at once, at most
 	// Measure returns a series for each thing measured. It checks results as a
 	// Side does, and leaves nothing behind but what Env removes. NotHere is as
 	// for a Row.
@@ -36,35 +35,60 @@ type Curve struct {
 // Row is one comparison: a piece of work done by s4 and by a yardstick.
 type Row struct {
 	Name      string // unique within the workload, for programs
-	Work      string // what s4 does, for people; {size} is the size in use
+	Work      string // what s4 does, for people
 	Yardstick string // what is done in its stead
 	Targets   []Target
-	// Also has more to compare with the yardstick in the same rounds.
-	Also []Also
 
 	// Rounds, if not 0, is how many rounds the row has if the user does not say:
 	// fewer of one that takes long, more of one whose rounds differ much.
 	Rounds int
 	// Source says that the row uses Env.Source, for which there must be room.
 	Source bool
-	// Room, if not nil, returns how many bytes of files are alive at once
-	// beside that.
-	Room func(o Options) int64
+	// Room is how many bytes of files are alive at once beside that.
+	Room int64
 
-	// Start makes ready what all rounds share, and returns the sides: s4, then
-	// the yardstick, then one for each Also, then the peers. It must not leave
-	// behind what no Side's Close and not Env removes, also if it fails. If the
-	// host lacks what the row needs, the error is a NotHere, and the row is left
-	// out.
-	Start func(ctx context.Context, env *Env) ([]Side, error)
+	// Start makes ready what all rounds share. What it leaves in Env.RowDir, in
+	// keys below s4://bench/, and to Env.AfterRow goes when the row ends, also if
+	// it fails. If the host lacks what the row needs, the error is a NotHere, and
+	// the row is left out.
+	Start func(ctx context.Context, env *Env) (*Comparison, error)
 }
 
-// Also is one more comparison of a Row, and a Result of its own: of a side that
-// s4 is, too, with the row's yardstick.
+// Comparison is those that do the work of a Row.
+type Comparison struct {
+	S4, Yardstick Side
+	Also          []Also // more to compare with the yardstick in the same rounds
+	Peers         []Side // other systems, which have no targets
+}
+
+// Also is a side that s4 is, too, and a Result of its own.
 type Also struct {
 	Name    string // unique as a Row's
 	Work    string
 	Targets []Target
+	Side    Side
+}
+
+// sides returns all, in the order in which they run.
+func (c *Comparison) sides() []*Side {
+	list := []*Side{&c.S4, &c.Yardstick}
+	for i := range c.Also {
+		list = append(list, &c.Also[i].Side)
+	}
+	for i := range c.Peers {
+		list = append(list, &c.Peers[i])
+	}
+	return list
+}
+
+// results sums up what the sides did: the row itself and then each Also.
+func (c *Comparison) results(workload string, row Row) []Result {
+	list := []Result{newResult(workload, row, c.S4, c.Yardstick, c.Peers...)}
+	for _, also := range c.Also {
+		row := Row{Name: also.Name, Work: also.Work, Yardstick: row.Yardstick, Targets: also.Targets}
+		list = append(list, newResult(workload, row, also.Side, c.Yardstick))
+	}
+	return list
 }
 
 // NotHere is the error of a row that this host lacks something for.
@@ -75,32 +99,17 @@ func (e *NotHere) Error() string { return e.Why }
 // room returns how many bytes the row adds, at most, to what is there when the
 // source is, or is not.
 func (r *Row) room(o Options, haveSource bool) int64 {
-	var n int64
 	if r.Source && !haveSource {
-		n = o.Size
+		return r.Room + o.Size
 	}
-	if r.Room != nil {
-		n += r.Room(o)
-	}
-	return n
-}
-
-// results sums up what the sides did: the row itself and then each Also.
-func (r *Row) results(workload string, setup Setup, names []string, samples [][]Sample) []Result {
-	peers := 2 + len(r.Also)
-	list := []Result{newResult(workload, *r, setup, slices.Concat(names[:2], names[peers:]), slices.Concat(samples[:2], samples[peers:]))}
-	for i, also := range r.Also {
-		row := Row{Name: also.Name, Work: also.Work, Yardstick: r.Yardstick, Targets: also.Targets}
-		list = append(list, newResult(workload, row, setup, []string{names[2+i], names[1]}, [][]Sample{samples[2+i], samples[1]}))
-	}
-	return list
+	return r.Room
 }
 
 // Side is one of those compared in a Row.
 type Side struct {
 	Name string
 	// Servers are the processes that work for the side beside its command,
-	// by id. They live from the row's Start to Close.
+	// by id. They live as long as the row.
 	Servers []int
 	// Command is what is timed. It must not have an effect that Clean does not
 	// undo.
@@ -115,8 +124,26 @@ type Side struct {
 	// Clean, if not nil, removes what a round made. It is called outside of the
 	// timed part before the first round and after each, and may find nothing.
 	Clean func(ctx context.Context) error
-	// Close, if not nil, ends what belongs to the side alone.
-	Close func() error
+
+	samples []Sample // of the rounds that count
+}
+
+// localSide is a side without servers that makes the file or directory out, which
+// must be want.
+func localSide(name string, cmd Command, out string, want TreeSum) Side {
+	return Side{
+		Name:    name,
+		Command: cmd,
+		Keys:    want.Files,
+		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, out) },
+		Clean:   func(context.Context) error { return os.RemoveAll(out) },
+	}
+}
+
+// moving returns the side with what one round moves.
+func (s Side) moving(bytes, keys int64) Side {
+	s.Bytes, s.Keys = bytes, keys
+	return s
 }
 
 // Command is one program to run and wait for.
