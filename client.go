@@ -21,45 +21,6 @@ type Options struct {
 	Compress Compression
 }
 
-// Compression says what to compress, with lz4, on its way through the network.
-// What is stored, and what every reader gets, is the same.
-type Compression byte
-
-// The ways to compress.
-const (
-	// CompressAuto compresses what gets to the other end sooner for it: the
-	// sender measures how fast it compresses, how much shorter the data gets and
-	// what the network takes. Between two ends on one host it does nothing.
-	CompressAuto Compression = iota
-	// CompressNever compresses nothing.
-	CompressNever
-	// CompressAlways compresses all that gets shorter, where bytes are dear and
-	// time is not.
-	CompressAlways
-)
-
-// packing returns what c asks of a sender in this process.
-func (c Compression) packing() xfer.Packing {
-	switch c {
-	case CompressNever:
-		return xfer.PackNever
-	case CompressAlways:
-		return xfer.PackAlways
-	}
-	return xfer.PackAuto
-}
-
-// flags returns what c asks of a server with PUT or GET.
-func (c Compression) flags() byte {
-	switch c {
-	case CompressNever:
-		return 0
-	case CompressAlways:
-		return wire.FlagLZ4 | wire.FlagPackAll
-	}
-	return wire.FlagLZ4
-}
-
 // Client talks to the servers of one cluster. Its methods may be called by
 // many goroutines at once. It keeps connections for reuse; Close closes them.
 //
@@ -94,8 +55,8 @@ func NewClient(cluster *Cluster, opts *Options) *Client {
 	return c
 }
 
-// Open returns a Client of the cluster whose file is at confPath, or where
-// ConfPath finds it if that is empty.
+// Open returns a Client of the cluster whose file is at confPath, or or if that is empty at
+// $S4_CONF_PATH or ~/.s4.conf.
 func Open(confPath string) (*Client, error) {
 	cluster, err := LoadCluster(confPath)
 	if err != nil {
@@ -145,7 +106,7 @@ func (c *Client) pipe(ctx context.Context, server int, single bool) (*xfer.Pipel
 		}
 		p.Close()
 	}
-	d := c.cluster.dialer(server, c.opts.IOTimeout)
+	d := c.cluster.Dialer(server, c.opts.IOTimeout)
 	d.Blocking = single && c.singles.Load() <= fewSingles && len(c.cluster.Servers) <= fewServers
 	conn, err := d.Dial(ctx, wire.ChannelData)
 	if err != nil {
@@ -255,7 +216,8 @@ func (c *Client) controlConn(ctx context.Context, server int) (*xfer.Conn, error
 		}
 		conn.Close()
 	}
-	return Dial(ctx, c.cluster, server, wire.ChannelControl, c.opts.IOTimeout, nil)
+	d := c.cluster.Dialer(server, c.opts.IOTimeout)
+	return d.Dial(ctx, wire.ChannelControl)
 }
 
 // ask sends m to one server on a control connection and lets each read the

@@ -52,9 +52,9 @@ type Cluster struct {
 	Path    string // the file it was read from, or empty
 }
 
-// ConfPath returns which cluster file to use: flag if not empty, else
+// confPath returns which cluster file to use: flag if not empty, else
 // $S4_CONF_PATH, else ~/.s4.conf.
-func ConfPath(flag string) string {
+func confPath(flag string) string {
 	if flag != "" {
 		return flag
 	}
@@ -68,9 +68,9 @@ func ConfPath(flag string) string {
 	return filepath.Join(home, ".s4.conf")
 }
 
-// LoadCluster reads the cluster file at path, or at ConfPath if path is empty.
+// LoadCluster reads the cluster file at path, or if path is empty at $S4_CONF_PATH or ~/.s4.conf.
 func LoadCluster(path string) (*Cluster, error) {
-	path = ConfPath(path)
+	path = confPath(path)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		if os.IsNotExist(err) {

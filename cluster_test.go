@@ -128,11 +128,12 @@ func TestLoadCluster(t *testing.T) {
 	}
 	t.Setenv("S4_CONF_PATH", "")
 	t.Setenv("HOME", dir)
-	if got := s4.ConfPath(""); got != filepath.Join(dir, ".s4.conf") {
-		t.Errorf("ConfPath is %s", got)
+	home := filepath.Join(dir, ".s4.conf")
+	if err := os.WriteFile(home, []byte("a:1\n"), 0o644); err != nil {
+		t.Fatal(err)
 	}
-	if got := s4.ConfPath("x"); got != "x" {
-		t.Errorf("ConfPath(x) is %s", got)
+	if c, err := s4.LoadCluster(""); err != nil || c.Path != home || len(c.Servers) != 1 {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
 

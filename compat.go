@@ -17,10 +17,14 @@ import (
 // should keep one.
 
 // Err409 is ErrExists by the name it had as an HTTP status.
+//
+// Deprecated: use ErrExists.
 var Err409 = ErrExists
 
-// GetServers reads the cluster file at confPath, or where ConfPath finds it
-// if that is empty.
+// GetServers reads the cluster file at confPath, or if that is empty at
+// $S4_CONF_PATH or ~/.s4.conf.
+//
+// Deprecated: use LoadCluster.
 func GetServers(confPath string) ([]Server, error) {
 	c, err := LoadCluster(confPath)
 	if err != nil {
@@ -42,65 +46,36 @@ func with(servers []Server, f func(context.Context, *Client) error) error {
 // Cp copies between local files and keys as 's4 cp' does; one of src and dst
 // starts with s4://. With recursive both are directories; the error then is
 // the first of those that single files had.
+//
+// Deprecated: use Client.Copy.
 func Cp(src, dst string, recursive bool, servers []Server) error {
-	up, down := IsRemote(dst), IsRemote(src)
-	switch {
-	case up == down:
-		return fmt.Errorf("cp %s %s: one of them, not both, starts with s4://", src, dst)
-	case !recursive && up:
-		return PutFile(src, dst, servers)
-	case !recursive:
-		return GetFile(src, dst, servers)
-	}
 	return with(servers, func(ctx context.Context, c *Client) error {
-		var first error
-		report := func(t Transfer) {
-			if first == nil && !t.Skip {
-				first = t.Err
-			}
-		}
-		var err error
-		if up {
-			err = c.PutTree(ctx, src, dst, report)
-		} else {
-			err = c.GetTree(ctx, src, DownloadDir(src, dst), report)
-		}
-		if err != nil {
-			return err
-		}
-		return first
+		return c.Copy(ctx, src, dst, &CopyOptions{Recursive: recursive})
 	})
 }
 
-// PutFile copies the local file src to the key dst; see UploadKey. If the key
+// PutFile copies the local file src to the key dst; see Client.Copy. If the key
 // exists, the error is Err409.
-func PutFile(src, dst string, servers []Server) error {
-	key, err := UploadKey(src, dst)
-	if err != nil {
-		return err
-	}
-	return with(servers, func(ctx context.Context, c *Client) error { return c.PutFile(ctx, src, key) })
-}
+//
+// Deprecated: use Client.PutFile.
+func PutFile(src, dst string, servers []Server) error { return Cp(src, dst, false, servers) }
 
 // PutReader writes the key dst from src until its end. If the key exists, the
 // error is Err409.
+//
+// Deprecated: use Client.Put.
 func PutReader(src io.Reader, dst string, servers []Server) error {
 	return with(servers, func(ctx context.Context, c *Client) error { return c.Put(ctx, dst, src, -1) })
 }
 
-// GetFile copies the key src to the local file dst; see DownloadPath.
-func GetFile(src, dst string, servers []Server) error {
-	file, err := DownloadPath(src, dst)
-	if err != nil {
-		return err
-	}
-	return with(servers, func(ctx context.Context, c *Client) error {
-		_, err := c.GetFile(ctx, src, file)
-		return err
-	})
-}
+// GetFile copies the key src to the local file dst; see Client.Copy.
+//
+// Deprecated: use Client.GetFile.
+func GetFile(src, dst string, servers []Server) error { return Cp(src, dst, false, servers) }
 
 // GetWriter writes the bytes of the key src to dst; see Client.Get.
+//
+// Deprecated: use Client.Get.
 func GetWriter(src string, dst io.Writer, servers []Server) error {
 	return with(servers, func(ctx context.Context, c *Client) error {
 		_, err := c.Get(ctx, src, dst)
@@ -110,6 +85,8 @@ func GetWriter(src string, dst io.Writer, servers []Server) error {
 
 // Rm removes a key, or with recursive all with the prefix, wherever in a name it
 // ends, as the original does: see Client.RemoveAll for one that looks out for more.
+//
+// Deprecated: use Client.RemoveAll.
 func Rm(prefix string, recursive bool, servers []Server) error {
 	return with(servers, func(ctx context.Context, c *Client) error {
 		_, err := c.Remove(ctx, prefix, recursive)
@@ -119,6 +96,8 @@ func Rm(prefix string, recursive bool, servers []Server) error {
 
 // Eval runs cmd over the key and returns its standard output. A command that
 // fails is an error with its exit code and standard error.
+//
+// Deprecated: use Client.Eval.
 func Eval(key, cmd string, servers []Server) (string, error) {
 	var out, errs bytes.Buffer
 	err := with(servers, func(ctx context.Context, c *Client) error {
@@ -133,13 +112,17 @@ func Eval(key, cmd string, servers []Server) (string, error) {
 
 // List returns a row of date, time, size and name for every key with the
 // prefix; directories have an empty date and time and the size PRE.
+//
+// Deprecated: use Client.List.
 func List(prefix string, recursive bool, servers []Server) ([][]string, error) {
 	return rows(servers, func(ctx context.Context, c *Client) iter.Seq2[Entry, error] {
 		return c.List(ctx, prefix, recursive)
-	}, func(e Entry) string { return ListedName(prefix, e.Name, recursive) })
+	}, func(e Entry) string { return e.Shown(prefix, recursive) })
 }
 
 // ListBuckets returns a row of date, time, PRE and name for every bucket.
+//
+// Deprecated: use Client.Buckets.
 func ListBuckets(servers []Server) ([][]string, error) {
 	lines, err := rows(servers, func(ctx context.Context, c *Client) iter.Seq2[Entry, error] {
 		return c.Buckets(ctx)
@@ -171,16 +154,22 @@ func rows(servers []Server, list func(context.Context, *Client) iter.Seq2[Entry,
 
 // Map runs cmd for every key below indir; see Client.Map. progress, which may
 // be nil, is called as the job gets on.
+//
+// Deprecated: use Client.Map.
 func Map(indir, outdir, cmd string, servers []Server, progress func()) error {
 	return job((*Client).Map, indir, outdir, cmd, servers, progress)
 }
 
 // MapToN is the shuffle; see Client.MapToN and Map.
+//
+// Deprecated: use Client.MapToN.
 func MapToN(indir, outdir, cmd string, servers []Server, progress func()) error {
 	return job((*Client).MapToN, indir, outdir, cmd, servers, progress)
 }
 
 // MapFromN is the merge; see Client.MapFromN and Map.
+//
+// Deprecated: use Client.MapFromN.
 func MapFromN(indir, outdir, cmd string, servers []Server, progress func()) error {
 	return job((*Client).MapFromN, indir, outdir, cmd, servers, progress)
 }

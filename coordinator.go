@@ -213,7 +213,8 @@ func reasonOf(ctx context.Context, err error) *wire.Error {
 }
 
 func (co *Coordinator) submitTo(ctx context.Context, i int) error {
-	conn, err := DialJob(ctx, co.client.cluster, i, wire.ChannelControl, co.client.opts.IOTimeout, nil)
+	d := co.client.cluster.Dialer(i, co.client.opts.IOTimeout)
+	conn, err := d.DialPatiently(ctx, wire.ChannelControl)
 	if err != nil {
 		return err
 	}
@@ -328,7 +329,7 @@ func (co *Coordinator) learn(i int) error {
 		case <-time.After(learnEvery):
 		}
 	}
-	return wire.Errorf(wire.CodeUnavailable, "lost while it published its part of the output of job %s, which it completes when it is back", JobID(co.job.ID))
+	return wire.Errorf(wire.CodeUnavailable, "lost while it published its part of the output of job %s, which it completes when it is back", jobID(co.job.ID))
 }
 
 // Discard gives the job up on all servers, tells them why, and waits until they
@@ -404,4 +405,57 @@ func (co *Coordinator) sum() JobProgress {
 // tasksFailed is the error of a job that kept going.
 func tasksFailed(failed, tasks int64) *Error {
 	return &Error{Kind: ErrTaskFailed, Text: fmt.Sprintf("%d of %d tasks failed", failed, tasks)}
+}
+
+// detach hands a job to one of the servers, which drives it. It returns when
+// the job runs.
+func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts *JobOptions) (JobProgress, error) {
+	server := int(m.ID % uint64(len(c.cluster.Servers)))
+	var ready wire.Ready
+	told := false // the server is there, and tells of errors
+	err := func() error {
+		d := c.cluster.Dialer(server, c.opts.IOTimeout)
+		conn, err := d.DialPatiently(ctx, wire.ChannelControl)
+		if err != nil {
+			return err
+		}
+		told = true
+		j := newJobConn(conn)
+		defer j.close()
+		stop := context.AfterFunc(ctx, func() { j.giveUp(reasonOf(ctx, errAbandoned)) })
+		defer stop()
+		err = j.exchange(m, func(m wire.Message) (bool, error) {
+			r, ok := m.(*wire.Ready)
+			if !ok {
+				return true, unexpected(m)
+			}
+			ready = *r
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := c.sendFiles(ctx, m.ID, files); err != nil {
+			return err
+		}
+		if opts.Started != nil {
+			opts.Started(jobID(m.ID))
+		}
+		if !stop() {
+			return context.Cause(ctx)
+		}
+		// The OK to START is that of a job that was handed over.
+		err = j.exchange(wire.Empty{T: wire.TypeStart}, func(m wire.Message) (bool, error) {
+			return true, unexpected(m)
+		})
+		if errors.Is(err, errDiscarded) {
+			err = nil
+		}
+		return err
+	}()
+	var we *wire.Error
+	if errors.As(err, &we) && (told || we.Code != wire.CodeUnavailable) {
+		server = -1 // it tells what another has said or that it cannot reach it, or names itself
+	}
+	return sumParts([]jobPart{{ready: ready}}), c.wrap(ctx, m.Verb.String(), Scheme+m.Indir, server, err)
 }

@@ -1,20 +1,187 @@
 package s4
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
+
+// CopyOptions change what Copy copies. The zero value is good for one file.
+type CopyOptions struct {
+	// Recursive copies all below a directory, local or of keys.
+	Recursive bool
+
+	// Split, if not nil, cuts a local file or Stdin into many keys; see PutSplit.
+	Split *SplitOptions
+
+	// Stdin and Stdout, if not nil, are what - stands for as src and dst.
+	Stdin  io.Reader
+	Stdout io.Writer
+
+	// Report, if not nil, is called for every file that was copied, skipped or
+	// failed, by one goroutine at a time. If it is nil, the first failure of a copy
+	// of many is Copy's error.
+	Report func(Transfer)
+}
+
+// Copy copies between local files and keys, as 's4 cp' does: one of src and dst
+// starts with s4://. A dst that ends in a slash, is a directory, or is a bucket
+// keeps the name of src. With Recursive, a directory of keys that is copied to the
+// current directory keeps its name, too.
+//
+// Of one file the error says why it was not copied. Of many, what failed is
+// reported, and the error is of the whole: a directory cannot be read, there is
+// nothing to copy, ctx has ended. Arguments that make no sense are ErrBadRequest.
+func (c *Client) Copy(ctx context.Context, src, dst string, opts *CopyOptions) error {
+	if opts == nil {
+		opts = new(CopyOptions)
+	}
+	report, first := opts.Report, error(nil)
+	if report == nil {
+		report = func(t Transfer) {
+			if first == nil && !t.Skip {
+				first = t.Err
+			}
+		}
+	}
+	up, down := isRemote(dst), isRemote(src)
+	var err error
+	switch {
+	case up && down:
+		err = badCopy("both SRC and DST are remote: copy with 's4 map SRC/ DST/ cat', or 's4 cp SRC - | s4 cp - DST'")
+	case !up && !down:
+		err = badCopy("neither SRC nor DST starts with s4://")
+	case opts.Split != nil && opts.Recursive:
+		err = badCopy("a split cuts one file, not all below a directory")
+	case opts.Split != nil && down:
+		err = badCopy("a split is of a file or stdin, into keys")
+	case opts.Split != nil:
+		err = c.copySplit(ctx, src, dst, opts, report)
+	case up && opts.Recursive:
+		err = c.copyTreeUp(ctx, src, dst, report)
+	case down && opts.Recursive:
+		err = c.copyTreeDown(ctx, src, dst, report)
+	case up:
+		err = c.copyUp(ctx, src, dst, opts.Stdin, report)
+	default:
+		err = c.copyDown(ctx, src, dst, opts.Stdout, report)
+	}
+	if err == nil {
+		err = first
+	}
+	return err
+}
+
+// badCopy is an error of what Copy is asked for.
+func badCopy(format string, args ...any) error {
+	return &Error{Op: "cp", Kind: ErrBadRequest, Text: fmt.Sprintf(format, args...)}
+}
+
+func (c *Client) copyUp(ctx context.Context, src, dst string, stdin io.Reader, report func(Transfer)) error {
+	key, err := uploadKey(src, dst)
+	if err != nil {
+		return err
+	}
+	t := Transfer{Key: key, Path: src}
+	if src == "-" && stdin != nil {
+		t.Path = ""
+		t.Size, err = c.put(ctx, key, xfer.Source{R: stdin, Size: -1})
+	} else {
+		t.Size, err = c.putFile(ctx, src, key)
+	}
+	if err == nil {
+		report(t)
+	}
+	return err
+}
+
+func (c *Client) copyDown(ctx context.Context, src, dst string, stdout io.Writer, report func(Transfer)) error {
+	if strings.HasSuffix(src, "/") {
+		return badCopy("%s is a directory of keys: use -r for all below it", src)
+	}
+	if dst == "-" && stdout != nil {
+		o, err := c.Get(ctx, src, stdout)
+		if err == nil {
+			report(Transfer{Key: src, Size: o.Size})
+		}
+		return err
+	}
+	file, err := downloadPath(src, dst)
+	if err != nil {
+		return &Error{Op: "cp", Key: src, Kind: ErrStorage, Text: err.Error(), Err: err}
+	}
+	o, err := c.GetFile(ctx, src, file)
+	if err == nil {
+		report(Transfer{Key: src, Path: file, Size: o.Size})
+	}
+	return err
+}
+
+func (c *Client) copyTreeUp(ctx context.Context, src, dst string, report func(Transfer)) error {
+	if src == "-" {
+		return badCopy("stdin is one key: leave -r off")
+	}
+	fail := func(text string, err error) error {
+		return &Error{Op: "cp", Key: dst, Kind: ErrStorage, Text: text, Err: err}
+	}
+	switch fi, err := os.Stat(src); {
+	case err != nil:
+		return fail(err.Error(), err)
+	case !fi.IsDir():
+		return fail(src+" is not a directory (leave -r off to copy a file)", nil)
+	}
+	some := false
+	err := c.PutTree(ctx, src, dst, func(t Transfer) {
+		some = some || !t.Skip
+		report(t)
+	})
+	if err == nil && !some {
+		err = &Error{Op: "cp", Key: dst, Kind: wire.CodeInternal, Text: "no regular file below " + src}
+	}
+	return err
+}
+
+func (c *Client) copyTreeDown(ctx context.Context, src, dst string, report func(Transfer)) error {
+	if dst == "-" {
+		return badCopy("stdout takes one key: leave -r off")
+	}
+	err := c.GetTree(ctx, src, downloadDir(src, dst), report)
+	if errors.Is(err, ErrNotFound) && !strings.HasSuffix(src, "/") {
+		if _, serr := c.Stat(ctx, src); serr == nil {
+			return &Error{Op: "cp", Key: src, Kind: wire.CodeInternal, Text: "it is a key, not a directory of keys (leave -r off)"}
+		}
+	}
+	return err
+}
+
+func (c *Client) copySplit(ctx context.Context, src, dst string, opts *CopyOptions, report func(Transfer)) error {
+	if src == "-" && opts.Stdin != nil {
+		return c.PutSplit(ctx, opts.Stdin, dst, *opts.Split, report)
+	}
+	key, err := uploadKey(src, dst)
+	if err != nil {
+		return err
+	}
+	return c.PutSplitFile(ctx, src, key, *opts.Split, report)
+}
 
 // The rules by which a copy of one thing into a directory names it. They are
 // those of aws s3 cp and of cp(1) where these agree.
 
-// UploadKey returns the key that a copy of the local file src to dst writes:
+func isRemote(s string) bool { return strings.HasPrefix(s, Scheme) }
+
+// uploadKey returns the key that a copy of the local file src to dst writes:
 // dst, or, if dst ends in a slash or is a bucket, src's name below it. Stdin,
 // src "-", has no name: it is an error then.
-func UploadKey(src, dst string) (string, error) {
+func uploadKey(src, dst string) (string, error) {
 	name := strings.TrimPrefix(dst, Scheme)
 	if name == "" {
 		return dst, nil // no bucket: the put says so
@@ -24,7 +191,7 @@ func UploadKey(src, dst string) (string, error) {
 	}
 	dir := strings.TrimSuffix(dst, "/")
 	if src == "-" {
-		return "", fmt.Errorf("%s is a directory: give stdin a whole key, %s/NAME", dst, dir)
+		return "", badCopy("%s is a directory: give stdin a whole key, %s/NAME", dst, dir)
 	}
 	abs, err := filepath.Abs(src)
 	if err != nil {
@@ -33,10 +200,10 @@ func UploadKey(src, dst string) (string, error) {
 	return dir + "/" + filepath.Base(abs), nil
 }
 
-// DownloadPath returns the file that a copy of the key src to the local dst
+// downloadPath returns the file that a copy of the key src to the local dst
 // writes: dst, or, if dst is a directory, src's basename in it. A dst that
 // ends in a slash is a directory, and is made if it is absent.
-func DownloadPath(src, dst string) (string, error) {
+func downloadPath(src, dst string) (string, error) {
 	if strings.HasSuffix(dst, "/") {
 		if err := os.MkdirAll(filepath.Clean(dst), 0o777); err != nil {
 			return "", &localError{filepath.Join(dst, path.Base(src)), err}
@@ -48,10 +215,10 @@ func DownloadPath(src, dst string) (string, error) {
 	return dst, nil
 }
 
-// DownloadDir returns the directory that a recursive copy of the directory of
+// downloadDir returns the directory that a recursive copy of the directory of
 // keys src to the local dst writes: dst, but below the current directory a
 // directory goes by its own name. A bucket goes without.
-func DownloadDir(src, dst string) string {
+func downloadDir(src, dst string) string {
 	if filepath.Clean(dst) != "." {
 		return dst
 	}
@@ -60,17 +227,4 @@ func DownloadDir(src, dst string) string {
 		return path.Base(below)
 	}
 	return dst
-}
-
-// ListedName returns what a listing of prefix shows for name, both without or
-// both with their scheme: the path without the bucket if recursive, else what
-// follows the prefix's last slash.
-func ListedName(prefix, name string, recursive bool) string {
-	prefix = strings.TrimPrefix(prefix, Scheme)
-	name = strings.TrimPrefix(name, Scheme)
-	cut := strings.LastIndexByte(prefix, '/')
-	if recursive || cut < 0 {
-		cut = strings.IndexByte(name, '/')
-	}
-	return name[cut+1:]
 }

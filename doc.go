@@ -15,6 +15,18 @@
 //	Client.List    ── control connection ── every server, merged in order
 //	Client.Map…    ── control connection ── every server; prepare, then commit
 //
-// The package also holds what servers and clients share: key names, placement
-// and the cluster file. It knows nothing of files on servers or of processes.
+// The functions of compat.go are those of the original s4 package, for programs
+// that were written for it. For servers are Cluster.Place, Fingerprint and Dialer,
+// and Submit and the Coordinator, which a server drives detached jobs with.
+//
+// The package knows nothing of files on servers or of processes.
 package s4
+
+import "github.com/nathants/s4/names"
+
+// Scheme starts every key and prefix as people write them.
+const Scheme = names.Scheme
+
+// Release is the version of this source: of the client, the programs and the
+// server's answer to HEALTH. The protocol has its own, wire.Version.
+const Release = "0.1.0"

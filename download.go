@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -18,7 +19,7 @@ import (
 // error is not about single keys: a server cannot list, nothing matched
 // (ErrNotFound), or ctx has ended.
 func (c *Client) GetTree(ctx context.Context, prefix, dir string, report func(Transfer)) error {
-	name, err := parsePrefix(prefix)
+	name, err := names.ParsePrefix(prefix)
 	if err != nil {
 		return usage("get", prefix, err)
 	}
@@ -69,7 +70,7 @@ func (c *Client) download(ctx context.Context, server int, prefix, dir string, d
 	for e := l.head(); e != nil; e = l.head() {
 		switch {
 		case e.Kind != wire.EntryKey:
-		case !strings.HasPrefix(e.Name, prefix) || CheckKey(e.Name) != nil:
+		case !strings.HasPrefix(e.Name, prefix) || names.CheckKey(e.Name) != nil:
 			// A local path is made of it: it must be what was asked for.
 			bad = wire.Errorf(wire.CodeBadRequest, "it lists %q, which was not asked for", e.Name)
 		default:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -21,11 +22,11 @@ type ExitStatus struct {
 // they come. A command that fails is not an error: see the ExitStatus. If ctx
 // ends, so does the command.
 func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Writer) (ExitStatus, error) {
-	name, err := parseKey(key)
+	name, err := names.ParseKey(key)
 	if err != nil {
 		return ExitStatus{}, usage("eval", key, err)
 	}
-	if err := CheckCommand(cmd); err != nil {
+	if err := wire.CheckCommand(cmd); err != nil {
 		return ExitStatus{}, usage("eval", key, err)
 	}
 	server := c.cluster.Place(name)
@@ -48,23 +49,6 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 		return ExitStatus{}, c.wrap(ctx, "eval", key, server, err) // status may still be written
 	}
 	return status, nil
-}
-
-// CheckCommand reports whether a command can be run at all: it is not empty,
-// holds no zero byte and is short enough for one argument of a process.
-func CheckCommand(cmd string) error {
-	if cmd == "" {
-		return wire.Errorf(wire.CodeBadRequest, "the command is empty")
-	}
-	if len(cmd) > wire.MaxCommand {
-		return wire.Errorf(wire.CodeTooLarge, "the command has %d bytes, at most %d (put it in a file that the servers can read)", len(cmd), wire.MaxCommand)
-	}
-	for i := range len(cmd) {
-		if cmd[i] == 0 {
-			return wire.Errorf(wire.CodeBadRequest, "the command contains a zero byte")
-		}
-	}
-	return nil
 }
 
 // recvEval reads the answer to EVAL: two streams, mixed as the command wrote.

@@ -18,7 +18,7 @@ type ServerPlan struct {
 
 // Explain tells what a job would do, in the order of the cluster file, and runs
 // nothing. Its errors are those that the job would meet before its first task.
-func (c *Client) Explain(ctx context.Context, verb wire.Verb, indir, outdir, cmd string, opts *JobOptions) ([]ServerPlan, error) {
+func (c *Client) Explain(ctx context.Context, verb Verb, indir, outdir, cmd string, opts *JobOptions) ([]ServerPlan, error) {
 	if opts == nil {
 		opts = new(JobOptions)
 	}

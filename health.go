@@ -9,8 +9,8 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// HealthTimeout is how long Health waits for a server.
-const HealthTimeout = time.Second
+// healthTimeout is how long Health waits for a server.
+const healthTimeout = time.Second
 
 // ServerHealth is what a server says of itself, or why it is unhealthy.
 type ServerHealth struct {
@@ -24,7 +24,7 @@ type ServerHealth struct {
 	Total   int64 // size of the data file system in bytes
 }
 
-// Health asks every server in parallel, each with a limit of HealthTimeout,
+// Health asks every server in parallel, each with a limit of healthTimeout,
 // and returns their answers in the order of the cluster file. A server is
 // healthy if it answers, has the same cluster file and protocol version, and
 // can write to its data directory.
@@ -33,8 +33,8 @@ func (c *Client) Health(ctx context.Context) []ServerHealth {
 	var wg sync.WaitGroup
 	for i, s := range c.cluster.Servers {
 		wg.Go(func() {
-			late := fmt.Errorf("no answer within %v", HealthTimeout)
-			one, cancel := context.WithTimeoutCause(ctx, HealthTimeout, late)
+			late := fmt.Errorf("no answer within %v", healthTimeout)
+			one, cancel := context.WithTimeoutCause(ctx, healthTimeout, late)
 			defer cancel()
 			h := &out[i]
 			h.Server = s

@@ -5,12 +5,18 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // JobOptions change how a job runs. The zero value is good.
@@ -61,6 +67,27 @@ type JobOptions struct {
 	AllTasks bool
 }
 
+// Verb is what a job does with its input keys.
+type Verb string
+
+// The verbs.
+const (
+	VerbMap      Verb = "map"        // one key to one key, see Client.Map
+	VerbMapToN   Verb = "map-to-n"   // one key to any number, see Client.MapToN
+	VerbMapFromN Verb = "map-from-n" // a group of keys to one, see Client.MapFromN
+)
+
+// wire returns the verb as it crosses the wire; 0, which no server takes, if there
+// is no such verb.
+func (v Verb) wire() wire.Verb {
+	for _, w := range []wire.Verb{wire.VerbMap, wire.VerbMapToN, wire.VerbMapFromN} {
+		if w.String() == string(v) {
+			return w
+		}
+	}
+	return 0
+}
+
 // JobFile is a local file that goes along with a job.
 type JobFile struct {
 	Path string
@@ -85,7 +112,7 @@ type JobResult struct {
 // ErrTaskFailed, with its exit code and standard error in the *Error. opts
 // may be nil.
 func (c *Client) Map(ctx context.Context, indir, outdir, cmd string, opts *JobOptions) (JobResult, error) {
-	return c.run(ctx, wire.VerbMap, indir, outdir, cmd, opts)
+	return c.run(ctx, VerbMap, indir, outdir, cmd, opts)
 }
 
 // MapToN is the shuffle: cmd reads a key, writes files into its working
@@ -93,7 +120,7 @@ func (c *Client) Map(ctx context.Context, indir, outdir, cmd string, opts *JobOp
 // becomes the key outdir/<the input's relative path>/<the file's basename>, on
 // the server that basename belongs to. See Map for the rest.
 func (c *Client) MapToN(ctx context.Context, indir, outdir, cmd string, opts *JobOptions) (JobResult, error) {
-	return c.run(ctx, wire.VerbMapToN, indir, outdir, cmd, opts)
+	return c.run(ctx, VerbMapToN, indir, outdir, cmd, opts)
 }
 
 // MapFromN is the merge: the keys below indir are grouped by numeric prefix,
@@ -101,39 +128,39 @@ func (c *Client) MapToN(ctx context.Context, indir, outdir, cmd string, opts *Jo
 // line, sorted, and its standard output becomes outdir/<prefix>, with the
 // suffix that all keys of the group share. See Map for the rest.
 func (c *Client) MapFromN(ctx context.Context, indir, outdir, cmd string, opts *JobOptions) (JobResult, error) {
-	return c.run(ctx, wire.VerbMapFromN, indir, outdir, cmd, opts)
+	return c.run(ctx, VerbMapFromN, indir, outdir, cmd, opts)
 }
 
 // jobMessage checks the arguments of a job and makes its message.
-func jobMessage(verb wire.Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.Job, error) {
-	op := verb.String()
-	in, err := trimScheme(indir)
+func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.Job, error) {
+	op := string(verb)
+	in, err := names.TrimScheme(indir)
 	in = strings.TrimSuffix(in, "/")
 	if err == nil {
-		_, err = ParseGlob(in)
+		_, err = names.ParseGlob(in)
 	}
 	if err != nil {
 		return nil, usage(op, indir, err)
 	}
-	out, err := parseDir(outdir)
+	out, err := names.ParseDir(outdir)
 	if err != nil {
 		return nil, usage(op, outdir, err)
 	}
-	if strings.ContainsAny(out, globMeta) {
-		return nil, usage(op, outdir, badKey(out, "has a pattern, which only INDIR may have"))
+	if strings.ContainsAny(out, names.GlobMeta) {
+		return nil, usage(op, outdir, names.BadKey(out, "has a pattern, which only INDIR may have"))
 	}
-	if err := CheckCommand(cmd); err != nil {
+	if err := wire.CheckCommand(cmd); err != nil {
 		return nil, usage(op, indir, err)
 	}
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails, see crypto/rand
-	m := &wire.Job{ID: binary.BigEndian.Uint64(id[:]), Verb: verb, Indir: in, Outdir: out, Command: cmd}
+	m := &wire.Job{ID: binary.BigEndian.Uint64(id[:]), Verb: verb.wire(), Indir: in, Outdir: out, Command: cmd}
 	for bit, set := range map[wire.JobOption]bool{
 		wire.JobKeepGoing: opts.KeepGoing,
 		wire.JobResume:    opts.Resume,
 		wire.JobReport:    opts.AllTasks,
-		wire.JobLZ4:       verb == wire.VerbMapToN && opts.Compress != CompressNever,
-		wire.JobPackAll:   verb == wire.VerbMapToN && opts.Compress == CompressAlways,
+		wire.JobLZ4:       verb == VerbMapToN && opts.Compress != CompressNever,
+		wire.JobPackAll:   verb == VerbMapToN && opts.Compress == CompressAlways,
 		wire.JobDetach:    opts.Detach,
 	} {
 		if set {
@@ -156,7 +183,7 @@ func jobMessage(verb wire.Verb, indir, outdir, cmd string, opts *JobOptions) (*w
 	return m, nil
 }
 
-func (c *Client) run(ctx context.Context, verb wire.Verb, indir, outdir, cmd string, opts *JobOptions) (JobResult, error) {
+func (c *Client) run(ctx context.Context, verb Verb, indir, outdir, cmd string, opts *JobOptions) (JobResult, error) {
 	if opts == nil {
 		opts = new(JobOptions)
 	}
@@ -166,10 +193,10 @@ func (c *Client) run(ctx context.Context, verb wire.Verb, indir, outdir, cmd str
 	}
 	files, err := openFiles(opts.Files)
 	if err != nil {
-		return JobResult{}, &Error{Op: verb.String(), Key: indir, Kind: ErrStorage, Text: err.Error(), Err: err}
+		return JobResult{}, &Error{Op: string(verb), Key: indir, Kind: ErrStorage, Text: err.Error(), Err: err}
 	}
 	defer closeFiles(files)
-	res := JobResult{ID: JobID(m.ID)}
+	res := JobResult{ID: jobID(m.ID)}
 	if opts.Detach {
 		res.JobProgress, err = c.detach(ctx, m, files, opts)
 		return res, c.notDir(ctx, verb, indir, err)
@@ -196,11 +223,224 @@ func (c *Client) run(ctx context.Context, verb wire.Verb, indir, outdir, cmd str
 }
 
 // notDir wraps the error of a job. One for no input may have a better reason.
-func (c *Client) notDir(ctx context.Context, verb wire.Verb, indir string, err error) error {
-	if errors.Is(err, ErrNotFound) && CheckKey(strings.TrimPrefix(indir, Scheme)) == nil {
+func (c *Client) notDir(ctx context.Context, verb Verb, indir string, err error) error {
+	if errors.Is(err, ErrNotFound) && names.CheckKey(strings.TrimPrefix(indir, Scheme)) == nil {
 		if _, serr := c.Stat(ctx, indir); serr == nil {
 			err = &Error{Kind: ErrNotFound, Text: "it is a key, not a directory of keys: use eval, or a pattern for its name"}
 		}
 	}
-	return c.wrap(ctx, verb.String(), indir, -1, err)
+	return c.wrap(ctx, string(verb), indir, -1, err)
+}
+
+// JobProgress is how far a job is, over all servers.
+type JobProgress struct {
+	Tasks      int64 // commands to run
+	Skipped    int64 // left out, because their output exists: JobOptions.Resume
+	Done       int64 // of Tasks, ended well
+	Failed     int64 // of Tasks, ended badly, after all retries
+	Running    int64 // tasks running now
+	InputKeys  int64 // of all tasks
+	InputBytes int64 // of all tasks
+	BytesIn    int64 // input of the tasks that ended
+	BytesOut   int64 // output of the tasks that ended well
+	Pushed     int64 // bytes of output that went to another server
+
+	// Slowest is the index in the cluster of the server that is clearly behind
+	// the others: its share of its tasks still to do is over 1.5 times that of
+	// any other. Left is how many those are. -1 and 0 if there is none.
+	Slowest int
+	Left    int64
+}
+
+func sumParts(parts []jobPart) JobProgress {
+	t := JobProgress{Slowest: -1}
+	var behind struct {
+		share, next float64 // the largest shares of tasks still to do
+		server      int
+		left        int64
+		of          int // servers with tasks
+	}
+	for i, p := range parts {
+		t.Tasks += int64(p.ready.Tasks)
+		t.Skipped += int64(p.ready.Skipped)
+		t.InputKeys += int64(p.ready.Keys)
+		t.InputBytes += int64(p.ready.Bytes)
+		t.Done += int64(p.progress.Tasks)
+		t.Failed += int64(p.progress.Failed)
+		t.Running += int64(p.progress.Running)
+		t.BytesIn += int64(p.progress.BytesIn)
+		t.BytesOut += int64(p.progress.BytesOut)
+		t.Pushed += int64(p.progress.Pushed)
+		if p.ready.Tasks == 0 {
+			continue
+		}
+		behind.of++
+		left := int64(p.ready.Tasks) - int64(p.progress.Tasks) - int64(p.progress.Failed)
+		switch share := float64(left) / float64(p.ready.Tasks); {
+		case share > behind.share:
+			behind.next, behind.share, behind.server, behind.left = behind.share, share, i, left
+		case share > behind.next:
+			behind.next = share
+		}
+	}
+	if behind.of > 1 && behind.share > 1.5*behind.next {
+		t.Slowest, t.Left = behind.server, behind.left
+	}
+	return t
+}
+
+// JobTask is one run of a task's command. While it runs, only the first five
+// fields are set.
+type JobTask struct {
+	Key      string // its input, with its scheme; of a merge its output
+	Server   Server
+	State    TaskState
+	Attempt  int // from 1
+	Start    time.Time
+	Wall     time.Duration
+	User     time.Duration // CPU time
+	Sys      time.Duration // CPU time
+	MaxRSS   int64         // of the largest process, bytes
+	BytesIn  int64
+	BytesOut int64
+	Exit     int    // exit code, -1 if a signal ended it
+	Signal   int    // that signal, or 0
+	Err      *Error // why it failed, with its server and Stderr, or nil
+	Stderr   string // the end of its standard error
+}
+
+// TaskState is how one run of a task ended.
+type TaskState string
+
+// The states of a task.
+const (
+	TaskDone    TaskState = "done"
+	TaskFailed  TaskState = "failed"
+	TaskRetried TaskState = "retried" // it failed and was run again
+	TaskRunning TaskState = "running"
+)
+
+func toTask(server Server, t *wire.Task) JobTask {
+	state := TaskDone
+	switch t.State {
+	case wire.TaskFailed:
+		state = TaskFailed
+	case wire.TaskRetried:
+		state = TaskRetried
+	case wire.TaskRunning:
+		state = TaskRunning
+	}
+	task := JobTask{
+		Key:      Scheme + t.Key,
+		Server:   server,
+		State:    state,
+		Attempt:  int(t.Attempt),
+		Start:    time.Unix(0, t.Start),
+		Wall:     time.Duration(t.Wall),
+		User:     time.Duration(t.User),
+		Sys:      time.Duration(t.Sys),
+		MaxRSS:   int64(t.MaxRSS),
+		BytesIn:  int64(t.BytesIn),
+		BytesOut: int64(t.BytesOut),
+		Exit:     int(t.Exit),
+		Signal:   int(t.Signal),
+		Stderr:   t.Stderr,
+	}
+	if t.Code != 0 {
+		task.Err = &Error{Key: task.Key, Server: server.String(), Kind: t.Code, Text: t.Error, Exit: task.Exit, Signal: task.Signal, Stderr: t.Stderr}
+	}
+	return task
+}
+
+// jobFile is a file that goes along with a job, open for reading.
+type jobFile struct {
+	*os.File
+	name string
+	size int64
+	sum  uint64
+	exec bool
+
+	check func() error // fails if it has changed since it was opened
+}
+
+// openFiles opens and hashes the files that go along with a job.
+func openFiles(list []JobFile) (files []*jobFile, err error) {
+	defer func() {
+		if err != nil {
+			closeFiles(files)
+		}
+	}()
+	paths := make(map[string]string) // by name
+	for _, file := range list {
+		name := filepath.Base(file.Path)
+		if other, ok := paths[name]; ok {
+			return files, fmt.Errorf("%s and %s have the same name", other, file.Path)
+		}
+		paths[name] = file.Path
+		if err := names.CheckKey("b/" + name); err != nil { // as any key's last segment
+			return files, fmt.Errorf("%s cannot go along with a job: %w", file.Path, err)
+		}
+		f, err := os.Open(file.Path)
+		if err != nil {
+			return files, err
+		}
+		files = append(files, &jobFile{File: f, name: name})
+		last := files[len(files)-1]
+		fi, err := f.Stat()
+		if err != nil {
+			return files, err
+		}
+		if !fi.Mode().IsRegular() {
+			return files, fmt.Errorf("%s is not a regular file", file.Path)
+		}
+		last.check = unchanged(f, fi)
+		if last.size, last.sum, err = xfer.Hash(f); err != nil {
+			return files, err
+		}
+		if err := last.check(); err != nil {
+			return files, err
+		}
+		last.exec = file.Exec || fi.Mode()&0o111 != 0
+	}
+	return files, nil
+}
+
+func closeFiles(files []*jobFile) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// sendFiles sends the files to all servers, which must know the job and not
+// have begun with it. Each gets one copy, whose checksum it checks.
+func (c *Client) sendFiles(ctx context.Context, job uint64, files []*jobFile) error {
+	if len(files) == 0 {
+		return nil
+	}
+	server, err := c.eachServer(ctx, func(ctx context.Context, i int) error {
+		for _, f := range files {
+			if err := c.request(ctx, i, use{}, assetRequest(job, f)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return c.wrap(ctx, "", "", server, err)
+}
+
+// assetRequest makes the request that uploads a file; Done is left to set.
+func assetRequest(job uint64, f *jobFile) xfer.Request {
+	head := &wire.Asset{Size: uint64(f.size), Job: job, Name: f.name}
+	if f.exec {
+		head.Exec = 1
+	}
+	return xfer.Request{
+		Send: func(conn *xfer.Conn, tag uint16, refused func() bool) error {
+			// All servers read from one open file at once.
+			src := xfer.Source{R: io.NewSectionReader(f, 0, f.size), Size: f.size, Sum: &f.sum, Check: f.check}
+			_, _, err := conn.SendStream(tag, head, 0, src, refused)
+			return err
+		},
+		Recv: recvOK,
+	}
 }

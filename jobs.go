@@ -13,11 +13,11 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// JobID returns a job's number as people see it: 16 hexadecimal digits.
-func JobID(id uint64) string { return fmt.Sprintf("%016x", id) }
+// jobID returns a job's number as people see it: 16 hexadecimal digits.
+func jobID(id uint64) string { return fmt.Sprintf("%016x", id) }
 
-// ParseJobID is the reverse of JobID.
-func ParseJobID(s string) (uint64, error) {
+// parseJobID is the reverse of jobID.
+func parseJobID(s string) (uint64, error) {
 	id, err := strconv.ParseUint(s, 16, 64)
 	if err != nil || len(s) != 16 || id == 0 {
 		return 0, &Error{Op: "jobs", Kind: ErrBadRequest, Text: fmt.Sprintf("%q is no job: an id has 16 hexadecimal digits", s)}
@@ -156,7 +156,7 @@ func (c *Client) Jobs(ctx context.Context) ([]JobStatus, error) {
 
 // Job returns one job. ErrNoJob if no server knows it.
 func (c *Client) Job(ctx context.Context, id string) (JobStatus, error) {
-	num, err := ParseJobID(id)
+	num, err := parseJobID(id)
 	if err != nil {
 		return JobStatus{}, err
 	}
@@ -222,7 +222,7 @@ func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
 			s.Ended = ended
 		}
 		if m := info.Job; s.ID == "" || m.Verb != 0 { // 0: a record that was damaged
-			s.ID, s.Verb, s.Indir, s.Outdir, s.Command = JobID(m.ID), m.Verb.String(), Scheme+m.Indir, Scheme+m.Outdir, m.Command
+			s.ID, s.Verb, s.Indir, s.Outdir, s.Command = jobID(m.ID), m.Verb.String(), Scheme+m.Indir, Scheme+m.Outdir, m.Command
 		}
 	}
 	s.JobProgress = sumParts(parts)
@@ -306,7 +306,7 @@ func mergeState(states map[wire.JobState]*Error) (JobState, *Error) {
 // those that run. ErrNoJob if no server knows the job. A server that does not
 // answer does not keep it from asking the others; the error comes at the end.
 func (c *Client) JobTasks(ctx context.Context, id string, each func(JobTask) error) error {
-	num, err := ParseJobID(id)
+	num, err := parseJobID(id)
 	if err != nil {
 		return err
 	}
@@ -371,7 +371,7 @@ func (c *Client) tasksOn(ctx context.Context, server int, id uint64, list chan<-
 // CancelJob stops a job on all servers, whoever started it. ErrNoJob if it does
 // not run, ErrCanceled if it is too late, because its output is being published.
 func (c *Client) CancelJob(ctx context.Context, id string) error {
-	num, err := ParseJobID(id)
+	num, err := parseJobID(id)
 	if err != nil {
 		return err
 	}

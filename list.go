@@ -3,8 +3,10 @@ package s4
 import (
 	"context"
 	"iter"
+	"strings"
 	"time"
 
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -16,6 +18,17 @@ type Entry struct {
 	Modified time.Time
 }
 
+// Shown returns what a listing of prefix shows for e, as 's4 ls' does: its path
+// without the bucket if recursive, else what follows the prefix's last slash.
+func (e Entry) Shown(prefix string, recursive bool) string {
+	prefix = strings.TrimPrefix(prefix, Scheme)
+	cut := strings.LastIndexByte(prefix, '/')
+	if recursive || cut < 0 {
+		cut = strings.IndexByte(e.Name, '/')
+	}
+	return e.Name[cut+1:]
+}
+
 // List yields the keys whose names begin with prefix, sorted by name over all
 // servers. Unless recursive, keys below a directory are summed up as that
 // directory. s4://bucket means the bucket's content. Memory does not grow
@@ -23,7 +36,7 @@ type Entry struct {
 // sequence ends.
 func (c *Client) List(ctx context.Context, prefix string, recursive bool) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		name, err := parsePrefix(prefix)
+		name, err := names.ParsePrefix(prefix)
 		if err != nil {
 			yield(Entry{}, usage("ls", prefix, err))
 			return

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -32,21 +33,28 @@ func toObject(m *wire.Object) Object {
 // If ctx ends while r blocks, Put returns and r is read no further once that
 // read ends.
 func (c *Client) Put(ctx context.Context, key string, r io.Reader, size int64) error {
-	return c.put(ctx, key, xfer.Source{R: r, Size: size})
+	_, err := c.put(ctx, key, xfer.Source{R: r, Size: size})
+	return err
 }
 
 // put is Put of a source.
-func (c *Client) put(ctx context.Context, key string, src xfer.Source) error {
-	name, err := parseKey(key)
+func (c *Client) put(ctx context.Context, key string, src xfer.Source) (int64, error) {
+	name, err := names.ParseKey(key)
 	if err != nil {
-		return usage("put", key, err)
+		return 0, usage("put", key, err)
 	}
 	server := c.cluster.Place(name)
-	return c.wrap(ctx, "put", key, server, c.request(ctx, server, use{foreign: true}, c.putRequest(name, src)))
+	var size int64
+	err = c.request(ctx, server, use{foreign: true}, c.putRequest(name, src, &size))
+	if err != nil {
+		return 0, c.wrap(ctx, "put", key, server, err) // size may still be written
+	}
+	return size, nil
 }
 
-// putRequest makes the request that uploads src as a key; Done is left to set.
-func (c *Client) putRequest(name string, src xfer.Source) xfer.Request {
+// putRequest makes the request that uploads src as a key, and sets size to how many
+// bytes that was; Done is left to set.
+func (c *Client) putRequest(name string, src xfer.Source, size *int64) xfer.Request {
 	head := &wire.Put{Size: wire.SizeUnknown, Key: name}
 	if src.Size >= 0 {
 		head.Size = uint64(src.Size)
@@ -55,7 +63,8 @@ func (c *Client) putRequest(name string, src xfer.Source) xfer.Request {
 	flags := c.opts.Compress.flags() & wire.FlagLZ4
 	return xfer.Request{
 		Send: func(conn *xfer.Conn, tag uint16, refused func() bool) error {
-			_, _, err := conn.SendStream(tag, head, flags, src, refused)
+			var err error
+			*size, _, err = conn.SendStream(tag, head, flags, src, refused)
 			return err
 		},
 		Recv: recvOK,
@@ -76,15 +85,21 @@ func recvOK(conn *xfer.Conn, tag uint16) error {
 // changes while it is read is an error, and there is no key: Put takes one that is
 // meant to grow, up to where it ends.
 func (c *Client) PutFile(ctx context.Context, path, key string) error {
-	if _, err := parseKey(key); err != nil {
-		return usage("put", key, err)
+	_, err := c.putFile(ctx, path, key)
+	return err
+}
+
+// putFile is PutFile, and returns how many bytes there were.
+func (c *Client) putFile(ctx context.Context, path, key string) (int64, error) {
+	if _, err := names.ParseKey(key); err != nil {
+		return 0, usage("put", key, err)
 	}
-	src, err := c.openSource(ctx, path, key)
+	f, err := c.openSource(ctx, path, key)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer src.Close()
-	return c.put(ctx, key, src.source())
+	defer f.Close()
+	return c.put(ctx, key, f.source())
 }
 
 // openSource opens the local file at path for key. The caller closes it.
@@ -185,7 +200,7 @@ func await[T any](ctx context.Context, open func() (T, error), undo func(T)) (T,
 // with the key. If it fails, w may have got some bytes, and must not be
 // trusted: with ErrChecksum, wrong ones. GetFile leaves no such doubt.
 func (c *Client) Get(ctx context.Context, key string, w io.Writer) (Object, error) {
-	name, err := parseKey(key)
+	name, err := names.ParseKey(key)
 	if err != nil {
 		return Object{}, usage("get", key, err)
 	}
@@ -250,7 +265,7 @@ func (c *Client) getRequest(name string, recv func(*xfer.Conn, *wire.Object) err
 // GetFile copies a key to the local file at path, replacing what is there.
 // The file appears when it is whole and verified, or not at all.
 func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) {
-	name, err := parseKey(key)
+	name, err := names.ParseKey(key)
 	if err != nil {
 		return Object{}, usage("get", key, err)
 	}
@@ -278,7 +293,7 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 
 // Stat tells what a key is, or ErrNotFound.
 func (c *Client) Stat(ctx context.Context, key string) (Object, error) {
-	name, err := parseKey(key)
+	name, err := names.ParseKey(key)
 	if err != nil {
 		return Object{}, usage("stat", key, err)
 	}

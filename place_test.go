@@ -7,6 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/names"
 )
 
 func servers(n int) *s4.Cluster {
@@ -15,36 +16,6 @@ func servers(n int) *s4.Cluster {
 		c.Servers = append(c.Servers, s4.Server{Address: "127.0.0.1", Port: fmt.Sprint(1000 + i)})
 	}
 	return c
-}
-
-func TestNumericPrefix(t *testing.T) {
-	for base, want := range map[string]string{
-		"000_bucket0.txt":                        "000",
-		"000":                                    "000",
-		"7":                                      "7",
-		"12_":                                    "12",
-		"12__3":                                  "12",
-		"18446744073709551615":                   "18446744073709551615",
-		"18446744073709551615_x":                 "18446744073709551615",
-		"000000000000000000000000000000000001_x": "000000000000000000000000000000000001",
-		"18446744073709551616":                   "",
-		"18446744073709551616_x":                 "",
-		"name.txt":                               "",
-		"000.txt":                                "",
-		"_5":                                     "",
-		"":                                       "",
-		"-1_x":                                   "",
-		"+1_x":                                   "",
-		"1e3_x":                                  "",
-		"0x1_x":                                  "",
-		"1 _x":                                   "",
-		"٣_x":                                    "", // a digit, but none of 0 to 9
-	} {
-		got, ok := s4.NumericPrefix(base)
-		if got != want || ok != (want != "") {
-			t.Errorf("%q: %q, %v, want %q", base, got, ok, want)
-		}
-	}
 }
 
 func TestPlace(t *testing.T) {
@@ -91,7 +62,7 @@ func FuzzPlace(f *testing.F) {
 	f.Add("x", uint8(1))
 	f.Add("18446744073709551616", uint8(7))
 	f.Fuzz(func(t *testing.T, base string, n uint8) {
-		if s4.CheckKey("b/"+base) != nil || n == 0 || s4.Basename("b/"+base) != base {
+		if names.CheckKey("b/"+base) != nil || n == 0 || names.Base("b/"+base) != base {
 			return
 		}
 		c := servers(int(n))
@@ -102,7 +73,7 @@ func FuzzPlace(f *testing.F) {
 		if other := c.Place("c/some/dir/" + base); other != at {
 			t.Fatalf("%q is at %d and, elsewhere, at %d", base, at, other)
 		}
-		if digits, ok := s4.NumericPrefix(base); ok && c.Place("b/"+digits) != at {
+		if digits, ok := names.NumericPrefix(base); ok && c.Place("b/"+digits) != at {
 			t.Fatalf("%q is at %d, its prefix %q at %d", base, at, digits, c.Place("b/"+digits))
 		}
 	})

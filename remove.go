@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -21,7 +22,7 @@ var ErrAmbiguous = errors.New("other names begin with it")
 // test-10, may mean the one or all. It is ErrAmbiguous, and nothing is removed.
 // A bucket, and a name that ends in a slash, mean what is below them.
 func (c *Client) RemoveAll(ctx context.Context, name string) (int64, error) {
-	prefix, err := parsePrefix(name)
+	prefix, err := names.ParsePrefix(name)
 	if err != nil {
 		return 0, usage("rm", name, err)
 	}
@@ -111,7 +112,7 @@ func ambiguous(name string, key, dir bool, others []string) string {
 // begins s4://b/test-100/k, too. RemoveAll looks out for that.
 func (c *Client) Remove(ctx context.Context, prefix string, recursive bool) (int64, error) {
 	if !recursive {
-		name, err := parseKey(prefix)
+		name, err := names.ParseKey(prefix)
 		if err != nil {
 			return 0, usage("rm", prefix, err)
 		}
@@ -119,7 +120,7 @@ func (c *Client) Remove(ctx context.Context, prefix string, recursive bool) (int
 		n, err := c.removeOn(ctx, server, 0, name)
 		return n, c.wrap(ctx, "rm", prefix, server, err)
 	}
-	name, err := parsePrefix(prefix)
+	name, err := names.ParsePrefix(prefix)
 	if err != nil {
 		return 0, usage("rm", prefix, err)
 	}

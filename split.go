@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/nathants/s4/xfer"
+
+	"github.com/nathants/s4/names"
 )
 
 // SplitOptions say where PutSplit cuts.
@@ -72,7 +74,7 @@ func checkSplit(key string, opts SplitOptions) error {
 	if opts.Size < 1 {
 		return fmt.Errorf("a part has at least 1 byte, not %d", opts.Size)
 	}
-	_, err := parseKey(partKey(key, 0))
+	_, err := names.ParseKey(partKey(key, 0))
 	return err
 }
 
@@ -82,7 +84,7 @@ func partKey(key string, i int) string {
 	if !strings.Contains(strings.TrimPrefix(key, Scheme), "/") {
 		key += "/" // a bucket
 	}
-	name := Basename(key)
+	name := names.Base(key)
 	dir := strings.TrimSuffix(key, name)
 	if name != "" {
 		name = "_" + name
@@ -129,11 +131,7 @@ func (c *Client) putParts(ctx context.Context, cut cutter, workers int, path, ke
 				t.Err = &Error{Op: "put", Key: t.Key, Kind: ErrStorage, Text: err.Error(), Err: err}
 			} else {
 				mu.Unlock()
-				count := &countingReader{r: p}
-				t.Err = c.put(ctx, t.Key, xfer.Source{R: count, Size: p.size, Check: check})
-				if t.Err == nil { // else count may still be read from
-					t.Size = count.n
-				}
+				t.Size, t.Err = c.put(ctx, t.Key, xfer.Source{R: p, Size: p.size, Check: check})
 				mu.Lock()
 			}
 			over = over || t.Err != nil
@@ -146,17 +144,6 @@ func (c *Client) putParts(ctx context.Context, cut cutter, workers int, path, ke
 	}
 	wg.Wait()
 	return c.wrap(ctx, "put", key, -1, ctx.Err())
-}
-
-type countingReader struct {
-	r io.Reader
-	n int64
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
 }
 
 // readHeader reads the first line, which may be all there is.

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/nathants/s4/xfer"
+
+	"github.com/nathants/s4/names"
 )
 
 // Transfer is the outcome for one key of a copy of many.
@@ -38,7 +40,7 @@ type upload struct {
 // goroutine at a time. One failure does not stop the rest. The error is not
 // about single files: dir cannot be read, or ctx has ended.
 func (c *Client) PutTree(ctx context.Context, dir, prefix string, report func(Transfer)) error {
-	base, err := parsePrefix(prefix)
+	base, err := names.ParsePrefix(prefix)
 	if err != nil {
 		return usage("put", prefix, err)
 	}
@@ -105,7 +107,7 @@ func (c *Client) walk(ctx context.Context, dir, base string, queues []chan uploa
 			done(Transfer{Path: path, Key: key, Skip: true, Err: errors.New("not a regular file")})
 			return nil
 		}
-		name, err := parseKey(key)
+		name, err := names.ParseKey(key)
 		if err != nil {
 			done(Transfer{Path: path, Key: key, Err: usage("put", key, err)})
 			return nil
@@ -161,7 +163,7 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, que
 			fail(&Error{Op: "put", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err})
 			continue
 		}
-		r := c.putRequest(u.name, f.source())
+		r := c.putRequest(u.name, f.source(), &t.Size)
 		send := r.Send
 		r.Send = func(conn *xfer.Conn, tag uint16, refused func() bool) error {
 			defer f.Close() // an answer may come much later
@@ -169,7 +171,6 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, que
 		}
 		line.do(p, r, func(err error) {
 			f.Close()
-			t.Size = max(f.size, 0)
 			fail(err)
 		})
 	}

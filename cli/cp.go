@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,31 +51,18 @@ where the network is what is slow, the data shrinks and a core is free. With
   s4 cp -r s4://bucket/out/ out/`,
 		Args: cobra.ExactArgs(2),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
-			src, dst := args[0], args[1]
-			up, down := s4.IsRemote(dst), s4.IsRemote(src)
+			opts := s4.CopyOptions{Recursive: recursive, Stdin: a.stdin, Stdout: a.stdout}
 			switch split := size > 0; {
 			case header && !split:
 				return usagef("--header is for --split-lines")
 			case split && recursive:
 				return usagef("--split-lines cuts one file: leave it or -r off")
-			case split && down:
+			case split && strings.HasPrefix(args[0], s4.Scheme):
 				return usagef("--split-lines is for copies from a file or stdin to keys: leave it off")
-			case split && up:
-				return a.putSplit(ctx, c, src, dst, s4.SplitOptions{Size: int64(size), Header: header})
+			case split:
+				opts.Split = &s4.SplitOptions{Size: int64(size), Header: header}
 			}
-			switch {
-			case up && down:
-				return usagef("both SRC and DST are remote: copy with 's4 map SRC/ DST/ cat', or 's4 cp SRC - | s4 cp - DST'")
-			case up && recursive:
-				return a.putTree(ctx, c, src, dst)
-			case up:
-				return a.put(ctx, c, src, dst)
-			case down && recursive:
-				return a.getTree(ctx, c, src, dst)
-			case down:
-				return a.get(ctx, c, src, dst)
-			}
-			return usagef("neither SRC nor DST starts with s4://")
+			return a.copy(ctx, c, args[0], args[1], opts)
 		}),
 	}
 	f := cmd.Flags()
@@ -87,51 +73,53 @@ where the network is what is slow, the data shrinks and a core is free. With
 	return cmd
 }
 
-func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
-	a.about = dst
-	key, err := s4.UploadKey(src, dst)
-	if err != nil {
-		return usageError{err}
-	}
-	if src == "-" {
-		if closedAtStart(a.stdin) {
+// copy copies, and tells of it.
+func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, opts s4.CopyOptions) error {
+	up := strings.HasPrefix(dst, s4.Scheme)
+	switch a.about = src; {
+	case up:
+		a.about = dst
+		if src == "-" && !opts.Recursive && closedAtStart(a.stdin) {
 			return errNoStdin
 		}
-		err = c.Put(ctx, key, a.stdin, -1)
-	} else {
-		err = c.PutFile(ctx, src, key)
+	case dst == "-" && !opts.Recursive && closedAtStart(a.stdout):
+		return errNoStdout
 	}
-	if err != nil || !a.json {
-		return err
+	t := tally{what: "file"}
+	if opts.Split != nil {
+		t.what = "part"
 	}
-	var size *int64
-	if o, serr := c.Stat(ctx, key); serr == nil { // or it is gone again, or cannot be asked for: it was copied
-		size = &o.Size
-	}
-	return a.line("", copyObject{Src: text(src), Dst: text(key), Size: size})
-}
-
-func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
-	a.about = src
-	if strings.HasSuffix(src, "/") {
-		return usagef("%s is a directory of keys: use -r for all below it", src)
-	}
-	if dst == "-" {
-		if closedAtStart(a.stdout) {
-			return errNoStdout
+	many := opts.Recursive || opts.Split != nil
+	opts.Report = func(r s4.Transfer) {
+		from, to := src, dst
+		switch {
+		case up && opts.Recursive:
+			from, to = r.Path, r.Key
+		case up:
+			to = r.Key
+		case opts.Recursive:
+			from, to = r.Key, r.Path
+		case r.Path == "":
+			return // to stdout, where nothing else belongs
+		default:
+			to = r.Path
 		}
-		_, err := c.Get(ctx, src, a.stdout)
+		if many || a.json {
+			a.each(&t, from, to, r)
+		}
+	}
+	err := c.Copy(ctx, src, dst, &opts)
+	var e *s4.Error
+	switch {
+	case errors.As(err, &e) && e.Op == "cp" && e.Kind == s4.ErrBadRequest:
+		return usageError{errors.New(e.Text)}
+	case errors.As(err, &e) && e.Op == "cp":
+		err = errors.New(e.Text) // the line has the key already
+	}
+	if !many {
 		return err
 	}
-	file, err := s4.DownloadPath(src, dst)
-	if err != nil {
-		return err
-	}
-	o, err := c.GetFile(ctx, src, file)
-	if err != nil || !a.json {
-		return err
-	}
-	return a.line("", copyObject{Src: text(src), Dst: text(file), Size: &o.Size})
+	return a.summary(&t, err)
 }
 
 // copyObject is one copied file as --json prints it.
@@ -140,38 +128,6 @@ type copyObject struct {
 	Dst     text   `json:"dst,omitempty"`
 	Size    *int64 `json:"size,omitempty"`
 	Skipped text   `json:"skipped,omitempty"`
-}
-
-func (a *app) putTree(ctx context.Context, c *s4.Client, src, dst string) error {
-	a.about = dst
-	if src == "-" {
-		return usagef("stdin is one key: leave -r off")
-	}
-	switch fi, err := os.Stat(src); {
-	case err != nil:
-		return err
-	case !fi.IsDir():
-		return fmt.Errorf("%s is not a directory (leave -r off to copy a file)", src)
-	}
-	t := tally{what: "file"}
-	err := c.PutTree(ctx, src, dst, func(r s4.Transfer) { a.each(&t, r.Path, r.Key, r) })
-	return a.summary(&t, err, "no regular file below "+src)
-}
-
-func (a *app) getTree(ctx context.Context, c *s4.Client, src, dst string) error {
-	a.about = src
-	if dst == "-" {
-		return usagef("stdout takes one key: leave -r off")
-	}
-	dst = s4.DownloadDir(src, dst)
-	t := tally{what: "file"}
-	err := c.GetTree(ctx, src, dst, func(r s4.Transfer) { a.each(&t, r.Key, r.Path, r) })
-	if errors.Is(err, s4.ErrNotFound) && !strings.HasSuffix(src, "/") {
-		if _, serr := c.Stat(ctx, src); serr == nil {
-			return fmt.Errorf("it is a key, not a directory of keys (leave -r off)")
-		}
-	}
-	return a.summary(&t, err, "")
 }
 
 // tally counts a copy of many keys.
@@ -216,10 +172,7 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 }
 
 // summary prints the last line of a copy of many keys and makes its error.
-func (a *app) summary(t *tally, err error, none string) error {
-	if err == nil && t.copied+t.failed+t.existing == 0 && none != "" {
-		return errors.New(none)
-	}
+func (a *app) summary(t *tally, err error) error {
 	if t.existing > 0 && t.existing <= maxExisting {
 		for _, r := range t.exists {
 			a.about = r.Key

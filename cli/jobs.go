@@ -141,12 +141,12 @@ const idLen = 16
 func (a *app) jobID(ctx context.Context, c *s4.Client, given string) (string, error) {
 	a.about = given
 	id := strings.ToLower(given)
-	if _, err := s4.ParseJobID(id); err == nil {
-		return id, nil
-	}
 	unknown := &s4.Error{Kind: s4.ErrNoJob}
-	if id == "" || len(id) > idLen || strings.Trim(id, "0123456789abcdef") != "" {
+	switch {
+	case id == "" || len(id) > idLen || strings.Trim(id, "0123456789abcdef") != "":
 		return "", unknown
+	case len(id) == idLen:
+		return id, nil
 	}
 	list, err := c.Jobs(ctx)
 	var found []string

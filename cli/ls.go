@@ -33,7 +33,7 @@ Exit code 1 if nothing matches.`,
 			}
 			a.about = args[0]
 			return a.list(c.List(ctx, args[0], recursive), func(e s4.Entry) string {
-				name := s4.ListedName(args[0], e.Name, recursive)
+				name := e.Shown(args[0], recursive)
 				if e.Dir {
 					return fmt.Sprintf("%30s %s", "PRE", name)
 				}

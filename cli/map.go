@@ -10,12 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nathants/s4"
-	"github.com/nathants/s4/wire"
 )
 
 // mapHelpText is what differs between the map verbs, but for the work.
 type mapHelpText struct {
-	verb                 wire.Verb
+	verb                 s4.Verb
 	short, long, example string
 	run                  func(c *s4.Client, ctx context.Context, indir, outdir, cmd string, o *s4.JobOptions) (s4.JobResult, error)
 }
@@ -34,7 +33,7 @@ along with the job and is run by that program.`
 
 var (
 	mapHelp = mapHelpText{
-		verb:  wire.VerbMap,
+		verb:  s4.VerbMap,
 		short: "run a command for every key, 1:1",
 		long: `For every key below INDIR run CMD with the key as standard input; its standard
 output becomes the key with the same relative path below OUTDIR.` + mapCommon,
@@ -44,7 +43,7 @@ output becomes the key with the same relative path below OUTDIR.` + mapCommon,
 		run: (*s4.Client).Map,
 	}
 	mapToNHelp = mapHelpText{
-		verb:  wire.VerbMapToN,
+		verb:  s4.VerbMapToN,
 		short: "run a command for every key, 1:n: the shuffle",
 		long: `For every key below INDIR run CMD with the key as standard input. CMD writes
 files into its working directory and prints their names, one a line, where an
@@ -55,7 +54,7 @@ file's basename>, on the server that basename belongs to.` + mapCommon,
 		run: (*s4.Client).MapToN,
 	}
 	mapFromNHelp = mapHelpText{
-		verb:  wire.VerbMapFromN,
+		verb:  s4.VerbMapFromN,
 		short: "run a command for every group of keys, n:1: the merge",
 		long: `Group the keys below INDIR by numeric prefix, or by basename where there is
 none. For every group run CMD with the paths of the group's files on standard
@@ -73,7 +72,7 @@ line of a file to the first of the next where a last newline is missing.` + mapC
 func (a *app) mapVerb(h mapHelpText) *cobra.Command {
 	var f mapFlags
 	cmd := &cobra.Command{
-		Use:     h.verb.String() + " INDIR OUTDIR CMD",
+		Use:     string(h.verb) + " INDIR OUTDIR CMD",
 		Short:   h.short,
 		Long:    h.long,
 		Example: h.example,
@@ -109,7 +108,7 @@ func (j *mapJob) start(ctx context.Context, c *s4.Client) (s4.JobResult, error) 
 
 // runMap runs a job and tells how it gets on.
 func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) error {
-	verb := j.verb.String()
+	verb := string(j.verb)
 	log, err := createJoblog(f.joblog)
 	if err != nil {
 		return err

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nathants/s4"
-	"github.com/nathants/s4/wire"
 )
 
 // mapFlags are the flags of the map verbs, as given.
@@ -28,7 +27,7 @@ type mapFlags struct {
 }
 
 // register defines the flags of a verb.
-func (f *mapFlags) register(fl *pflag.FlagSet, verb wire.Verb) {
+func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	fl.BoolVar(&f.resume, "resume", false, "run only the tasks whose output does not exist")
 	fl.BoolVarP(&f.keepGoing, "keep-going", "k", false, "publish what succeeds, whatever fails")
 	fl.IntVar(&f.retries, "retries", 0, "run a task that fails again, up to `N` times")
@@ -40,7 +39,7 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb wire.Verb) {
 	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, to $S4_ASSETS and PATH (repeatable)")
 	fl.StringVar(&f.script, "script", "", "take the command from `FILE`, in place of CMD")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print the job's id when it starts")
-	if verb == wire.VerbMapToN {
+	if verb == s4.VerbMapToN {
 		f.compress.register(fl, "what servers send each other")
 	}
 }

@@ -24,12 +24,16 @@ func (a *app) report(verb string, err error) {
 	if key == "" {
 		key = a.about
 	}
+	reason := e.Reason()
+	if bucket := strings.TrimPrefix(key, s4.Scheme); e.Kind == s4.ErrBadKey && bucket != "" && !strings.Contains(bucket, "/") && (verb == "cp" || verb == "rm") {
+		reason = e.Text + "; -r means all below (keys are s4://bucket/path/name)"
+	}
 	if a.json {
-		a.object(errorObject{Verb: verb, Key: text(key), Code: e.KindName(), Message: text(e.Reason()),
+		a.object(errorObject{Verb: verb, Key: text(key), Code: e.KindName(), Message: text(reason),
 			Server: e.Server, Exit: e.Exit, Signal: e.Signal, Stderr: text(e.Stderr)})
 		return
 	}
-	a.print(verb, key, e.Reason())
+	a.print(verb, key, reason)
 	if tail := lastLines(e.Stderr, 10); tail != "" {
 		fmt.Fprint(a.stderr, tail)
 		if !strings.HasSuffix(tail, "\n") {

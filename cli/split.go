@@ -1,29 +1,10 @@
 package cli
 
 import (
-	"context"
 	"strconv"
 
-	"github.com/nathants/s4"
 	"github.com/nathants/s4/cli/flags"
 )
-
-func (a *app) putSplit(ctx context.Context, c *s4.Client, src, dst string, opts s4.SplitOptions) error {
-	a.about = dst
-	t := tally{what: "part"}
-	each := func(r s4.Transfer) { a.each(&t, src, r.Key, r) }
-	if src == "-" {
-		if closedAtStart(a.stdin) {
-			return errNoStdin
-		}
-		return a.summary(&t, c.PutSplit(ctx, a.stdin, dst, opts, each), "")
-	}
-	key, err := s4.UploadKey(src, dst)
-	if err != nil {
-		return usageError{err}
-	}
-	return a.summary(&t, c.PutSplitFile(ctx, src, key, opts, each), "")
-}
 
 // sizeFlag is a flag that takes a number of bytes; 0 is not given.
 type sizeFlag int64

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/nathants/s4"
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -33,7 +33,7 @@ func (s *session) asset(tag uint16, m *wire.Asset) error {
 		case strings.Contains(m.Name, "/"):
 			return &wire.Error{Code: wire.CodeBadKey, Key: m.Name, Text: "is a path, not the name of a file"}
 		}
-		return s4.CheckKey("b/" + m.Name) // any bucket
+		return names.CheckKey("b/" + m.Name) // any bucket
 	}
 	return s.receive("asset", tag, m.Name, m.Size, check, func(tmp *xfer.Temp, sum uint64) error {
 		return j.addAsset(tmp, m.Name, m.Exec != 0, sum)

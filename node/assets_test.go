@@ -22,7 +22,7 @@ import (
 // answer: nil for OK.
 func asset(t testing.TB, cluster *s4.Cluster, server int, m *wire.Asset, data []byte, sum uint64) error {
 	t.Helper()
-	conn, err := s4.Dial(guarded(t), cluster, server, wire.ChannelData, 0, nil)
+	conn, err := dialServer(guarded(t), cluster, server, wire.ChannelData)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestAssetRefusals(t *testing.T) {
 	if err := send("f", good, sum); code(err) != wire.CodeNoJob {
 		t.Errorf("before JOB: %v", err)
 	}
-	conn, err := s4.Dial(guarded(t), c.Cluster, 0, wire.ChannelControl, 0, nil)
+	conn, err := dialServer(guarded(t), c.Cluster, 0, wire.ChannelControl)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestAssetRefusals(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	staged := filepath.Join(c.Data(0), "_s4/jobs", s4.JobID(job.id), "assets")
+	staged := filepath.Join(c.Data(0), "_s4/jobs", jobText(job.id), "assets")
 	if list := localFiles(t, staged); len(list) != 1 {
 		t.Errorf("on disk: %q", list)
 	}
@@ -198,7 +198,7 @@ func TestAssetRefusals(t *testing.T) {
 	if err := send("h", good, sum); code(err) != wire.CodeBadRequest {
 		t.Errorf("after START: %v", err)
 	}
-	if b, err := os.ReadFile(filepath.Join(c.Data(0), "_s4/jobs", s4.JobID(job.id), "stage/b/out/0_k")); err != nil || !bytes.Equal(b, good) {
+	if b, err := os.ReadFile(filepath.Join(c.Data(0), "_s4/jobs", jobText(job.id), "stage/b/out/0_k")); err != nil || !bytes.Equal(b, good) {
 		t.Errorf("the task read %q, %v", b, err)
 	}
 	job.ask(0, &wire.Discard{}, wire.TypeOK)

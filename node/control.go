@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/nathants/s4"
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -74,7 +74,7 @@ func (s *session) watched() (ctx context.Context, stop func()) {
 func (s *session) list(h wire.Header, m *wire.List) error {
 	start := time.Now()
 	if m.Prefix != "" {
-		if err := s4.CheckPrefix(m.Prefix); err != nil {
+		if err := names.CheckPrefix(m.Prefix); err != nil {
 			return s.reply(h.Tag, err)
 		}
 	}
@@ -128,7 +128,7 @@ func (s *session) remove(h wire.Header, m *wire.Remove) error {
 		err error
 	)
 	if h.Flags&wire.FlagRecursive != 0 {
-		if err = s4.CheckPrefix(m.Prefix); err == nil {
+		if err = names.CheckPrefix(m.Prefix); err == nil {
 			ctx, stop := s.watched()
 			n, err = s.node.store.removeAll(ctx, m.Prefix)
 			stop()

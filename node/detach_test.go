@@ -142,7 +142,7 @@ func TestDetachedJobIsKnownBeforeItBegins(t *testing.T) {
 	c := nodetest.StartProxied(t, 3, node.Config{MaxCPUJobs: 4})
 	client := c.Client(t, nil)
 	keys := threeIn(t, client)
-	conn, err := s4.Dial(guarded(t), c.Cluster, 0, wire.ChannelControl, 0, nil)
+	conn, err := dialServer(guarded(t), c.Cluster, 0, wire.ChannelControl)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestDetachedJobIsKnownBeforeItBegins(t *testing.T) {
 	r := &rawJob{t: t, id: job.ID, conns: []*xfer.Conn{conn}}
 	r.ask(0, job, wire.TypeReady)
 	r.ask(0, wire.Empty{T: wire.TypeStart}, wire.TypeOK)
-	if s, err := client.Job(guarded(t), s4.JobID(job.ID)); err != nil || s.State != s4.JobRunning {
+	if s, err := client.Job(guarded(t), jobText(job.ID)); err != nil || s.State != s4.JobRunning {
 		t.Errorf("%+v, %v", s, err)
 	}
 	for _, p := range c.Proxies {
@@ -242,7 +242,7 @@ func TestCancelDetachedJob(t *testing.T) {
 	}
 	// One that is prepared: it is too late.
 	job := submitRaw(t, c.Cluster, "b/late", wire.TypeCommit)
-	if err := client.CancelJob(guarded(t), s4.JobID(job.id)); !errors.Is(err, s4.ErrCanceled) {
+	if err := client.CancelJob(guarded(t), jobText(job.id)); !errors.Is(err, s4.ErrCanceled) {
 		t.Errorf("prepared: %v", err)
 	}
 	job.commit(0, 1, 2)
@@ -276,7 +276,7 @@ func TestCoordinatorKilled(t *testing.T) {
 		mark := marker()
 		id := detach(t, p.cluster, verb, "b/out", "case $S4_TASK in 0) echo x > 0_p; echo 0_p;; *) sleep "+mark+";; esac", s4.JobOptions{})
 		nodetest.Eventually(t, "tasks run on all servers", func() bool { return len(nodetest.Processes(mark)) >= 3 })
-		num, err := s4.ParseJobID(id)
+		num, err := jobNumber(id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,7 +317,7 @@ func TestDetachGivenUpBeforeStart(t *testing.T) {
 			}
 		},
 	} {
-		conn, err := s4.Dial(guarded(t), c.Cluster, 0, wire.ChannelControl, 0, nil)
+		conn, err := dialServer(guarded(t), c.Cluster, 0, wire.ChannelControl)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -343,7 +343,7 @@ func TestCoordinatorStopsAtCommit(t *testing.T) {
 	c := nodetest.StartProxied(t, 3, node.Config{MaxCPUJobs: 4, IOTimeout: 20 * time.Second})
 	client := c.Client(t, nil)
 	put(t, client, "b/in/0_k", []byte("x"))
-	conn, err := s4.Dial(guarded(t), c.Cluster, 0, wire.ChannelControl, 0, nil)
+	conn, err := dialServer(guarded(t), c.Cluster, 0, wire.ChannelControl)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"github.com/nathants/s4"
 	"github.com/nathants/s4/exec"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
@@ -26,7 +25,7 @@ func (s *session) eval(tag uint16, m *wire.Eval) error {
 	start := time.Now()
 	err := s.node.own(m.Key)
 	if err == nil {
-		err = s4.CheckCommand(m.Command)
+		err = wire.CheckCommand(m.Command)
 	}
 	var o *object
 	if err == nil {

@@ -207,7 +207,7 @@ func TestServerKilledInDetachedJob(t *testing.T) {
 	for round := range rounds(10) {
 		f := newFaultJob("map", fmt.Sprintf("b/out%d", round), keys)
 		id := detach(t, p.cluster, "map", f.outdir, ": "+f.mark+"; cat", s4.JobOptions{})
-		num, err := s4.ParseJobID(id)
+		num, err := jobNumber(id)
 		if err != nil {
 			t.Fatal(err)
 		}

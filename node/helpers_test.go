@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ import (
 	"github.com/nathants/s4/node"
 	"github.com/nathants/s4/node/nodetest"
 	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // guard bounds what must not hang. It measures nothing.
@@ -233,3 +235,15 @@ func inChild(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// dialServer opens a protocol connection to a server of a cluster.
+func dialServer(ctx context.Context, cluster *s4.Cluster, index int, channel wire.Channel) (*xfer.Conn, error) {
+	d := cluster.Dialer(index, 0)
+	return d.Dial(ctx, channel)
+}
+
+// jobText returns a job's number as people see it.
+func jobText(id uint64) string { return fmt.Sprintf("%016x", id) }
+
+// jobNumber is the reverse of jobText.
+func jobNumber(text string) (uint64, error) { return strconv.ParseUint(text, 16, 64) }

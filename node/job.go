@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nathants/s4"
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -18,7 +18,7 @@ import (
 type job struct {
 	node    *Node
 	msg     *wire.Job
-	in      s4.Glob
+	in      names.Glob
 	asks    chan wire.Type // the client's requests, in their order
 	stage   *stage
 	tasks   taskList
@@ -73,21 +73,21 @@ func discarded(why wire.Error) givenUp {
 }
 
 // checkJob refuses a job that no server can run.
-func checkJob(m *wire.Job) (s4.Glob, error) {
+func checkJob(m *wire.Job) (names.Glob, error) {
 	if m.Verb != wire.VerbMap && m.Verb != wire.VerbMapToN && m.Verb != wire.VerbMapFromN {
-		return s4.Glob{}, wire.Errorf(wire.CodeBadRequest, "unknown verb %d", m.Verb)
+		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "unknown verb %d", m.Verb)
 	}
 	if m.ID == 0 {
-		return s4.Glob{}, wire.Errorf(wire.CodeBadRequest, "a job's id is not 0, which stands for all jobs")
+		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "a job's id is not 0, which stands for all jobs")
 	}
-	in, err := s4.ParseGlob(m.Indir)
+	in, err := names.ParseGlob(m.Indir)
 	if err != nil {
 		return in, err
 	}
-	if err := s4.CheckPrefix(m.Outdir + "/"); err != nil {
+	if err := names.CheckPrefix(m.Outdir + "/"); err != nil {
 		return in, err
 	}
-	return in, s4.CheckCommand(m.Command)
+	return in, wire.CheckCommand(m.Command)
 }
 
 // newJob checks and registers a job. From then on pushes and assets for it

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/nathants/s4"
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -114,7 +114,7 @@ func (p *printed) check(line string, seen map[string]bool) error {
 	case err != nil:
 		return bad("cannot be looked at: " + err.Error())
 	}
-	if err := s4.CheckKey(p.out(base)); err != nil {
+	if err := names.CheckKey(p.out(base)); err != nil {
 		return bad("makes a bad key: " + toWire(err).Text)
 	}
 	return nil

@@ -65,7 +65,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("wrong index: %v", err)
 	}
 	// A key that belongs to another server, from a client that cannot count.
-	conn, err := s4.Dial(guarded(t), c.Cluster, 1, wire.ChannelControl, 0, nil)
+	conn, err := dialServer(guarded(t), c.Cluster, 1, wire.ChannelControl)
 	if err != nil {
 		t.Fatal(err)
 	}

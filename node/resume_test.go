@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/node"
 	"github.com/nathants/s4/node/nodetest"
 )
@@ -54,7 +55,7 @@ func TestThousandTasks(t *testing.T) {
 	var failed []string
 	opts := &s4.JobOptions{KeepGoing: true, Task: func(task s4.JobTask) {
 		failed = append(failed, task.Key)
-		if task.State != s4.TaskFailed || task.Exit != 3 || task.Attempt != 1 || task.Stderr != s4.Basename(task.Key)+" is bad\n" || task.Err == nil {
+		if task.State != s4.TaskFailed || task.Exit != 3 || task.Attempt != 1 || task.Stderr != names.Base(task.Key)+" is bad\n" || task.Err == nil {
 			t.Errorf("%+v", task)
 		}
 	}}
@@ -122,7 +123,7 @@ func TestResumeShuffle(t *testing.T) {
 	run := func(what string, opts *s4.JobOptions, tasks, skipped, failed, keys int64) {
 		t.Helper()
 		var ran []string
-		opts.AllTasks, opts.Task = true, func(task s4.JobTask) { ran = append(ran, s4.Basename(task.Key)) }
+		opts.AllTasks, opts.Task = true, func(task s4.JobTask) { ran = append(ran, names.Base(task.Key)) }
 		res, err := client.MapToN(guarded(t), "s4://b/in", "s4://b/out", cmd, opts)
 		if (failed > 0) != errors.Is(err, s4.ErrTaskFailed) || failed == 0 && err != nil {
 			t.Errorf("%s: %v", what, err)

@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/nathants/s4"
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -96,7 +96,7 @@ func toWire(err error) *wire.Error {
 
 // own checks that a key is allowed and belongs to this server.
 func (n *Node) own(name string) error {
-	if err := s4.CheckKey(name); err != nil {
+	if err := names.CheckKey(name); err != nil {
 		return err
 	}
 	if at := n.cfg.Cluster.Place(name); at != n.cfg.Index {

@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/nathants/s4"
 	"github.com/nathants/s4/wire"
 )
 
@@ -162,7 +161,8 @@ func tally(verdicts []wire.Verdict) (wire.Verdict, []int) {
 func (n *Node) askPeer(ctx context.Context, peer int, id uint64) (wire.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleAsk)
 	defer cancel()
-	conn, err := s4.Dial(ctx, n.cfg.Cluster, peer, wire.ChannelControl, n.cfg.IOTimeout, nil)
+	d := n.cfg.Cluster.Dialer(peer, n.cfg.IOTimeout)
+	conn, err := d.Dial(ctx, wire.ChannelControl)
 	if err != nil {
 		return 0, err
 	}

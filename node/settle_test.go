@@ -35,7 +35,7 @@ func submitRaw(t testing.TB, cluster *s4.Cluster, outdir string, phase wire.Type
 	r := &rawJob{t: t, id: rawIDs.Add(1)<<32 + 1}
 	job := &wire.Job{ID: r.id, Verb: wire.VerbMap, Indir: "b/in", Outdir: outdir, Command: "cat"}
 	for i := range cluster.Servers {
-		conn, err := s4.Dial(guarded(t), cluster, i, wire.ChannelControl, 0, nil)
+		conn, err := dialServer(guarded(t), cluster, i, wire.ChannelControl)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func (r *rawJob) lose(servers ...int) {
 // verdict asks a server as its peers would.
 func verdict(t testing.TB, cluster *s4.Cluster, server int, id uint64) wire.Verdict {
 	t.Helper()
-	conn, err := s4.Dial(guarded(t), cluster, server, wire.ChannelControl, 0, nil)
+	conn, err := dialServer(guarded(t), cluster, server, wire.ChannelControl)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func verdict(t testing.TB, cluster *s4.Cluster, server int, id uint64) wire.Verd
 func awaitState(t testing.TB, c *s4.Client, id uint64, want s4.JobState) {
 	t.Helper()
 	nodetest.Eventually(t, "the job is "+string(want), func() bool {
-		s, _ := c.Job(guarded(t), s4.JobID(id)) // also of the servers that answer
+		s, _ := c.Job(guarded(t), jobText(id)) // also of the servers that answer
 		return s.State == want
 	})
 }
@@ -226,7 +226,7 @@ func TestOneServerLosesTheClient(t *testing.T) {
 	awaitState(t, client, job.id, s4.JobUnsettled)
 	job.commit(0, 2)
 	clean(t, dataDirs(c), append(keys, outOf(keys, "b/out2")...)...)
-	if s, err := client.Job(guarded(t), s4.JobID(job.id)); err != nil || s.State != s4.JobDone || s.Keys != 3 {
+	if s, err := client.Job(guarded(t), jobText(job.id)); err != nil || s.State != s4.JobDone || s.Keys != 3 {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
@@ -246,7 +246,7 @@ func TestVerdicts(t *testing.T) {
 		_, err := client.Map(guarded(t), "s4://b/in", "s4://b/out", "sleep "+mark, &s4.JobOptions{Started: func(id string) { ids <- id }})
 		done <- err
 	}()
-	id, err := s4.ParseJobID(<-ids)
+	id, err := jobNumber(<-ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func TestKilledAroundCommit(t *testing.T) {
 		// COMMIT is on its disk, and one of its files published.
 		"killed while it publishes": func(t *testing.T, job *rawJob, _ []string) bool {
 			p.kill(0)
-			staged := filepath.Join(dirs[0], "_s4/jobs", s4.JobID(job.id))
+			staged := filepath.Join(dirs[0], "_s4/jobs", jobText(job.id))
 			if err := os.Rename(filepath.Join(staged, "prepared"), filepath.Join(staged, "commit")); err != nil {
 				t.Fatal(err)
 			}

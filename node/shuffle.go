@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nathants/s4"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -91,7 +90,9 @@ func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 		c.p = nil
 	}
 	n := ps.node
-	conn, err := s4.DialJob(ctx, n.cfg.Cluster, server, wire.ChannelData, n.cfg.IOTimeout, &n.stats)
+	d := n.cfg.Cluster.Dialer(server, n.cfg.IOTimeout)
+	d.Stats = &n.stats
+	conn, err := d.DialPatiently(ctx, wire.ChannelData)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nathants/s4"
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -69,7 +69,7 @@ func (j *job) doneBefore() (func(name string) (bool, error), error) {
 	}
 	return func(name string) (bool, error) {
 		out := j.msg.Outdir + "/" + name
-		err := s4.CheckKey(out)
+		err := names.CheckKey(out)
 		if err == nil {
 			err = j.node.store.absent(out)
 		}
@@ -117,9 +117,9 @@ func (t *taskList) group(done func(string) (bool, error)) error {
 	t.names = []string{}
 	suffixes := []string{}
 	for i, rel := range t.rels {
-		base := s4.Basename(rel)
+		base := names.Base(rel)
 		name, suffix := base, ""
-		if digits, ok := s4.NumericPrefix(base); ok {
+		if digits, ok := names.NumericPrefix(base); ok {
 			name, suffix = digits, base[len(digits):]
 		}
 		g, ok := index[name]
@@ -186,10 +186,10 @@ func (j *job) taskEnv(i int, keys []string) []string {
 	env := append(j.env[:len(j.env):len(j.env)], fmt.Sprintf("S4_TASK=%d", i))
 	if j.msg.Verb == wire.VerbMapFromN {
 		group, _, _ := strings.Cut(j.tasks.names[i], "_")
-		if _, ok := s4.NumericPrefix(j.tasks.names[i]); !ok {
+		if _, ok := names.NumericPrefix(j.tasks.names[i]); !ok {
 			group = j.tasks.names[i]
 		}
 		return append(env, "filename="+j.tasks.names[i], "S4_GROUP="+group, "S4_KEY=s4://"+j.output(i), "S4_FILE=")
 	}
-	return append(env, "filename="+s4.Basename(keys[0]), "S4_KEY=s4://"+keys[0], "S4_FILE="+j.node.store.file(keys[0]), "S4_GROUP=")
+	return append(env, "filename="+names.Base(keys[0]), "S4_KEY=s4://"+keys[0], "S4_FILE="+j.node.store.file(keys[0]), "S4_GROUP=")
 }

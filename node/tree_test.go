@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/nathants/s4"
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -25,7 +25,7 @@ func TestTreeStaysInside(t *testing.T) {
 			unix.Close(fd)
 			t.Errorf("%s was opened", name)
 		}
-		if s4.CheckKey(name) == nil {
+		if names.CheckKey(name) == nil {
 			t.Errorf("%s is a key", name)
 		}
 	}

@@ -1,4 +1,4 @@
-package s4
+package names
 
 import (
 	"path"
@@ -7,8 +7,8 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// globMeta is what makes a segment a pattern of path.Match.
-const globMeta = `*?[\`
+// GlobMeta is what makes a segment a pattern of path.Match.
+const GlobMeta = `*?[\`
 
 // Glob is an input directory of a job, split where its first metacharacter
 // stands.
@@ -19,27 +19,27 @@ type Glob struct {
 
 // ParseGlob parses an input directory, without its scheme and a trailing slash.
 // Segments from the first with a metacharacter of path.Match on are patterns; the
-// bucket may not be one. Errors are ErrBadKey.
+// bucket may not be one. Errors are those of CheckKey.
 func ParseGlob(name string) (Glob, error) {
 	segs := strings.Split(name, "/")
 	cut := len(segs)
 	for i, s := range segs {
-		if strings.ContainsAny(s, globMeta) {
+		if strings.ContainsAny(s, GlobMeta) {
 			cut = i
 			break
 		}
 	}
 	if cut == 0 {
-		return Glob{}, badKey(name, "has a pattern for a bucket")
+		return Glob{}, BadKey(name, "has a pattern for a bucket")
 	}
 	g := Glob{Base: strings.Join(segs[:cut], "/"), Pattern: segs[cut:]}
 	for _, p := range g.Pattern {
 		if _, err := path.Match(p, ""); err != nil || p == "" {
-			return Glob{}, badKey(name, "has a malformed pattern "+p)
+			return Glob{}, BadKey(name, "has a malformed pattern "+p)
 		}
 	}
 	if len(name) > wire.MaxKey {
-		return Glob{}, badKey(name[:64]+"…", "is longer than 1024 bytes")
+		return Glob{}, BadKey(name[:64]+"…", "is longer than 1024 bytes")
 	}
 	return g, CheckPrefix(g.Base + "/")
 }
@@ -59,15 +59,4 @@ func (g Glob) Match(rel string) bool {
 		rel = rest
 	}
 	return true
-}
-
-// parseDir returns the checked directory in s4://bucket/dir/, without scheme
-// and trailing slash.
-func parseDir(s string) (string, error) {
-	name, err := trimScheme(s)
-	if err != nil {
-		return "", err
-	}
-	name = strings.TrimSuffix(name, "/")
-	return name, CheckPrefix(name + "/")
 }

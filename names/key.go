@@ -1,4 +1,4 @@
-package s4
+package names
 
 import (
 	"strings"
@@ -19,7 +19,7 @@ const maxSegment = 255
 // a bucket and at least one segment, each valid UTF-8 of 1 to 255 bytes
 // without control characters or white space and not . or .., 1024 bytes in
 // all, the bucket not starting with an underscore. The error says which rule
-// it breaks and is ErrBadKey.
+// it breaks; it is a *wire.Error of kind CodeBadKey.
 func CheckKey(name string) error {
 	if err := checkLength(name); err != nil {
 		return err
@@ -29,7 +29,7 @@ func CheckKey(name string) error {
 		return err
 	}
 	if !ok || rest == "" {
-		return badKey(name, "names a bucket, not a key in it; -r means all below")
+		return BadKey(name, "names a bucket, not a key in it")
 	}
 	for seg := range strings.SplitSeq(rest, "/") {
 		if err := checkSegment(name, seg); err != nil {
@@ -67,17 +67,17 @@ func CheckPrefix(name string) error {
 
 func checkLength(name string) error {
 	if len(name) > wire.MaxKey {
-		return badKey(name[:64]+"…", "is longer than 1024 bytes")
+		return BadKey(name[:64]+"…", "is longer than 1024 bytes")
 	}
 	return nil
 }
 
 func checkBucket(bucket string) error {
 	if bucket == "" {
-		return badKey("", "has no bucket")
+		return BadKey("", "has no bucket")
 	}
 	if bucket[0] == '_' {
-		return badKey(bucket, "bucket starts with _, which is reserved")
+		return BadKey(bucket, "bucket starts with _, which is reserved")
 	}
 	return checkSegment(bucket, bucket)
 }
@@ -85,54 +85,53 @@ func checkBucket(bucket string) error {
 func checkSegment(name, seg string) error {
 	switch {
 	case seg == "":
-		return badKey(name, "has an empty segment")
+		return BadKey(name, "has an empty segment")
 	case seg == "." || seg == "..":
-		return badKey(name, "has a segment "+seg)
+		return BadKey(name, "has a segment "+seg)
 	case len(seg) > maxSegment:
-		return badKey(name, "has a segment longer than 255 bytes")
+		return BadKey(name, "has a segment longer than 255 bytes")
 	case !utf8.ValidString(seg):
-		return badKey(name, "is not valid UTF-8")
+		return BadKey(name, "is not valid UTF-8")
 	}
 	for _, r := range seg {
 		if unicode.IsSpace(r) {
-			return badKey(name, "contains white space")
+			return BadKey(name, "contains white space")
 		}
 		if unicode.IsControl(r) {
-			return badKey(name, "contains a control character")
+			return BadKey(name, "contains a control character")
 		}
 	}
 	return nil
 }
 
-func badKey(name, reason string) error {
+// BadKey returns the error for a name that breaks a rule: a *wire.Error of kind
+// CodeBadKey.
+func BadKey(name, reason string) error {
 	return &wire.Error{Code: wire.CodeBadKey, Key: strings.ToValidUTF8(name, "?"), Text: reason}
 }
 
-// IsRemote reports whether s is written as a key or prefix.
-func IsRemote(s string) bool { return strings.HasPrefix(s, Scheme) }
-
-// trimScheme returns what follows s4://, or ErrBadKey.
-func trimScheme(s string) (string, error) {
+// TrimScheme returns what follows s4:// in s, or CodeBadKey.
+func TrimScheme(s string) (string, error) {
 	name, ok := strings.CutPrefix(s, Scheme)
 	if !ok {
-		return "", badKey(s, "does not start with s4://")
+		return "", BadKey(s, "does not start with s4://")
 	}
 	return name, nil
 }
 
-// parseKey returns the checked name in s4://name.
-func parseKey(s string) (string, error) {
-	name, err := trimScheme(s)
+// ParseKey returns the checked name in s4://name.
+func ParseKey(s string) (string, error) {
+	name, err := TrimScheme(s)
 	if err != nil {
 		return "", err
 	}
 	return name, CheckKey(name)
 }
 
-// parsePrefix returns the checked prefix in s4://prefix. A bucket alone means
+// ParsePrefix returns the checked prefix in s4://prefix. A bucket alone means
 // all of that bucket and none whose name it begins.
-func parsePrefix(s string) (string, error) {
-	name, err := trimScheme(s)
+func ParsePrefix(s string) (string, error) {
+	name, err := TrimScheme(s)
 	if err != nil {
 		return "", err
 	}
@@ -145,5 +144,16 @@ func parsePrefix(s string) (string, error) {
 	return name, nil
 }
 
-// Basename returns what follows the last slash of a key.
-func Basename(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+// ParseDir returns the checked directory in s4://bucket/dir/, without scheme
+// and trailing slash.
+func ParseDir(s string) (string, error) {
+	name, err := TrimScheme(s)
+	if err != nil {
+		return "", err
+	}
+	name = strings.TrimSuffix(name, "/")
+	return name, CheckPrefix(name + "/")
+}
+
+// Base returns what follows the last slash of a key.
+func Base(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }

@@ -1,4 +1,4 @@
-package s4_test
+package names_test
 
 import (
 	"path"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nathants/s4"
+	"github.com/nathants/s4/names"
 )
 
 func TestParseGlob(t *testing.T) {
@@ -22,14 +22,14 @@ func TestParseGlob(t *testing.T) {
 		"b/d/?/lit/[a-z]": {"b/d", []string{"?", "lit", "[a-z]"}},
 		`b/a\*`:           {"b", []string{`a\*`}},
 	} {
-		g, err := s4.ParseGlob(in)
+		g, err := names.ParseGlob(in)
 		if err != nil || g.Base != want.base || !slices.Equal(g.Pattern, want.pattern) {
 			t.Errorf("%s: %q, %v, want %q", in, g, err, want)
 		}
 	}
 	for _, in := range []string{"", "b/", "b/a/", "b/*/", "s4://b", "/", "*/x", "b*", "_s4/x", "b//x", "b/../*", "b/[", "b/x[a", "b/*//x", `b/a\`,
 		"b/" + strings.Repeat("x*/", 400)} {
-		if _, err := s4.ParseGlob(in); !isBadKey(err) {
+		if _, err := names.ParseGlob(in); !isBadKey(err) {
 			t.Errorf("%s: %v, want bad-key", in, err)
 		}
 	}
@@ -57,7 +57,7 @@ func TestGlobMatch(t *testing.T) {
 		{`b/\*`, "x", false},
 		{"b/*.txt", ".txt", true},
 	} {
-		g, err := s4.ParseGlob(c.glob)
+		g, err := names.ParseGlob(c.glob)
 		if err != nil {
 			t.Errorf("%s: %v", c.glob, err)
 			continue
@@ -73,17 +73,17 @@ func FuzzParseGlob(f *testing.F) {
 		f.Add(s, "a/x/k")
 	}
 	f.Fuzz(func(t *testing.T, in, rel string) {
-		g, err := s4.ParseGlob(in)
+		g, err := names.ParseGlob(in)
 		if err != nil {
 			if !isBadKey(err) {
 				t.Fatalf("%q: %v", in, err)
 			}
 			return
 		}
-		if err := s4.CheckPrefix(g.Base + "/"); err != nil {
+		if err := names.CheckPrefix(g.Base + "/"); err != nil {
 			t.Fatalf("%q has the base %q: %v", in, g.Base, err)
 		}
-		if s4.CheckKey(g.Base+"/"+rel) != nil {
+		if names.CheckKey(g.Base+"/"+rel) != nil {
 			return
 		}
 		// The first segments, and only they, decide.

@@ -1,4 +1,4 @@
-package s4_test
+package names_test
 
 import (
 	"errors"
@@ -7,11 +7,11 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/nathants/s4"
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
-func isBadKey(err error) bool { return errors.Is(err, s4.ErrBadKey) }
+func isBadKey(err error) bool { return errors.Is(err, wire.CodeBadKey) }
 
 func TestCheckKey(t *testing.T) {
 	seg255 := strings.Repeat("x", 255)
@@ -25,10 +25,10 @@ func TestCheckKey(t *testing.T) {
 		"b/größe/日本語", "b/k_", "b/_k", "b/_s4/k", "b/*", "b/a[1]", "b/%2e%2e", "b/\\", "b/-rf", "b/~", "b/'\"$",
 	}
 	for _, k := range good {
-		if err := s4.CheckKey(k); err != nil {
+		if err := names.CheckKey(k); err != nil {
 			t.Errorf("%q: %v", k, err)
 		}
-		if err := s4.CheckPrefix(k); err != nil {
+		if err := names.CheckPrefix(k); err != nil {
 			t.Errorf("prefix %q: %v", k, err)
 		}
 	}
@@ -66,7 +66,7 @@ func TestCheckKey(t *testing.T) {
 		long + "z":            "1024",
 	}
 	for k, why := range bad {
-		err := s4.CheckKey(k)
+		err := names.CheckKey(k)
 		if !isBadKey(err) || !strings.Contains(err.Error(), why) {
 			t.Errorf("%q: %v, want bad-key with %q", k, err, why)
 		}
@@ -75,12 +75,12 @@ func TestCheckKey(t *testing.T) {
 
 func TestCheckPrefix(t *testing.T) {
 	for _, p := range []string{"b", "b/", "b/a", "b/a/", "b/a/.", "b/a/..", "b/.", "b/..", "b/a/..b"} {
-		if err := s4.CheckPrefix(p); err != nil {
+		if err := names.CheckPrefix(p); err != nil {
 			t.Errorf("%q: %v", p, err)
 		}
 	}
 	for _, p := range []string{"", "/", "_", "_s4", "_s4/jobs/", "b//", "b/../", "b/./x", "../", "..", ".", "b/a/../c", "b/\xff", "b/a b"} {
-		if err := s4.CheckPrefix(p); !isBadKey(err) {
+		if err := names.CheckPrefix(p); !isBadKey(err) {
 			t.Errorf("%q: %v, want bad-key", p, err)
 		}
 	}
@@ -94,7 +94,7 @@ func FuzzCheckKey(f *testing.F) {
 	}
 	const root = "/data"
 	f.Fuzz(func(t *testing.T, name string) {
-		err := s4.CheckKey(name)
+		err := names.CheckKey(name)
 		if err != nil {
 			if !isBadKey(err) {
 				t.Fatalf("%q: %v is no bad-key", name, err)
@@ -115,10 +115,10 @@ func FuzzCheckKey(f *testing.F) {
 		if strings.HasPrefix(name, "_") || !strings.Contains(name, "/") || strings.ContainsAny(name, " \t\n\r\x00") {
 			t.Fatalf("%q was accepted", name)
 		}
-		if err := s4.CheckPrefix(name); err != nil {
+		if err := names.CheckPrefix(name); err != nil {
 			t.Fatalf("key %q is no prefix: %v", name, err)
 		}
-		if base := s4.Basename(name); base == "" || strings.Contains(base, "/") || !strings.HasSuffix(name, "/"+base) {
+		if base := names.Base(name); base == "" || strings.Contains(base, "/") || !strings.HasSuffix(name, "/"+base) {
 			t.Fatalf("%q has the basename %q", name, base)
 		}
 	})
