@@ -275,6 +275,8 @@ func fields(v reflect.Value) string {
 			for i := range x {
 				b.WriteString(task(&x[i]))
 			}
+		case []string:
+			fmt.Fprintf(&b, " %s=%q", name, x)
 		case string:
 			if name != "server" || x != "" { // of most errors it is the server that answers
 				fmt.Fprintf(&b, " %s=%q", name, x)

@@ -32,6 +32,8 @@ func (s *session) control(h wire.Header) error {
 		return s.remove(h, m)
 	case *wire.Stat:
 		return s.stat(h.Tag, m)
+	case *wire.Count:
+		return s.count(h.Tag, m)
 	case *wire.Job:
 		return s.startJob(h.Tag, m)
 	case *wire.Discard:
@@ -119,6 +121,21 @@ func (s *session) list(h wire.Header, m *wire.List) error {
 		return s.reply(flushTag, nil)
 	}
 	return s.conn.Write(h.Tag, 0, &wire.End{Count: count})
+}
+
+// count answers COUNT.
+func (s *session) count(tag uint16, m *wire.Count) error {
+	counts := &wire.Counts{Keys: make([]uint64, len(m.Dirs))}
+	for i, dir := range m.Dirs {
+		err := names.CheckPrefix(dir + "/")
+		if err == nil {
+			counts.Keys[i], err = s.node.store.keysIn(dir)
+		}
+		if err != nil {
+			return s.reply(tag, err)
+		}
+	}
+	return s.conn.Write(tag, 0, counts)
 }
 
 func (s *session) remove(h wire.Header, m *wire.Remove) error {

@@ -5,13 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 // finishedFile lists the inputs of a shuffle that are done on this server, so
@@ -154,26 +158,74 @@ func (s *store) forgetFinished(prefix string) error {
 }
 
 // complete returns those of the inputs that a shuffle into outdir has done
-// whose output is all there, wherever in the cluster.
+// whose output is all there, wherever in the cluster. Each server asks the others
+// about its own inputs, so that all together look at each directory once.
 func (n *Node) complete(ctx context.Context, outdir string) (map[string]bool, error) {
 	finished, err := n.store.finished(outdir)
 	if err != nil || len(finished) == 0 {
 		return nil, err
 	}
-	there := make(map[string]int)
-	base := outdir + "/"
-	for e, err := range n.client.List(ctx, s4.Scheme+base, true) {
-		if err != nil {
-			return nil, fmt.Errorf("look for output that exists: %w", err)
-		}
-		rel, _ := splitName(strings.TrimPrefix(e.Name, base))
-		if _, ok := finished[rel]; ok {
-			there[rel]++
-		}
+	rels := slices.Collect(maps.Keys(finished))
+	there := make([]atomic.Int64, len(rels))
+	errs := make([]error, len(n.cfg.Cluster.Servers))
+	var wg sync.WaitGroup
+	for peer := range errs {
+		wg.Go(func() { errs[peer] = n.countOn(ctx, peer, outdir, rels, there) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	done := make(map[string]bool)
-	for rel, files := range finished {
-		done[rel] = there[rel] >= files
+	for i, rel := range rels {
+		done[rel] = there[i].Load() >= int64(finished[rel])
 	}
 	return done, nil
+}
+
+// maxCountBytes is how many bytes of names one COUNT has: with one more it still is
+// a frame.
+const maxCountBytes = wire.MaxMessage / 2
+
+// countOn adds to there how many keys a server has in the directory of each input.
+func (n *Node) countOn(ctx context.Context, peer int, outdir string, rels []string, there []atomic.Int64) error {
+	conn, err := n.dialPeer(ctx, peer)
+	if err != nil {
+		return atPeer(n.cfg.Cluster.Servers[peer], err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	for first := 0; first < len(rels); {
+		var m wire.Count
+		for size, i := 0, first; i < len(rels) && size < maxCountBytes && len(m.Dirs) < wire.MaxCount; i++ {
+			m.Dirs = append(m.Dirs, outdir+"/"+rels[i])
+			size += 4 + len(m.Dirs[i-first])
+		}
+		if err := conn.Write(1, 0, &m); err != nil {
+			return atPeer(n.cfg.Cluster.Servers[peer], err)
+		}
+		reply, err := conn.ReadReply(1)
+		if err != nil {
+			return atPeer(n.cfg.Cluster.Servers[peer], err)
+		}
+		counts, ok := reply.(*wire.Counts)
+		if !ok || len(counts.Keys) != len(m.Dirs) {
+			return atPeer(n.cfg.Cluster.Servers[peer], wire.Errorf(wire.CodeBadRequest, "unexpected %s frame", reply.Type()))
+		}
+		for i, keys := range counts.Keys {
+			there[first+i].Add(int64(keys))
+		}
+		first += len(m.Dirs)
+	}
+	return nil
+}
+
+// atPeer says at which server an error that a job meets has happened.
+func atPeer(at s4.Server, err error) error {
+	e := *toWire(err)
+	if e.Server == "" {
+		e.Server = at.String()
+	}
+	e.Text = "look for output that exists: " + e.Text
+	return &e
 }

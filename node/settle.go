@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // A job that is prepared has promised to publish if its client says so, and
@@ -157,12 +158,17 @@ func tally(verdicts []wire.Verdict) (wire.Verdict, []int) {
 	return wire.VerdictOrphaned, waiting
 }
 
+// dialPeer opens a control connection to a server. The caller closes it.
+func (n *Node) dialPeer(ctx context.Context, peer int) (*xfer.Conn, error) {
+	d := n.cfg.Cluster.Dialer(peer, n.cfg.IOTimeout)
+	return d.Dial(ctx, wire.ChannelControl)
+}
+
 // askPeer asks one peer.
 func (n *Node) askPeer(ctx context.Context, peer int, id uint64) (wire.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleAsk)
 	defer cancel()
-	d := n.cfg.Cluster.Dialer(peer, n.cfg.IOTimeout)
-	conn, err := d.Dial(ctx, wire.ChannelControl)
+	conn, err := n.dialPeer(ctx, peer)
 	if err != nil {
 		return 0, err
 	}

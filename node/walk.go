@@ -92,6 +92,25 @@ func walk(ctx context.Context, fd int, base, part string, recursive bool, each f
 	return nil
 }
 
+// keysIn returns how many keys stand in a directory, not below a further one.
+func (s *store) keysIn(dir string) (n uint64, err error) {
+	fd, err := s.keys.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, storeError(err, dir)
+	}
+	defer unix.Close(fd)
+	list, err := readDir(fd, "")
+	for _, d := range list {
+		if !d.dir {
+			n++
+		}
+	}
+	return n, storeError(err, dir)
+}
+
 // holds reports whether there is a key below the directory. Usually the first
 // name it reads is one.
 func holds(fd int) bool {

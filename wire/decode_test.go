@@ -87,7 +87,7 @@ func TestLyingLengths(t *testing.T) {
 
 // The body bounds the count of what is in it.
 func TestCountIsBounded(t *testing.T) {
-	for typ, size := range map[Type]int{TypeEntries: 21, TypeTasks: taskSize} {
+	for typ, size := range map[Type]int{TypeEntries: 21, TypeTasks: taskSize, TypeCount: 4, TypeCounts: 8} {
 		body := make([]byte, 4+size*10)
 		for _, c := range []struct {
 			count uint32
@@ -145,6 +145,7 @@ func TestStringLimits(t *testing.T) {
 		{"eval command", &Eval{Key: key, Command: cmd}, &Eval{Command: longCmd}},
 		{"list prefix", &List{key}, &List{longKey}},
 		{"remove prefix", &Remove{key}, &Remove{longKey}},
+		{"counted directory", &Count{[]string{key}}, &Count{[]string{longKey}}},
 		{"stat key", &Stat{key}, &Stat{longKey}},
 		{"entry name", &Entries{[]Entry{{Name: name}}}, &Entries{[]Entry{{Name: longName}}}},
 		{"release", &HealthInfo{Release: key}, &HealthInfo{Release: longKey}},
@@ -290,6 +291,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Trailer{u64, u64}, &Trailer{},
 		&Exit{math.MinInt32, 255, Trailer{u64, u64}, Trailer{u64, u64}}, &Exit{Code: -1}, &Exit{Code: math.MaxInt32},
 		&List{odd}, &Remove{odd}, &Remove{}, &Removed{u64}, &Removed{}, &End{u64}, &End{}, &Stat{odd}, &Stat{},
+		&Count{[]string{odd, ""}}, &Count{[]string{}}, &Counts{[]uint64{u64, 0}}, &Counts{[]uint64{}},
 		&Entries{[]Entry{{255, u64, lo, odd}, {}}}, &Entries{many},
 		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64}, &HealthInfo{},
 		&Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd}, &Job{},
@@ -321,7 +323,7 @@ func TestRoundTripExtremes(t *testing.T) {
 
 // Raw and unknown types hold no message, whatever their body.
 func TestDecodeRawTypes(t *testing.T) {
-	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x05, 0x1b, 0x28, 0x41, 0xff} {
+	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x05, 0x1b, 0x2a, 0x41, 0xff} {
 		for _, body := range []string{"", "x", strings.Repeat("\x00", 64)} {
 			m, err := Decode(typ, []byte(body))
 			if m != nil {

@@ -71,6 +71,8 @@ const (
 	TypeStat       Type = 0x25
 	TypeHealth     Type = 0x26
 	TypeHealthInfo Type = 0x27
+	TypeCount      Type = 0x28
+	TypeCounts     Type = 0x29
 	TypeJob        Type = 0x30
 	TypeReady      Type = 0x31
 	TypeStart      Type = 0x32
@@ -98,6 +100,7 @@ var typeNames = [...]string{
 	TypeList: "LIST", TypeEntries: "ENTRIES", TypeEnd: "END",
 	TypeRemove: "REMOVE", TypeRemoved: "REMOVED", TypeStat: "STAT",
 	TypeHealth: "HEALTH", TypeHealthInfo: "HEALTHINFO",
+	TypeCount: "COUNT", TypeCounts: "COUNTS",
 	TypeJob: "JOB", TypeReady: "READY", TypeStart: "START",
 	TypeProgress: "PROGRESS", TypeDone: "DONE", TypePrepare: "PREPARE",
 	TypePrepared: "PREPARED", TypeCommit: "COMMIT", TypeCommitted: "COMMITTED",

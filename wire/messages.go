@@ -49,6 +49,10 @@ func New(t Type) Message {
 		return new(Stat)
 	case TypeHealthInfo:
 		return new(HealthInfo)
+	case TypeCount:
+		return new(Count)
+	case TypeCounts:
+		return new(Counts)
 	case TypeJob:
 		return new(Job)
 	case TypeReady:

@@ -111,6 +111,67 @@ func (*Stat) Type() Type { return TypeStat }
 func (m *Stat) append(b []byte) []byte { return appendString(b, m.Key) }
 func (m *Stat) decode(d *decoder)      { m.Key = d.str(MaxKey, "key") }
 
+// MaxCount is how many directories one COUNT may ask about.
+const MaxCount = 4096
+
+// Count asks a server how many of its keys stand in each of some directories, and
+// not below a further slash. The answer is COUNTS or ERROR.
+type Count struct{ Dirs []string } // bucket/path, without a slash at the end
+
+// Type implements Message.
+func (*Count) Type() Type { return TypeCount }
+
+func (m *Count) append(b []byte) []byte {
+	b = appendU32(b, uint32(len(m.Dirs)))
+	for _, dir := range m.Dirs {
+		b = appendString(b, dir)
+	}
+	return b
+}
+
+func (m *Count) decode(d *decoder) {
+	n := d.u32("count")
+	// Every name takes 4 bytes or more, so the body bounds the count.
+	if d.err == nil && (n > MaxCount || uint64(n) > uint64(len(d.b)/4)) {
+		d.err = Errorf(CodeBadRequest, "%d directories in %d bytes, at most %d", n, len(d.b), MaxCount)
+	}
+	if d.err != nil {
+		return
+	}
+	m.Dirs = make([]string, n)
+	for i := range m.Dirs {
+		m.Dirs[i] = d.str(MaxKey, "directory")
+	}
+}
+
+// Counts answers COUNT, in the order of the directories.
+type Counts struct{ Keys []uint64 }
+
+// Type implements Message.
+func (*Counts) Type() Type { return TypeCounts }
+
+func (m *Counts) append(b []byte) []byte {
+	b = appendU32(b, uint32(len(m.Keys)))
+	for _, n := range m.Keys {
+		b = appendU64(b, n)
+	}
+	return b
+}
+
+func (m *Counts) decode(d *decoder) {
+	n := d.u32("count")
+	if d.err == nil && uint64(n) > uint64(len(d.b)/8) {
+		d.err = Errorf(CodeBadRequest, "%d counts in %d bytes", n, len(d.b))
+	}
+	if d.err != nil {
+		return
+	}
+	m.Keys = make([]uint64, n)
+	for i := range m.Keys {
+		m.Keys[i] = d.u64("keys")
+	}
+}
+
 // HealthInfo answers HEALTH.
 type HealthInfo struct {
 	Release string // version of the server program
