@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -17,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -29,6 +27,7 @@ import (
 	"github.com/nathants/s4/cli"
 	"github.com/nathants/s4/cli/server"
 	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
 )
 
 // TestMain makes the test binary be s4 and s4-server, too, so that scripts run
@@ -276,22 +275,10 @@ func owner(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("OWNER", strconv.Itoa(c.Place(args[0])))
 }
 
-// nextPort counts through the ports below those that the kernel gives to
-// outgoing connections.
-var nextPort atomic.Uint32
-
 // freeport VAR... sets each variable to a port that nobody uses.
 func freeport(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range args {
-		for {
-			port := 10000 + (uint32(os.Getpid())*101+nextPort.Add(1))%20000
-			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-			if err == nil {
-				ln.Close()
-				ts.Setenv(name, strconv.Itoa(int(port)))
-				break
-			}
-		}
+		ts.Setenv(name, strconv.Itoa(nodetest.FreePort()))
 	}
 }
 

@@ -40,12 +40,7 @@ func startProcesses(t testing.TB, n int) *processes {
 	p := &processes{t: t, dir: t.TempDir(), servers: make([]*process, n)}
 	var list strings.Builder
 	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintln(&list, ln.Addr())
-		defer ln.Close()
+		fmt.Fprintf(&list, "127.0.0.1:%d\n", nodetest.FreePort())
 	}
 	conf := filepath.Join(p.dir, "s4.conf")
 	if err := os.WriteFile(conf, []byte(list.String()), 0o644); err != nil {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/nathants/s4/node/nodetest"
 )
 
 func TestCluster(t *testing.T) {
@@ -160,7 +162,7 @@ func TestCluster(t *testing.T) {
 
 	t.Run("unreachable host", func(t *testing.T) {
 		before := l.pids(t)
-		nobody := fmt.Sprintf("127.0.0.1:%d/%d", freePort(t), freePort(t))
+		nobody := fmt.Sprintf("127.0.0.1:%d/%d", nodetest.FreePort(), nodetest.FreePort())
 		r := l.newCluster(t, append(l.specs(), "--force", nobody)...)
 		r.want(t, 1, "new_cluster.sh: "+nobody+": ssh failed: ", "nothing was changed",
 			fmt.Sprintf("%s: server %s running, pid %d", a.spec, a.addr, before[0]), " not known")

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nathants/s4/node/nodetest"
 )
 
 // host is an sshd process that logs in to a home directory of its own.
@@ -86,7 +88,7 @@ func newLab(t *testing.T) *lab {
 			t.Fatal(err)
 		}
 		sshPort, stop := startSSHD(t, sshd, tmp, home)
-		port := freePort(t)
+		port := nodetest.FreePort()
 		l.hosts = append(l.hosts, &host{
 			spec: fmt.Sprintf("%s@127.0.0.1:%d/%d", me.Username, sshPort, port),
 			home: home,
@@ -102,7 +104,7 @@ func newLab(t *testing.T) *lab {
 func startSSHD(t *testing.T, sshd, tmp, home string) (port int, stop func()) {
 	t.Helper()
 	for range 5 { // another process may take the port first
-		port = freePort(t)
+		port = nodetest.FreePort()
 		config := filepath.Join(tmp, fmt.Sprintf("sshd_config.%d", port))
 		text := fmt.Sprintf(`
 ListenAddress 127.0.0.1
@@ -160,17 +162,6 @@ SetEnv HOME=%s
 	}
 	t.Fatal("sshd does not start")
 	return 0, nil
-}
-
-// freePort returns a loopback port that was free just now.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // processes returns the processes whose program lies below dir.
