@@ -54,13 +54,13 @@ type Conn struct {
 
 	wmu        sync.Mutex // guards what follows, and the order of frames
 	writeArmed time.Time
-	lastRx     int64 // inbound() when the count of silent looks began
+	lastRx     int64 // inbound() when the count of silent periods began
 	wbuf       []byte
 	link       link
 	op         sendOp
 	sendFn     func(fd uintptr) bool // made once, so that a send allocates nothing
 	fileFn     func(fd uintptr) bool
-	lookFn     func(fd uintptr)
+	sampleFn   func(fd uintptr)
 }
 
 // sendOp holds the arguments and results of one send or sendfile.
@@ -109,7 +109,7 @@ func makeConn(tcp socket, raw control, link link, timeout time.Duration, stats *
 		return c.op.err != unix.EAGAIN
 	}
 	c.fileFn = c.sendfileNap
-	c.lookFn = c.seeSocket
+	c.sampleFn = c.sampleSocket
 	return c
 }
 
@@ -166,32 +166,33 @@ func (c *Conn) silent(err error) error {
 	return err
 }
 
-// looks is how many deadlines in a row must pass without a byte before the peer
-// counts as silent; together they make the timeout. One alone would not do: where
-// this process stood still, as on a machine that was suspended or short of memory,
-// the deadline is over before what has come meanwhile is read, and a peer on the
-// same machine had no chance to say anything. However long that was, it is one look.
-const looks = 4
+// silentPeriods is how many deadlines in a row must pass without a byte before the
+// peer counts as silent. Together they make the timeout. A single deadline is not
+// enough: this process may have been stopped itself, for example on a machine that
+// was suspended. The deadline is then over before the bytes that arrived meanwhile
+// are read, and a peer on the same machine was stopped, too. However long the stop
+// took, it costs one period.
+const silentPeriods = 4
 
-// rearm is how old a deadline may be and still serve another call, as a part of
-// the time of a look: a timer per call is dear.
+// rearm saves a timer per call: a deadline is set anew only when it is older than
+// a period divided by rearm.
 const rearm = 4
 
-// lookTime is how long to wait before one look.
-func (c *Conn) lookTime() time.Duration { return c.timeout / looks }
+// period is the length of one silent period.
+func (c *Conn) period() time.Duration { return c.timeout / silentPeriods }
 
 // read reads once, with the I/O timeout.
 func (c *Conn) read(p []byte) (int, error) {
 	for silent := 1; ; silent++ {
-		if now := time.Now(); now.Sub(c.readArmed) > c.lookTime()/rearm {
+		if now := time.Now(); now.Sub(c.readArmed) > c.period()/rearm {
 			c.readArmed = now
-			if err := c.tcp.SetReadDeadline(now.Add(c.lookTime())); err != nil {
+			if err := c.tcp.SetReadDeadline(now.Add(c.period())); err != nil {
 				return 0, err
 			}
 		}
 		n, err := c.tcp.Read(p)
 		c.rx.Add(int64(n))
-		if silent == looks || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if silent == silentPeriods || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
 		c.readArmed = time.Time{}
@@ -413,12 +414,12 @@ func (c *Conn) do(fn func(uintptr) bool) error {
 			return net.ErrClosed // it would pass for the rest of a torn frame
 		}
 		now := time.Now()
-		if now.Sub(c.writeArmed) > c.lookTime()/rearm {
+		if now.Sub(c.writeArmed) > c.period()/rearm {
 			c.writeArmed = now
 			if silent == 0 {
 				c.lastRx = c.inbound()
 			}
-			if err := c.tcp.SetWriteDeadline(now.Add(c.lookTime())); err != nil {
+			if err := c.tcp.SetWriteDeadline(now.Add(c.period())); err != nil {
 				return c.failWrite(err)
 			}
 		}
@@ -437,7 +438,7 @@ func (c *Conn) do(fn func(uintptr) bool) error {
 				silent = 0
 				continue
 			}
-			if silent++; silent == looks {
+			if silent++; silent == silentPeriods {
 				return c.failWrite(err)
 			}
 		default:

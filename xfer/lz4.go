@@ -73,7 +73,7 @@ func (c *Conn) worth(mode Packing, n int) bool {
 		c.link.dry = true // or not: it is not looked at
 		return false
 	}
-	c.look()
+	c.sampleTCP()
 	return c.link.worth(n)
 }
 
@@ -113,7 +113,7 @@ func (c *Conn) pack(mode Packing, p *packer, plain []byte) ([]byte, bool) {
 		n = len(body)
 	}
 	c.wmu.Lock()
-	c.look() // before more bytes wait: if none do now, the network is the faster
+	c.sampleTCP() // before more bytes wait: if none do now, the network is the faster
 	c.link.packed(len(plain), n, took)
 	c.wmu.Unlock()
 	return body, ok && float64(n) <= packLeast*float64(len(plain))

@@ -148,7 +148,7 @@ func TestLook(t *testing.T) {
 	sendBoth(t, a, b, random(4*ChunkSize), PackNever)
 	a.wmu.Lock()
 	defer a.wmu.Unlock()
-	a.look()
+	a.sampleTCP()
 	s := a.link.last
 	if s.acked < 4*ChunkSize || s.window == 0 || s.least <= 0 || s.rtt < s.least || s.full < 0 || s.full > 1 {
 		t.Errorf("after 2 MiB over loopback: %+v", s)

@@ -9,14 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// look asks the kernel how the connection does (tcp(7), TCP_INFO); c.wmu is held.
-func (c *Conn) look() {
-	_ = c.raw.Control(c.lookFn)
+// sampleTCP reads the kernel's statistics of the connection (tcp(7), TCP_INFO) and
+// hands them to the packing policy; c.wmu is held.
+func (c *Conn) sampleTCP() {
+	_ = c.raw.Control(c.sampleFn)
 }
 
-// seeSocket is look with the descriptor. On an error there is nothing to see: the
-// connection is as good as gone, as sending will tell.
-func (c *Conn) seeSocket(fd uintptr) {
+// sampleSocket is sampleTCP with the descriptor. It ignores errors: the connection
+// is then broken, and the next send says so.
+func (c *Conn) sampleSocket(fd uintptr) {
 	info, err := unix.GetsockoptTCPInfo(int(fd), unix.SOL_TCP, unix.TCP_INFO)
 	if err != nil {
 		return
