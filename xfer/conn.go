@@ -26,7 +26,7 @@ type Stats struct {
 	Received atomic.Int64 // plain object bytes received
 
 	cores cores        // how busy they are, for all that share this
-	naps  atomic.Int32 // threads that wait for a socket, see nap
+	polls atomic.Int32 // threads that wait for a socket, see pollBriefly
 }
 
 // Conn is a framed connection. One goroutine may read and any number write:
@@ -108,7 +108,7 @@ func makeConn(tcp socket, raw control, link link, timeout time.Duration, stats *
 		c.op.n, c.op.err = unix.SendmsgN(int(fd), c.op.p, nil, nil, c.op.flags)
 		return c.op.err != unix.EAGAIN
 	}
-	c.fileFn = c.sendfileNap
+	c.fileFn = c.sendfilePoll
 	c.sampleFn = c.sampleSocket
 	return c
 }
