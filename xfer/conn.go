@@ -56,7 +56,7 @@ type Conn struct {
 	writeArmed time.Time
 	lastRx     int64 // inbound() when the count of silent periods began
 	wbuf       []byte
-	link       link
+	policy     packPolicy
 	op         sendOp
 	sendFn     func(fd uintptr) bool // made once, so that a send allocates nothing
 	fileFn     func(fd uintptr) bool
@@ -82,28 +82,28 @@ func NewConn(tcp *net.TCPConn, timeout time.Duration, stats *Stats) (*Conn, erro
 		tcp.Close()
 		return nil, err
 	}
-	return makeConn(tcp, raw, newLink(tcp.LocalAddr(), tcp.RemoteAddr()), timeout, stats), nil
+	return makeConn(tcp, raw, newPackPolicy(tcp.LocalAddr(), tcp.RemoteAddr()), timeout, stats), nil
 }
 
 // NewBlockingConn is NewConn for one of a few connections that are busy: its
 // methods block a thread while they wait, which is cheaper then.
 func NewBlockingConn(tcp *net.TCPConn, timeout time.Duration, stats *Stats) (*Conn, error) {
-	link := newLink(tcp.LocalAddr(), tcp.RemoteAddr())
+	policy := newPackPolicy(tcp.LocalAddr(), tcp.RemoteAddr())
 	s, err := newBlockingSocket(tcp)
 	if err != nil {
 		return nil, err
 	}
-	return makeConn(s, s, link, timeout, stats), nil
+	return makeConn(s, s, policy, timeout, stats), nil
 }
 
-func makeConn(tcp socket, raw control, link link, timeout time.Duration, stats *Stats) *Conn {
+func makeConn(tcp socket, raw control, policy packPolicy, timeout time.Duration, stats *Stats) *Conn {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
 	if stats == nil {
 		stats = new(Stats)
 	}
-	c := &Conn{tcp: tcp, raw: raw, timeout: timeout, stats: stats, link: link}
+	c := &Conn{tcp: tcp, raw: raw, timeout: timeout, stats: stats, policy: policy}
 	c.sendFn = func(fd uintptr) bool {
 		c.op.n, c.op.err = unix.SendmsgN(int(fd), c.op.p, nil, nil, c.op.flags)
 		return c.op.err != unix.EAGAIN

@@ -62,10 +62,10 @@ func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.Fil
 // is asked again; c.wmu is held.
 func (c *Conn) plainMax(pack Packing) int64 {
 	switch {
-	case pack == PackNever || c.link.local:
+	case pack == PackNever || c.policy.local:
 		return wire.MaxData
 	case pack == PackAuto:
-		return min(wire.MaxData, c.link.ahead())
+		return min(wire.MaxData, c.policy.ahead())
 	}
 	return ChunkSize
 }

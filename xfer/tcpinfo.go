@@ -23,45 +23,45 @@ func (c *Conn) sampleSocket(fd uintptr) {
 		return
 	}
 	now := time.Now()
-	c.link.see(sample{
-		at:     now,
-		acked:  info.Bytes_acked,
-		wait:   info.Notsent_bytes,
-		held:   microseconds(info.Rwnd_limited),
-		window: info.Snd_wnd,
-		rtt:    microseconds(uint64(info.Rtt)),
-		least:  microseconds(uint64(info.Min_rtt)),
-		full:   c.stats.cores.full(now),
+	c.policy.observe(sample{
+		at:          now,
+		acked:       info.Bytes_acked,
+		unsent:      info.Notsent_bytes,
+		stalled:     microseconds(info.Rwnd_limited),
+		window:      info.Snd_wnd,
+		rtt:         microseconds(uint64(info.Rtt)),
+		minRTT:      microseconds(uint64(info.Min_rtt)),
+		cpuPressure: c.stats.cores.pressure(now),
 	})
 }
 
 func microseconds(n uint64) time.Duration { return time.Duration(n) * time.Microsecond }
 
-// cores knows how busy the cores of this host are.
+// cores measures how busy the cores of this host are.
 type cores struct {
 	mu    sync.Mutex
-	at    time.Time     // when last looked at
-	known bool          // the kernel said
-	total time.Duration // this
+	at    time.Time     // of the last reading
+	known bool          // the last reading succeeded
+	total time.Duration // its result
 	share float64
 }
 
 const (
 	pressureFile = "/proc/pressure/cpu"
-	pressureAge  = 10 * time.Millisecond // to look again: it takes 10 µs
+	pressureAge  = 10 * time.Millisecond // between two readings: one takes 10 µs
 	pressureHalf = 50 * time.Millisecond // see smooth
 )
 
-// full returns the share of the last while in which something waited for a core,
-// or a half if that cannot be known.
-func (c *cores) full(now time.Time) float64 {
+// pressure returns the share of the recent time in which something waited for a
+// core, or a half if the kernel does not tell.
+func (c *cores) pressure(now time.Time) float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	took := now.Sub(c.at)
 	if took < pressureAge {
 		return c.share
 	}
-	total, ok := pressure()
+	total, ok := readPressure()
 	if ok && c.known {
 		smooth(&c.share, float64(total-c.total)/float64(took), took, pressureHalf)
 	} else {
@@ -71,10 +71,10 @@ func (c *cores) full(now time.Time) float64 {
 	return c.share
 }
 
-// pressure returns how long there has been something on this host that waited
-// for a core, since it started (Documentation/accounting/psi.rst, the first line of
-// the file). A kernel may not say.
-func pressure() (time.Duration, bool) {
+// readPressure returns for how long in total, since this host started, something
+// waited for a core (Documentation/accounting/psi.rst, the first line of the file).
+// It returns false if the kernel does not tell.
+func readPressure() (time.Duration, bool) {
 	fd, err := unix.Open(pressureFile, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, false
