@@ -17,8 +17,8 @@ const committedTime = 7 * 24 * time.Hour
 // most: its client waits.
 const forgetAtOnce = 100
 
-// memory is the index of _s4/committed.
-type memory struct {
+// committedIndex is the index of _s4/committed, the jobs published here.
+type committedIndex struct {
 	mu   sync.Mutex
 	jobs []committedJob // in the order they were published; guarded by mu
 }
@@ -32,7 +32,7 @@ type committedJob struct {
 func (s *store) openCommitted() error {
 	list, err := readByAge(s.sysPath(committedDir, ""))
 	for _, fi := range list {
-		s.memory.jobs = append(s.memory.jobs, committedJob{fi.Name(), time.Now()})
+		s.committedIndex.jobs = append(s.committedIndex.jobs, committedJob{fi.Name(), time.Now()})
 	}
 	return err
 }
@@ -43,7 +43,7 @@ func (s *store) keepCommitted(path, name string) error {
 	if err := os.Rename(path, s.sysPath(committedDir, name)); err != nil {
 		return storeError(plain(err), "")
 	}
-	m := &s.memory
+	m := &s.committedIndex
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.jobs = append(m.jobs, committedJob{name, time.Now()})
@@ -52,11 +52,11 @@ func (s *store) keepCommitted(path, name string) error {
 }
 
 // forgetCommitted forgets some of the jobs that were published longer ago than
-// age; the memory is locked. A week after a start all that was there then is too
+// age; the index is locked. A week after a start all that was there then is too
 // old at once. That one cannot be forgotten is no failure of the job that is
 // published: the next one tries again.
 func (s *store) forgetCommitted(age time.Duration) {
-	m := &s.memory
+	m := &s.committedIndex
 	for range min(forgetAtOnce, len(m.jobs)) {
 		if time.Since(m.jobs[0].since) < age {
 			return

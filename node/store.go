@@ -53,8 +53,8 @@ type store struct {
 
 	orphans []*stage // prepared by a killed server; open's, then the node's
 
-	history history
-	memory  memory
+	history        history
+	committedIndex committedIndex
 
 	lists sync.Mutex // the files in _s4/shuffled
 }
