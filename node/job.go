@@ -43,8 +43,8 @@ type job struct {
 	bytesOut atomic.Uint64
 	pushed   atomic.Uint64
 
-	live  live                         // tasks that run
-	final atomic.Pointer[wire.JobInfo] // once the job is over
+	running runningTasks
+	final   atomic.Pointer[wire.JobInfo] // once the job is over
 
 	mu     sync.Mutex
 	state  wire.JobState  // guarded by mu
@@ -316,7 +316,7 @@ func (j *job) progress() wire.Progress {
 	return wire.Progress{
 		Tasks:    j.done.Load(),
 		Failed:   j.failed.Load(),
-		Running:  uint64(j.live.count()),
+		Running:  uint64(j.running.count()),
 		BytesIn:  j.bytesIn.Load(),
 		BytesOut: j.bytesOut.Load(),
 		Pushed:   j.pushed.Load(),

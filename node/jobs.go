@@ -87,7 +87,7 @@ func (s *session) jobTasks(tag uint16, m *wire.JobTasks) error {
 	// Those that run come first: one that ends meanwhile is then in the log.
 	var running []wire.Task
 	if j := n.job(m.Job); j != nil && j.begun.Load() {
-		running = j.live.list()
+		running = j.running.list()
 		_ = j.log.batch.flush() // its error is the job's
 	}
 	err := n.readTasks(m.Job, func(t *wire.Tasks) error {

@@ -88,7 +88,7 @@ func (j *job) task(i int) error {
 		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.about(i)}
 		err := j.attempt(i, &t)
 		if j.ctx.Err() != nil {
-			j.live.remove(&t)
+			j.running.remove(&t)
 			return context.Cause(j.ctx)
 		}
 		again := false
@@ -100,7 +100,7 @@ func (j *job) task(i int) error {
 			}
 		}
 		j.log.add(t)
-		j.live.remove(&t) // not before: who asks finds it in one or the other
+		j.running.remove(&t) // not before: who asks finds it in one or the other
 		// What fails the job itself, as a full disk, its client hears as that.
 		if err != nil && isTaskError(err) || j.has(wire.JobReport) {
 			if t.State == wire.TaskDone {
@@ -201,7 +201,7 @@ func (j *job) stdin(keys []string) (*os.File, error) {
 
 // command runs the task's command.
 func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wire.Task) error {
-	j.live.add(t)
+	j.running.add(t)
 	res, err := exec.Run(j.ctx, exec.Cmd{
 		Bash:       j.node.bash,
 		Script:     j.msg.Command,
