@@ -249,7 +249,7 @@ func (j *job) end(why error) error {
 	if j.log != nil {
 		errs = append(errs, j.log.close())
 	}
-	if j.stage.half {
+	if j.stage.halfPublished {
 		return errors.Join(errs...) // it stays, also for peers that ask
 	}
 	errs = append(errs, j.stage.clear()) // which also makes room for the record

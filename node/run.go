@@ -85,7 +85,7 @@ func isTaskError(err error) bool {
 // task runs one task, as often as the job allows, and records every attempt.
 func (j *job) task(i int) error {
 	for attempt := uint32(1); ; attempt++ {
-		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.about(i)}
+		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)}
 		err := j.attempt(i, &t)
 		if j.ctx.Err() != nil {
 			j.running.remove(&t)

@@ -30,15 +30,15 @@ import (
 // peers that ask, finished to _s4/shuffled/<id>, for --resume, and the record
 // to _s4/history/<id>.
 type stage struct {
-	store *store
-	id    uint64
-	path  string
-	tree  tree // stage/
-	looks int  // prepares of other jobs that look into tree; guarded by store.marks
-	gone  bool // the job is over: the last to look closes tree; guarded by store.marks
-	keys  atomic.Int64
-	bytes atomic.Int64
-	half  bool // decided and not all published; the job's goroutine's
+	store         *store
+	id            uint64
+	path          string
+	tree          tree // stage/
+	looks         int  // prepares of other jobs that look into tree; guarded by store.marks
+	gone          bool // the job is over: the last to look closes tree; guarded by store.marks
+	keys          atomic.Int64
+	bytes         atomic.Int64
+	halfPublished bool // decided and not all published; the job's goroutine's
 }
 
 const (
@@ -223,7 +223,7 @@ func (p *stage) decide() error {
 	if err := os.Rename(filepath.Join(p.path, preparedMark), filepath.Join(p.path, commitMark)); err != nil {
 		return storeError(plain(err), "")
 	}
-	p.half = true
+	p.halfPublished = true
 	return nil
 }
 
@@ -248,7 +248,7 @@ func (p *stage) publish() error {
 	if err := p.store.keepCommitted(filepath.Join(p.path, commitMark), name); err != nil {
 		return err
 	}
-	p.half = false
+	p.halfPublished = false
 	return nil
 }
 
@@ -313,7 +313,7 @@ func (p *stage) clear() error {
 
 // remove is clear, and the end of the record.
 func (p *stage) remove() error {
-	if p.half {
+	if p.halfPublished {
 		return nil
 	}
 	return errors.Join(p.clear(), p.store.keepRecord(p.path))

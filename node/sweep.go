@@ -75,7 +75,7 @@ func (s *store) sweepJob(p *stage) error {
 	}
 	state, why := wire.JobFailed, wire.Error{Code: wire.CodeShuttingDown, Text: "the server was stopped while the job ran"}
 	if decided {
-		p.half = true
+		p.halfPublished = true
 		if err := p.publish(); err != nil {
 			return err
 		}

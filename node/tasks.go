@@ -172,9 +172,9 @@ func (j *job) inputs(i int) (keys []string, size int64) {
 	return keys, size
 }
 
-// about returns the key that task i is known by: its input, or of a merge its
-// output.
-func (j *job) about(i int) string {
+// taskKey returns the key that names task i in logs and reports: its input, or the
+// output of a merge task.
+func (j *job) taskKey(i int) string {
 	if j.msg.Verb == wire.VerbMapFromN {
 		return j.output(i)
 	}
