@@ -45,11 +45,11 @@ func (s *session) asset(tag uint16, m *wire.Asset) error {
 func (j *job) addAsset(tmp *xfer.Temp, name string, program bool, sum uint64) error {
 	dir := filepath.Join(j.stage.path, assetsDir)
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return storeError(plain(err), name)
+		return storeError(withoutPath(err), name)
 	}
 	t, err := openTree(dir)
 	if err != nil {
-		return storeError(plain(err), name)
+		return storeError(withoutPath(err), name)
 	}
 	defer t.close()
 	if err := setSum(tmp.File, sum); err != nil {
@@ -88,12 +88,12 @@ func (j *job) assets() (dir, path string, err error) {
 		return "", "", nil
 	}
 	if err != nil {
-		return "", "", storeError(plain(err), "")
+		return "", "", storeError(withoutPath(err), "")
 	}
 	for _, e := range list {
 		fi, err := e.Info()
 		if err != nil {
-			return "", "", storeError(plain(err), "")
+			return "", "", storeError(withoutPath(err), "")
 		}
 		if fi.Mode()&0o111 != 0 {
 			path = dir + string(os.PathListSeparator) + j.node.path
@@ -108,5 +108,5 @@ func (j *job) assets() (dir, path string, err error) {
 		syscall.ForkLock.RLock()
 		defer syscall.ForkLock.RUnlock()
 	}
-	return dir, path, storeError(plain(os.Chmod(dir, 0o555)), "")
+	return dir, path, storeError(withoutPath(os.Chmod(dir, 0o555)), "")
 }

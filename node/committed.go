@@ -41,7 +41,7 @@ func (s *store) openCommitted() error {
 // file at path, and forgets what is too old.
 func (s *store) keepCommitted(path, name string) error {
 	if err := os.Rename(path, s.sysPath(committedDir, name)); err != nil {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
 	m := &s.committedIndex
 	m.mu.Lock()

@@ -32,7 +32,7 @@ type finishedList struct {
 func newFinishedList(dir, outdir string) (*finishedList, error) {
 	f, err := os.Create(filepath.Join(dir, finishedFile))
 	if err != nil {
-		return nil, storeError(plain(err), "")
+		return nil, storeError(withoutPath(err), "")
 	}
 	l := &finishedList{f: f, w: bufio.NewWriter(f)}
 	_, _ = l.w.WriteString(outdir + "\n") // Flush returns the error
@@ -66,7 +66,7 @@ func (s *store) keepFinished(path, name string) error {
 	defer s.lists.Unlock()
 	err := os.Rename(path, s.sysPath(shuffledDir, name))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
 	return nil
 }
@@ -93,12 +93,12 @@ func (s *store) eachFinished(f func(path, outdir string, lines *bufio.Scanner) e
 	dir := s.sysPath(shuffledDir, "")
 	list, err := os.ReadDir(dir)
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	for _, e := range list {
 		path := filepath.Join(dir, e.Name())
 		if err := readFinished(path, f); err != nil {
-			return fmt.Errorf("inputs that are done, of job %s: %w", e.Name(), plain(err))
+			return fmt.Errorf("inputs that are done, of job %s: %w", e.Name(), withoutPath(err))
 		}
 	}
 	return nil

@@ -134,7 +134,7 @@ func (s *store) keepRecord(dir string) error {
 		return err
 	}
 	if _, err := os.Lstat(filepath.Join(dir, infoFile)); err != nil {
-		return plain(removeAll(dir))
+		return withoutPath(removeAll(dir))
 	}
 	s.history.mu.Lock()
 	defer s.history.mu.Unlock()
@@ -152,7 +152,7 @@ func (s *store) keepRecord(dir string) error {
 		err = removeAll(dir)
 	}
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	h := &s.history
 	if i := slices.IndexFunc(h.jobs, func(p pastJob) bool { return p.id == id }); i >= 0 {
@@ -161,7 +161,7 @@ func (s *store) keepRecord(dir string) error {
 	h.add(id, s.logSize(id))
 	for len(h.jobs) > maxHistory || h.bytes > maxHistoryBytes && len(h.jobs) > 1 {
 		if err := removeAll(s.sysPath(historyDir, jobName(h.jobs[0].id))); err != nil {
-			return plain(err)
+			return withoutPath(err)
 		}
 		h.drop(0)
 	}

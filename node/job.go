@@ -99,7 +99,7 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 	}
 	switch was, err := n.store.committed(m.ID); {
 	case err != nil:
-		return nil, storeError(plain(err), "")
+		return nil, storeError(withoutPath(err), "")
 	case was:
 		return nil, wire.Errorf(wire.CodeExists, "job %016x was published here before", m.ID)
 	}

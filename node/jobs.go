@@ -139,7 +139,7 @@ func (n *Node) readTasks(id uint64, each func(*wire.Tasks) error) error {
 func noJob(id uint64, err error) error {
 	e := wire.Errorf(wire.CodeNoJob, "no job %016x here", id)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e.Text += ": " + plain(err).Error()
+		e.Text += ": " + withoutPath(err).Error()
 	}
 	return e
 }

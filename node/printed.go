@@ -24,7 +24,7 @@ import (
 func (j *job) shuffle(dir, key string, names *os.File, t *wire.Task) error {
 	work, err := openTree(dir)
 	if err != nil {
-		return storeError(plain(err), key)
+		return storeError(withoutPath(err), key)
 	}
 	defer work.close()
 	p := &printed{job: j, work: work, dir: dir, key: key, names: names}

@@ -41,9 +41,9 @@ func readInfo(dir string) (*wire.JobInfo, error) {
 func writeInfo(dir string, info *wire.JobInfo) error {
 	name := filepath.Join(dir, infoFile)
 	if err := os.WriteFile(name+".new", wire.AppendFrame(nil, 0, wire.FlagChecked, info), 0o644); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
-	return plain(os.Rename(name+".new", name))
+	return withoutPath(os.Rename(name+".new", name))
 }
 
 // readFrame reads one frame of a record; io.EOF at the end, and also in the

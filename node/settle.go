@@ -204,7 +204,7 @@ func (n *Node) verdict(id uint64) (wire.Verdict, error) {
 	was, err := n.store.committed(id)
 	switch {
 	case err != nil:
-		return 0, storeError(plain(err), "")
+		return 0, storeError(withoutPath(err), "")
 	case was:
 		return wire.VerdictCommitted, nil
 	}

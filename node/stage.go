@@ -73,7 +73,7 @@ func (s *store) newStage(id uint64) (*stage, error) {
 
 func (p *stage) open() (err error) {
 	if p.tree, err = openTree(filepath.Join(p.path, "stage")); err != nil {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
 	return nil
 }
@@ -205,7 +205,7 @@ func emptyBelow(t tree, name string) bool {
 func (p *stage) promise() error {
 	f, err := os.Create(filepath.Join(p.path, preparedMark))
 	if err != nil {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
 	if p.store.fsync {
 		// One sync for the mark and all that is staged.
@@ -221,7 +221,7 @@ func (p *stage) promise() error {
 // server that is killed from then on finishes publish when it starts again.
 func (p *stage) decide() error {
 	if err := os.Rename(filepath.Join(p.path, preparedMark), filepath.Join(p.path, commitMark)); err != nil {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
 	p.halfPublished = true
 	return nil
@@ -259,7 +259,7 @@ func (p *stage) sync(dir string) error {
 	}
 	d, err := os.Open(dir)
 	if err != nil {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
 	defer d.Close()
 	return os.NewSyscallError("fsync", unix.Fsync(int(d.Fd())))
@@ -308,7 +308,7 @@ func (p *stage) clear() error {
 	for _, d := range []string{"stage", "tasks", "tmp", assetsDir, finishedFile} {
 		err = errors.Join(err, removeAll(filepath.Join(p.path, d)))
 	}
-	return plain(err)
+	return withoutPath(err)
 }
 
 // remove is clear, and the end of the record.

@@ -70,7 +70,7 @@ func openStore(dir string, fsync bool) (*store, error) {
 	sys := filepath.Join(dir, sysDir)
 	for _, d := range []string{jobsDir, tmpDir, historyDir, committedDir, shuffledDir} {
 		if err := os.MkdirAll(filepath.Join(sys, d), 0o755); err != nil {
-			return nil, fmt.Errorf("data directory %s: %w", dir, plain(err))
+			return nil, fmt.Errorf("data directory %s: %w", dir, withoutPath(err))
 		}
 	}
 	// Commands see the path without links: pwd is compared with it.
@@ -86,8 +86,9 @@ func openStore(dir string, fsync bool) (*store, error) {
 	return s, nil
 }
 
-// plain strips the path from an error whose context names it already.
-func plain(err error) error {
+// withoutPath shortens the path in an error to its last segment: the error line
+// names the directory already.
+func withoutPath(err error) error {
 	var pe *os.PathError
 	if errors.As(err, &pe) {
 		return fmt.Errorf("%s: %w", filepath.Base(pe.Path), pe.Err)
@@ -97,13 +98,13 @@ func plain(err error) error {
 
 func (s *store) open(sys string) (err error) {
 	if s.keys, err = openTree(s.path); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if s.sys, err = openTree(sys); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if s.tmp, err = openTree(filepath.Join(sys, tmpDir)); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if err := s.takeLock(filepath.Join(sys, "lock")); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (s *store) open(sys string) (err error) {
 		return err
 	}
 	if err := errors.Join(s.openHistory(), s.openCommitted()); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if err := s.sweep(); err != nil {
 		return err
@@ -125,7 +126,7 @@ func (s *store) open(sys string) (err error) {
 func (s *store) takeLock(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if err := flock(f); err != nil {
 		f.Close()
@@ -133,10 +134,10 @@ func (s *store) takeLock(path string) error {
 	}
 	s.lock = f
 	if err := f.Truncate(0); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
-	return plain(err)
+	return withoutPath(err)
 }
 
 // flock locks f, which holds the number of the process that locked it last. When

@@ -22,13 +22,13 @@ func (s *store) sweep() error {
 	}
 	list, err := os.ReadDir(jobs)
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	for _, d := range list {
 		id, err := strconv.ParseUint(d.Name(), 16, 64)
 		if err != nil || len(d.Name()) != 16 { // an eval's
 			if err := removeAll(filepath.Join(jobs, d.Name())); err != nil {
-				return plain(err)
+				return withoutPath(err)
 			}
 			continue
 		}
@@ -39,11 +39,11 @@ func (s *store) sweep() error {
 	tmp := filepath.Join(s.path, sysDir, tmpDir)
 	list, err = os.ReadDir(tmp)
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	for _, d := range list {
 		if err := removeAll(filepath.Join(tmp, d.Name())); err != nil {
-			return plain(err)
+			return withoutPath(err)
 		}
 	}
 	return nil
@@ -59,7 +59,7 @@ func (s *store) sweepJob(p *stage) error {
 		// It was over, and being removed.
 		decided, promised = false, false
 		if err := os.MkdirAll(filepath.Join(p.path, "stage"), 0o755); err != nil {
-			return plain(err)
+			return withoutPath(err)
 		}
 	}
 	if err := p.open(); err != nil {
@@ -82,7 +82,7 @@ func (s *store) sweepJob(p *stage) error {
 	}
 	was, err := s.committed(p.id) // just now, or before the kill
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if was {
 		state, why = wire.JobCommitted, wire.Error{}

@@ -73,7 +73,7 @@ type taskLog struct {
 func newTaskLog(dir string) (*taskLog, error) {
 	f, err := os.OpenFile(filepath.Join(dir, logFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
-		return nil, storeError(plain(err), "")
+		return nil, storeError(withoutPath(err), "")
 	}
 	l := &taskLog{f: f, done: maxDoneStderr, failed: maxFailedStderr}
 	var buf []byte

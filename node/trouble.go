@@ -60,7 +60,7 @@ func (s *store) lost(err error) error {
 	if gone := s.gone(); gone != nil {
 		return gone
 	}
-	return storeError(plain(err), "")
+	return storeError(withoutPath(err), "")
 }
 
 // missing is the error of a key that cannot be opened: that it is not there, or

@@ -27,7 +27,7 @@ func TestTroubleInWords(t *testing.T) {
 		unix.EIO:    {wire.CodeStorage, "input/output error in the data directory (see dmesg: the disk may be failing)"},
 	} {
 		err := fmt.Errorf("start bash in x: %w", &os.PathError{Op: "mkdir", Path: "/d/_s4/jobs/eval-1", Err: errno})
-		for _, e := range []*wire.Error{toWire(err), toWire(storeError(plain(err), ""))} {
+		for _, e := range []*wire.Error{toWire(err), toWire(storeError(withoutPath(err), ""))} {
 			if e.Code != want.code || e.Text != want.text {
 				t.Errorf("%v: %v %q", errno, e.Code, e.Text)
 			}
