@@ -26,7 +26,7 @@ func (o *object) head() *wire.Object {
 func (s *store) get(name string) (*object, error) {
 	f, st, err := openRegular(s.keys, name)
 	if err != nil {
-		return nil, s.missing(err, name)
+		return nil, s.openKeyError(err, name)
 	}
 	sum, err := getSum(f)
 	if err != nil {
@@ -66,7 +66,7 @@ func openRegular(t tree, name string) (*os.File, *unix.Stat_t, error) {
 // create returns an unnamed file for a key's bytes. The caller closes it.
 func (s *store) create() (*xfer.Temp, error) {
 	t, err := xfer.CreateTemp(s.tmp.fd(), 0o600)
-	return t, s.lost(err)
+	return t, s.serverFileError(err)
 }
 
 // absent reports why the key cannot be written, as far as can be seen before

@@ -99,7 +99,7 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 		}
 		n, _, _ := s.conn.Recv(discard{}, nil)
 		s.done(verb, key, n, start, err)
-		return s.lost()
+		return s.checkUsable()
 	}
 	var early error // of the write that told the sender at once
 	n, sum, err := s.conn.Recv(tmp.File, func(werr error) {
@@ -142,8 +142,8 @@ func (s *session) preallocate(tmp *xfer.Temp, size uint64) error {
 	return tmp.Preallocate(int64(size))
 }
 
-// lost returns an error if the connection cannot go on.
-func (s *session) lost() error {
+// checkUsable returns an error if the connection cannot be used any more.
+func (s *session) checkUsable() error {
 	if s.conn.Broken() {
 		return fmt.Errorf("lost in a stream that was being dropped")
 	}

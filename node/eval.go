@@ -61,7 +61,7 @@ func (s *session) runEval(ctx context.Context, tag uint16, o *object, m *wire.Ev
 	// The sweep at start and stop looks below jobs/.
 	dir := filepath.Join(n.store.path, sysDir, jobsDir, fmt.Sprintf("eval-%d", n.evals.Add(1)))
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, storeError(n.store.lost(err), m.Key)
+		return nil, storeError(n.store.serverFileError(err), m.Key)
 	}
 	defer func() {
 		if err := removeAll(dir); err != nil {

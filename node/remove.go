@@ -15,7 +15,7 @@ func (s *store) remove(name string) error {
 		err = unix.ENOENT
 	}
 	if err != nil {
-		return s.missing(err, name)
+		return s.openKeyError(err, name)
 	}
 	err = s.unlink(dir, base)
 	unix.Close(dir)
@@ -47,7 +47,7 @@ func (s *store) unlink(dir int, name string) error {
 // many. It goes on after a failure and returns the first.
 func (s *store) removeAll(ctx context.Context, prefix string) (int64, error) {
 	if err := s.forgetFinished(prefix); err != nil {
-		return 0, storeError(s.lost(err), prefix)
+		return 0, storeError(s.serverFileError(err), prefix)
 	}
 	dir, part := splitPrefix(prefix)
 	fd, err := s.keys.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)

@@ -131,7 +131,7 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 		dir += "." + strconv.Itoa(int(t.Attempt)) // the last one may not have been removable
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return storeError(j.node.store.lost(err), keys[0])
+		return storeError(j.node.store.serverFileError(err), keys[0])
 	}
 	defer func() {
 		// Most commands leave it empty.

@@ -85,7 +85,7 @@ func toWire(err error) *wire.Error {
 	if errors.As(err, &we) {
 		return we
 	}
-	if e := trouble(err); e != nil {
+	if e := hostError(err); e != nil {
 		return e
 	}
 	if errors.Is(err, context.Canceled) {

@@ -58,11 +58,11 @@ func (s *store) newStage(id uint64) (*stage, error) {
 		if errors.Is(err, os.ErrExist) {
 			return nil, wire.Errorf(wire.CodeExists, "job %016x is running here already", id)
 		}
-		return nil, s.lost(err)
+		return nil, s.serverFileError(err)
 	}
 	for _, d := range []string{"stage", "tasks", "tmp"} {
 		if err := os.Mkdir(filepath.Join(p.path, d), 0o755); err != nil {
-			return nil, errors.Join(s.lost(err), removeAll(p.path))
+			return nil, errors.Join(s.serverFileError(err), removeAll(p.path))
 		}
 	}
 	if err := p.open(); err != nil {

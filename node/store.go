@@ -205,7 +205,7 @@ func (s *store) close() {
 
 // writable reports why nothing can be written, or nil.
 func (s *store) writable() error {
-	if err := s.gone(); err != nil {
+	if err := s.dirGone(); err != nil {
 		return err
 	}
 	t, err := s.create()
@@ -261,14 +261,14 @@ func storeError(err error, key string) error {
 		named.Key = key
 		return &named
 	}
-	if e := trouble(err); e != nil {
+	if e := hostError(err); e != nil {
 		e.Key = key
 		return e
 	}
 	e := &wire.Error{Code: wire.CodeStorage, Key: key, Text: err.Error()}
 	switch {
 	case errors.Is(err, unix.ENOENT) && key == "":
-		return errGone
+		return errDirGone
 	case errors.Is(err, unix.ENOENT):
 		e.Code, e.Text = wire.CodeNotFound, "no such key"
 	case errors.Is(err, unix.EEXIST):

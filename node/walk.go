@@ -12,7 +12,7 @@ import (
 
 // list calls each for what a LIST of prefix finds, in order: see wire.List.
 func (s *store) list(ctx context.Context, prefix string, recursive bool, each func(*wire.Entry) error) error {
-	if err := s.gone(); err != nil {
+	if err := s.dirGone(); err != nil {
 		return err
 	}
 	if prefix == "" {

@@ -12,9 +12,9 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// What ails the host is told with what to do, whoever met it, and without the
-// server's own file names.
-func TestTroubleInWords(t *testing.T) {
+// A fault of the host is reported with what to do about it, in the same words
+// everywhere, and without the server's own file names.
+func TestHostError(t *testing.T) {
 	for errno, want := range map[unix.Errno]struct {
 		code wire.Code
 		text string
@@ -43,8 +43,8 @@ func TestTroubleInWords(t *testing.T) {
 	}
 }
 
-// A data directory that was removed, emptied or replaced under the server is told as
-// that, and not as keys that are not there.
+// If the data directory was removed or replaced under the server, the error says so,
+// and not that a key does not exist.
 func TestDataDirectoryIsGone(t *testing.T) {
 	for name, lose := range map[string]func(dir string) error{
 		"removed": os.RemoveAll,
