@@ -140,19 +140,19 @@ func (n *Node) askPeers(ctx context.Context, id uint64) (wire.Verdict, []int) {
 // answer.
 func tally(verdicts []wire.Verdict) (wire.Verdict, []int) {
 	var waiting []int
-	gone := false
+	discarded := false
 	for i, v := range verdicts {
 		switch v {
 		case wire.VerdictCommitted:
 			return v, nil
 		case wire.VerdictDiscarded:
-			gone = true
+			discarded = true
 		case wire.VerdictOrphaned:
 		default:
 			waiting = append(waiting, i)
 		}
 	}
-	if gone || len(waiting) == 0 {
+	if discarded || len(waiting) == 0 {
 		return wire.VerdictDiscarded, nil
 	}
 	return wire.VerdictOrphaned, waiting

@@ -34,8 +34,8 @@ type stage struct {
 	id            uint64
 	path          string
 	tree          tree // stage/
-	looks         int  // prepares of other jobs that look into tree; guarded by store.marks
-	gone          bool // the job is over: the last to look closes tree; guarded by store.marks
+	readers       int  // other jobs in prepare that read tree; guarded by store.marks
+	over          bool // the job is over: the last reader closes tree; guarded by store.marks
 	keys          atomic.Int64
 	bytes         atomic.Int64
 	halfPublished bool // decided and not all published; the job's goroutine's
@@ -99,7 +99,7 @@ func (p *stage) prepare() error {
 	before := slices.Clone(s.pending)
 	s.pending = append(s.pending, p)
 	for _, q := range before {
-		q.looks++
+		q.readers++
 	}
 	s.marks.Unlock()
 	// The jobs before this one may end meanwhile, but their trees stay open. No
@@ -111,7 +111,7 @@ func (p *stage) prepare() error {
 		if clash == nil {
 			clash = p.clashPending(q)
 		}
-		s.looked(q)
+		s.doneReading(q)
 	}
 	if clash != nil {
 		return clash
@@ -127,17 +127,17 @@ func (p *stage) clashPending(q *stage) error {
 	}
 	p.store.marks.RLock()
 	defer p.store.marks.RUnlock()
-	if q.gone {
+	if q.over {
 		return nil // what it met was being published, or removed
 	}
 	return err
 }
 
-// looked ends a look into the tree of q.
-func (s *store) looked(q *stage) {
+// doneReading ends the reading of the tree of q.
+func (s *store) doneReading(q *stage) {
 	s.marks.Lock()
 	defer s.marks.Unlock()
-	if q.looks--; q.gone && q.looks == 0 {
+	if q.readers--; q.over && q.readers == 0 {
 		q.tree.close()
 	}
 }
@@ -149,7 +149,7 @@ func (p *stage) close() error {
 	s.marks.Lock()
 	defer s.marks.Unlock()
 	s.pending = slices.DeleteFunc(s.pending, func(q *stage) bool { return q == p })
-	if p.gone = true; p.looks > 0 {
+	if p.over = true; p.readers > 0 {
 		return nil
 	}
 	return p.tree.close()

@@ -265,7 +265,7 @@ func TestNobodyWaitsForALook(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.marks.Lock() // as prepare of another job does
-	p.looks++
+	p.readers++
 	s.marks.Unlock()
 	wantCode(t, "put of a reserved key", s.write("b/k", "x"), wire.CodeExists)
 	mustWrite(t, s, "b/other")
@@ -276,7 +276,7 @@ func TestNobodyWaitsForALook(t *testing.T) {
 	if _, err := p.tree.root.Stat(); err != nil {
 		t.Errorf("the tree is closed while it is looked into: %v", err)
 	}
-	s.looked(p)
+	s.doneReading(p)
 	if _, err := p.tree.root.Stat(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("the tree is open after the last look: %v", err)
 	}
