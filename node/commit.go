@@ -69,18 +69,19 @@ func (s *store) create() (*xfer.Temp, error) {
 	return t, s.serverFileError(err)
 }
 
-// absent reports why the key cannot be written, as far as can be seen before
-// it is: a courtesy to a client that would send it in vain. commit decides.
-func (s *store) absent(name string) error {
-	err := absent(s.keys, name)
+// checkAbsent returns an error if the key cannot be written because its name is
+// taken. It spares a client sending the bytes in vain; commit is what decides.
+func (s *store) checkAbsent(name string) error {
+	err := nameTaken(s.keys, name)
 	if errors.Is(err, unix.EISDIR) && emptyBelow(s.keys, name) {
 		return nil // publish removes it
 	}
 	return storeError(err, name)
 }
 
-// absent returns nil if name can be made in t, or EEXIST, EISDIR, ENOTDIR.
-func absent(t tree, name string) error {
+// nameTaken returns nil if name can be created in t, or else EEXIST, EISDIR or
+// ENOTDIR.
+func nameTaken(t tree, name string) error {
 	var st unix.Stat_t
 	switch err := t.stat(name, &st); {
 	case errors.Is(err, unix.ENOENT):
@@ -99,7 +100,7 @@ func (s *store) put(tmp *xfer.Temp, name string, sum uint64) error {
 	s.marks.RLock()
 	defer s.marks.RUnlock()
 	for _, p := range s.pending {
-		if err := absent(p.tree, name); err != nil {
+		if err := nameTaken(p.tree, name); err != nil {
 			return storeError(err, name) // a job is about to publish it
 		}
 	}
@@ -146,7 +147,7 @@ func (s *store) commit(tmp *xfer.Temp, t tree, name string, sum uint64) (size in
 	}
 	err = t.publish(name, tmp.Publish)
 	if errors.Is(err, unix.EEXIST) {
-		if why := absent(t, name); why != nil {
+		if why := nameTaken(t, name); why != nil {
 			err = why // a directory in its place is another error
 		}
 	}

@@ -49,7 +49,7 @@ func (s *session) put(tag uint16, m *wire.Put) error {
 		if err := s.node.own(m.Key); err != nil {
 			return err
 		}
-		return st.absent(m.Key)
+		return st.checkAbsent(m.Key)
 	}
 	return s.receive("put", tag, m.Key, m.Size, check, func(tmp *xfer.Temp, sum uint64) error {
 		return st.put(tmp, m.Key, sum)

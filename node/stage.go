@@ -172,7 +172,7 @@ func (p *stage) clash(t tree, dir string) error {
 		if dir != "" {
 			name = dir + "/" + d.name
 		}
-		err := absent(t, name)
+		err := nameTaken(t, name)
 		switch {
 		case err == nil:
 		case d.dir && errors.Is(err, unix.EISDIR):

@@ -71,7 +71,7 @@ func (j *job) doneBefore() (func(name string) (bool, error), error) {
 		out := j.msg.Outdir + "/" + name
 		err := s4.CheckKey(out)
 		if err == nil {
-			err = j.node.store.absent(out)
+			err = j.node.store.checkAbsent(out)
 		}
 		if err != nil && resume && toWire(err).Code == wire.CodeExists {
 			return true, nil
