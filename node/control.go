@@ -130,7 +130,7 @@ func (s *session) remove(h wire.Header, m *wire.Remove) error {
 	if h.Flags&wire.FlagRecursive != 0 {
 		if err = s4.CheckPrefix(m.Prefix); err == nil {
 			ctx, stop := s.watched()
-			n, err = s.node.store.removeAll(ctx, m.Prefix)
+			n, err = s.node.store.removePrefix(ctx, m.Prefix)
 			stop()
 		}
 	} else if err = s.node.own(m.Prefix); err == nil {

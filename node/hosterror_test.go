@@ -77,7 +77,7 @@ func TestDataDirectoryIsGone(t *testing.T) {
 					t.Errorf("put: %v", err)
 				}
 				wantCode(t, "remove", s.remove("b/k"), wire.CodeStorage)
-				_, err := s.removeAll(t.Context(), "b/")
+				_, err := s.removePrefix(t.Context(), "b/")
 				wantCode(t, "remove of a prefix", err, wire.CodeStorage)
 			}
 		})

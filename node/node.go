@@ -100,7 +100,7 @@ func New(cfg Config) (*Node, error) {
 	n.peers = newPeers(n)
 	n.bash = exec.FindBash() // once: a search of a long PATH shows in maps of small keys
 	n.path = taskPath()
-	n.env = taskEnv(cfg, n.path)
+	n.env = baseEnv(cfg, n.path)
 	if n.watch, err = exec.Watch(n.bash, filepath.Join(st.path, sysDir, jobsDir), st.lock); err != nil {
 		// Most likely there is no bash, and so there will be no task either.
 		n.log.Warn("tasks would outlive this server if it were killed", zap.Error(err))
@@ -226,7 +226,7 @@ func (n *Node) closeConns(which func(*session) bool) {
 	}
 }
 
-// taskPath is the server's PATH, after the directory of its program.
+// taskPath returns the directory of this program, followed by the server's PATH.
 func taskPath() string {
 	path := os.Getenv("PATH")
 	if self, err := os.Executable(); err == nil {
@@ -235,8 +235,8 @@ func taskPath() string {
 	return path
 }
 
-// taskEnv is the server's environment with what every task gets.
-func taskEnv(cfg Config, path string) []string {
+// baseEnv returns the server's environment with the variables that every task gets.
+func baseEnv(cfg Config, path string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
 		if len(kv) > 9 && kv[:9] == "BASH_ENV=" {

@@ -43,9 +43,9 @@ func (s *store) unlink(dir int, name string) error {
 	return nil
 }
 
-// removeAll removes every key whose name begins with prefix and returns how
+// removePrefix removes every key whose name begins with prefix and returns how
 // many. It goes on after a failure and returns the first.
-func (s *store) removeAll(ctx context.Context, prefix string) (int64, error) {
+func (s *store) removePrefix(ctx context.Context, prefix string) (int64, error) {
 	if err := s.forgetFinished(prefix); err != nil {
 		return 0, storeError(s.serverFileError(err), prefix)
 	}

@@ -81,11 +81,11 @@ func TestSymlinksAreNotFollowed(t *testing.T) {
 			t.Errorf("list %s found %s", prefix, e.Name)
 			return nil
 		})
-		if n, _ := s.removeAll(context.Background(), prefix); n > 0 {
+		if n, _ := s.removePrefix(context.Background(), prefix); n > 0 {
 			t.Errorf("rm -r %s removed %d", prefix, n)
 		}
 	}
-	if n, err := s.removeAll(context.Background(), "b/"); n != 1 || err != nil {
+	if n, err := s.removePrefix(context.Background(), "b/"); n != 1 || err != nil {
 		t.Errorf("rm -r removed %d, %v", n, err)
 	}
 	if b, err := os.ReadFile(secret); string(b) != "secret" {
