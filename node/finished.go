@@ -71,9 +71,9 @@ func (s *store) keepFinished(path, name string) error {
 	return nil
 }
 
-// finished returns the inputs that shuffles into outdir have done, and how many
+// finishedInputs returns the inputs that shuffles into outdir have done, and how many
 // files each became.
-func (s *store) finished(outdir string) (map[string]int, error) {
+func (s *store) finishedInputs(outdir string) (map[string]int, error) {
 	done := make(map[string]int)
 	err := s.eachFinished(func(_, out string, lines *bufio.Scanner) error {
 		for out == outdir && lines.Scan() {
@@ -156,7 +156,7 @@ func (s *store) forgetFinished(prefix string) error {
 // complete returns those of the inputs that a shuffle into outdir has done
 // whose output is all there, wherever in the cluster.
 func (n *Node) complete(ctx context.Context, outdir string) (map[string]bool, error) {
-	finished, err := n.store.finished(outdir)
+	finished, err := n.store.finishedInputs(outdir)
 	if err != nil || len(finished) == 0 {
 		return nil, err
 	}

@@ -195,9 +195,9 @@ func (s *store) pastInfo(id uint64) (*wire.JobInfo, error) {
 		return nil, err
 	}
 	if was {
-		end(info, wire.JobCommitted, wire.Error{})
+		endInfo(info, wire.JobCommitted, wire.Error{})
 	} else {
-		end(info, wire.JobFailed, wire.Error{Code: wire.CodeInternal, Text: "how it ended could not be recorded"})
+		endInfo(info, wire.JobFailed, wire.Error{Code: wire.CodeInternal, Text: "how it ended could not be recorded"})
 	}
 	if fi, err := os.Lstat(dir); err == nil {
 		info.Ended = fi.ModTime().UnixNano()

@@ -260,7 +260,7 @@ func (j *job) end(why error) error {
 			reason = *toWire(why)
 		}
 		info := j.info()
-		end(info, state, reason)
+		endInfo(info, state, reason)
 		j.final.Store(info)
 		saved := writeInfo(j.stage.path, info)
 		kept := j.node.store.keepRecord(j.stage.path)

@@ -67,8 +67,8 @@ func readFrame(r io.Reader) (wire.Message, error) {
 	return wire.Decode(h.Type, body)
 }
 
-// end closes an info.
-func end(info *wire.JobInfo, state wire.JobState, why wire.Error) {
+// endInfo sets how a job ended, and when.
+func endInfo(info *wire.JobInfo, state wire.JobState, why wire.Error) {
 	info.State, info.Why = state, why
 	info.Ended = time.Now().UnixNano()
 	info.Progress.Running = 0

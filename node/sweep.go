@@ -88,7 +88,7 @@ func (s *store) sweepJob(p *stage) error {
 		state, why = wire.JobCommitted, wire.Error{}
 	}
 	if info != nil && info.Ended == 0 {
-		end(info, state, why)
+		endInfo(info, state, why)
 		_ = writeInfo(p.path, info) // if it fails, whoever reads the record closes it
 	}
 	return p.remove()

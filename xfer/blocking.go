@@ -64,8 +64,8 @@ func newBlockingSocket(tcp *net.TCPConn) (*blockingSocket, error) {
 // RemoteAddr returns the peer's address.
 func (s *blockingSocket) RemoteAddr() net.Addr { return s.remote }
 
-// begin keeps fd open until end is called, or fails if it is closed.
-func (s *blockingSocket) begin() error {
+// acquire keeps fd open until release is called. It fails if the socket is closed.
+func (s *blockingSocket) acquire() error {
 	s.use.RLock()
 	if s.closed.Load() {
 		s.use.RUnlock()
@@ -74,7 +74,7 @@ func (s *blockingSocket) begin() error {
 	return nil
 }
 
-func (s *blockingSocket) end() { s.use.RUnlock() }
+func (s *blockingSocket) release() { s.use.RUnlock() }
 
 // why puts the error of a system call into the words of package net.
 func (s *blockingSocket) why(call string, err error) error {
@@ -88,10 +88,10 @@ func (s *blockingSocket) why(call string, err error) error {
 }
 
 func (s *blockingSocket) Read(p []byte) (int, error) {
-	if err := s.begin(); err != nil {
+	if err := s.acquire(); err != nil {
 		return 0, err
 	}
-	defer s.end()
+	defer s.release()
 	for {
 		n, err := unix.Read(s.fd, p)
 		switch {
@@ -111,10 +111,10 @@ func (s *blockingSocket) Read(p []byte) (int, error) {
 
 // Control calls f with the descriptor, as syscall.RawConn has it.
 func (s *blockingSocket) Control(f func(fd uintptr)) error {
-	if err := s.begin(); err != nil {
+	if err := s.acquire(); err != nil {
 		return err
 	}
-	defer s.end()
+	defer s.release()
 	f(uintptr(s.fd))
 	return nil
 }
@@ -122,10 +122,10 @@ func (s *blockingSocket) Control(f func(fd uintptr)) error {
 // Write calls f, which is to write, and reports false when that would block: here,
 // that it has blocked for as long as the deadline says.
 func (s *blockingSocket) Write(f func(fd uintptr) bool) error {
-	if err := s.begin(); err != nil {
+	if err := s.acquire(); err != nil {
 		return err
 	}
-	defer s.end()
+	defer s.release()
 	if !f(uintptr(s.fd)) {
 		return s.why("send", unix.EAGAIN)
 	}
