@@ -111,7 +111,7 @@ func (s *session) list(h wire.Header, m *wire.List) error {
 	if werr != nil {
 		return werr
 	}
-	s.done("list", m.Prefix, 0, start, err)
+	s.logRequest("list", m.Prefix, 0, start, err)
 	if err != nil {
 		if err := s.reply(h.Tag, err); err != nil || !flushed {
 			return err
@@ -133,10 +133,10 @@ func (s *session) remove(h wire.Header, m *wire.Remove) error {
 			n, err = s.node.store.removePrefix(ctx, m.Prefix)
 			stop()
 		}
-	} else if err = s.node.own(m.Prefix); err == nil {
+	} else if err = s.node.checkOwner(m.Prefix); err == nil {
 		n, err = 1, s.node.store.remove(m.Prefix)
 	}
-	s.done("remove", m.Prefix, 0, start, err)
+	s.logRequest("remove", m.Prefix, 0, start, err)
 	if err != nil {
 		return s.reply(h.Tag, err)
 	}
@@ -144,7 +144,7 @@ func (s *session) remove(h wire.Header, m *wire.Remove) error {
 }
 
 func (s *session) stat(tag uint16, m *wire.Stat) error {
-	err := s.node.own(m.Key)
+	err := s.node.checkOwner(m.Key)
 	if err == nil {
 		var o *object
 		if o, err = s.node.store.get(m.Key); err == nil {

@@ -46,7 +46,7 @@ func (s *session) put(tag uint16, m *wire.Put) error {
 		if s.node.ctx.Err() != nil {
 			return errShutdown
 		}
-		if err := s.node.own(m.Key); err != nil {
+		if err := s.node.checkOwner(m.Key); err != nil {
 			return err
 		}
 		return st.checkAbsent(m.Key)
@@ -66,7 +66,7 @@ func (s *session) push(tag uint16, m *wire.Push) error {
 		if err != nil {
 			return err
 		}
-		if err := s.node.own(m.Key); err != nil {
+		if err := s.node.checkOwner(m.Key); err != nil {
 			return err
 		}
 		return j.accepts(m.Key)
@@ -98,7 +98,7 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 			return werr
 		}
 		n, _, _ := s.conn.Recv(discard{}, nil)
-		s.done(verb, key, n, start, err)
+		s.logRequest(verb, key, n, start, err)
 		return s.checkUsable()
 	}
 	var early error // of the write that told the sender at once
@@ -106,14 +106,14 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 		early = s.reply(tag, storeError(werr, key))
 	})
 	if s.conn.Broken() {
-		s.done(verb, key, n, start, err)
+		s.logRequest(verb, key, n, start, err)
 		return err
 	}
 	if _, said := err.(*xfer.PeerError); said {
 		err = wire.Errorf(wire.CodeCanceled, "the sender gave up after %d bytes", n) // as with ABORT, whatever its reason
 	}
 	if _, failed := err.(*xfer.SinkError); failed {
-		s.done(verb, key, n, start, storeError(err, key))
+		s.logRequest(verb, key, n, start, storeError(err, key))
 		return early
 	}
 	if err == nil && size != wire.SizeUnknown && uint64(n) != size {
@@ -125,7 +125,7 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 	if err != nil {
 		err = storeError(err, key)
 	}
-	s.done(verb, key, n, start, err)
+	s.logRequest(verb, key, n, start, err)
 	return s.reply(tag, err)
 }
 
@@ -169,19 +169,19 @@ func packing(may, all bool) xfer.Packing {
 // get sends a key, from disk to socket in the kernel unless it is packed.
 func (s *session) get(h wire.Header, m *wire.Get) error {
 	start := time.Now()
-	err := s.node.own(m.Key)
+	err := s.node.checkOwner(m.Key)
 	var o *object
 	if err == nil {
 		o, err = s.node.store.get(m.Key)
 	}
 	if err != nil {
-		s.done("get", m.Key, 0, start, err)
+		s.logRequest("get", m.Key, 0, start, err)
 		return s.reply(h.Tag, err)
 	}
 	defer o.Close()
 	size, err := o.rangeOf(m)
 	if err != nil {
-		s.done("get", m.Key, 0, start, err)
+		s.logRequest("get", m.Key, 0, start, err)
 		return s.reply(h.Tag, err)
 	}
 	pack := packing(h.Flags&wire.FlagLZ4 != 0, h.Flags&wire.FlagPackAll != 0)
@@ -197,7 +197,7 @@ func (s *session) get(h wire.Header, m *wire.Get) error {
 		src := xfer.Source{R: io.NewSectionReader(o.File, int64(m.Offset), size), Size: size, Pack: pack}
 		_, _, err = s.conn.SendStream(h.Tag, o.head(), wire.FlagStream, src, flushed)
 	}
-	s.done("get", m.Key, size, start, err)
+	s.logRequest("get", m.Key, size, start, err)
 	switch {
 	case errors.Is(err, xfer.ErrRefused):
 		return s.reply(flush, nil)

@@ -24,7 +24,7 @@ import (
 // slot as a job's task does.
 func (s *session) eval(tag uint16, m *wire.Eval) error {
 	start := time.Now()
-	err := s.node.own(m.Key)
+	err := s.node.checkOwner(m.Key)
 	if err == nil {
 		err = s4.CheckCommand(m.Command)
 	}
@@ -33,7 +33,7 @@ func (s *session) eval(tag uint16, m *wire.Eval) error {
 		o, err = s.node.store.get(m.Key)
 	}
 	if err != nil {
-		s.done("eval", m.Key, 0, start, err)
+		s.logRequest("eval", m.Key, 0, start, err)
 		return s.reply(tag, err)
 	}
 	defer o.Close()
@@ -41,10 +41,10 @@ func (s *session) eval(tag uint16, m *wire.Eval) error {
 	exit, err := s.runEval(ctx, tag, o, m)
 	stop()
 	if s.conn.Broken() {
-		s.done("eval", m.Key, o.size, start, wire.Errorf(wire.CodeCanceled, "the client is gone"))
+		s.logRequest("eval", m.Key, o.size, start, wire.Errorf(wire.CodeCanceled, "the client is gone"))
 		return io.ErrUnexpectedEOF
 	}
-	s.done("eval", m.Key, o.size, start, err)
+	s.logRequest("eval", m.Key, o.size, start, err)
 	if err != nil {
 		return s.reply(tag, err)
 	}

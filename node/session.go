@@ -94,8 +94,8 @@ func toWire(err error) *wire.Error {
 	return wire.Errorf(wire.CodeInternal, "%v", err)
 }
 
-// own checks that a key is allowed and belongs to this server.
-func (n *Node) own(name string) error {
+// checkOwner checks that a key is allowed and belongs to this server.
+func (n *Node) checkOwner(name string) error {
 	if err := s4.CheckKey(name); err != nil {
 		return err
 	}
@@ -105,8 +105,8 @@ func (n *Node) own(name string) error {
 	return nil
 }
 
-// done logs a request's end.
-func (s *session) done(verb, key string, bytes int64, start time.Time, err error) {
+// logRequest logs a request and its outcome.
+func (s *session) logRequest(verb, key string, bytes int64, start time.Time, err error) {
 	log := s.node.log
 	if err == nil {
 		log.Info(verb, zap.String("key", key), zap.Int64("bytes", bytes), zap.Duration("took", time.Since(start)), zap.String("outcome", "ok"))

@@ -197,7 +197,7 @@ func emptyBelow(t tree, name string) bool {
 		return false
 	}
 	defer unix.Close(fd)
-	return !holds(fd)
+	return !hasKey(fd)
 }
 
 // promise leaves a mark on disk, after prepare: a server that is killed from

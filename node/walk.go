@@ -80,7 +80,7 @@ func walk(ctx context.Context, fd int, base, part string, recursive bool, each f
 		}
 		if recursive {
 			err = walk(ctx, sub, base+d.name+"/", "", true, each)
-		} else if holds(sub) {
+		} else if hasKey(sub) {
 			e = wire.Entry{Kind: wire.EntryDir, Name: base + d.name + "/"}
 			err = each(&e)
 		}
@@ -92,9 +92,9 @@ func walk(ctx context.Context, fd int, base, part string, recursive bool, each f
 	return nil
 }
 
-// holds reports whether there is a key below the directory. Usually the first
+// hasKey reports whether there is a key below the directory. Usually the first
 // name it reads is one.
-func holds(fd int) bool {
+func hasKey(fd int) bool {
 	names, err := readDir(fd, "")
 	if err != nil {
 		return false
@@ -109,7 +109,7 @@ func holds(fd int) bool {
 		if err != nil {
 			continue
 		}
-		found := holds(sub)
+		found := hasKey(sub)
 		unix.Close(sub)
 		if found {
 			return true
@@ -139,7 +139,7 @@ func (s *store) listBuckets(ctx context.Context, each func(*wire.Entry) error) e
 		if err != nil {
 			continue
 		}
-		found, born := holds(sub), birth(sub)
+		found, born := hasKey(sub), birth(sub)
 		unix.Close(sub)
 		if !found {
 			continue
