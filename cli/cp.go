@@ -153,7 +153,7 @@ func (a *app) putTree(ctx context.Context, c *s4.Client, src, dst string) error 
 	case !fi.IsDir():
 		return fmt.Errorf("%s is not a directory (leave -r off to copy a file)", src)
 	}
-	t := tally{what: "file"}
+	t := copyCounts{what: "file"}
 	err := c.PutTree(ctx, src, dst, func(r s4.Transfer) { a.each(&t, r.Path, r.Key, r) })
 	return a.summary(&t, err, "no regular file below "+src)
 }
@@ -164,7 +164,7 @@ func (a *app) getTree(ctx context.Context, c *s4.Client, src, dst string) error 
 		return usagef("stdout takes one key: leave -r off")
 	}
 	dst = s4.DownloadDir(src, dst)
-	t := tally{what: "file"}
+	t := copyCounts{what: "file"}
 	err := c.GetTree(ctx, src, dst, func(r s4.Transfer) { a.each(&t, r.Key, r.Path, r) })
 	if errors.Is(err, s4.ErrNotFound) && !strings.HasSuffix(src, "/") {
 		if _, serr := c.Stat(ctx, src); serr == nil {
@@ -174,20 +174,20 @@ func (a *app) getTree(ctx context.Context, c *s4.Client, src, dst string) error 
 	return a.summary(&t, err, "")
 }
 
-// tally counts a copy of many keys.
-type tally struct {
-	what                           string // one of those counted
+// copyCounts counts the outcomes of a copy of many keys.
+type copyCounts struct {
+	what                           string // what is counted, in the singular
 	copied, failed, skipped, bytes int64
 	existing                       int64         // keys that exist already
 	exists                         []s4.Transfer // the first of those
 }
 
-// maxExisting is how many keys that exist already are named, each by an error. More
-// are most likely those of a copy that is run again, which is one thing to say.
+// maxExisting is how many existing keys are reported by an error each. If there are
+// more, the copy has most likely run before, and one line says how many.
 const maxExisting = 3
 
 // each takes note of one transfer. It is called by one goroutine at a time.
-func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
+func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
 	switch {
 	case r.Skip:
 		t.skipped++
@@ -216,7 +216,7 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 }
 
 // summary prints the last line of a copy of many keys and makes its error.
-func (a *app) summary(t *tally, err error, none string) error {
+func (a *app) summary(t *copyCounts, err error, none string) error {
 	if err == nil && t.copied+t.failed+t.existing == 0 && none != "" {
 		return errors.New(none)
 	}

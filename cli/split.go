@@ -10,7 +10,7 @@ import (
 
 func (a *app) putSplit(ctx context.Context, c *s4.Client, src, dst string, opts s4.SplitOptions) error {
 	a.about = dst
-	t := tally{what: "part"}
+	t := copyCounts{what: "part"}
 	each := func(r s4.Transfer) { a.each(&t, src, r.Key, r) }
 	if src == "-" {
 		if closedAtStart(a.stdin) {
