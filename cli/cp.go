@@ -88,7 +88,7 @@ where the network is what is slow, the data shrinks and a core is free. With
 }
 
 func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
-	a.about = dst
+	a.subject = dst
 	key, err := s4.UploadKey(src, dst)
 	if err != nil {
 		return usageError{err}
@@ -112,7 +112,7 @@ func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
 }
 
 func (a *app) get(ctx context.Context, c *s4.Client, src, dst string) error {
-	a.about = src
+	a.subject = src
 	if strings.HasSuffix(src, "/") {
 		return usagef("%s is a directory of keys: use -r for all below it", src)
 	}
@@ -143,7 +143,7 @@ type copyObject struct {
 }
 
 func (a *app) putTree(ctx context.Context, c *s4.Client, src, dst string) error {
-	a.about = dst
+	a.subject = dst
 	if src == "-" {
 		return usagef("stdin is one key: leave -r off")
 	}
@@ -159,7 +159,7 @@ func (a *app) putTree(ctx context.Context, c *s4.Client, src, dst string) error 
 }
 
 func (a *app) getTree(ctx context.Context, c *s4.Client, src, dst string) error {
-	a.about = src
+	a.subject = src
 	if dst == "-" {
 		return usagef("stdout takes one key: leave -r off")
 	}
@@ -204,7 +204,7 @@ func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
 		}
 	case r.Err != nil:
 		t.failed++
-		a.about = r.Key
+		a.subject = r.Key
 		a.report("cp", r.Err)
 	default:
 		t.copied++
@@ -222,7 +222,7 @@ func (a *app) summary(t *copyCounts, err error, none string) error {
 	}
 	if t.existing > 0 && t.existing <= maxExisting {
 		for _, r := range t.exists {
-			a.about = r.Key
+			a.subject = r.Key
 			a.report("cp", r.Err)
 		}
 		t.failed, t.existing = t.failed+t.existing, 0

@@ -139,7 +139,7 @@ const idLen = 16
 // jobID returns the ID of the job that a user means, who may have shortened
 // it. What is said of it names what the user wrote.
 func (a *app) jobID(ctx context.Context, c *s4.Client, given string) (string, error) {
-	a.about = given
+	a.subject = given
 	id := strings.ToLower(given)
 	if _, err := s4.ParseJobID(id); err == nil {
 		return id, nil

@@ -30,7 +30,7 @@ type app struct {
 	quiet    bool
 	exit     int          // what eval's command ended with
 	compress compressFlag // what the client compresses on the wire
-	about    string       // the key or prefix an error is about, if it does not say
+	subject  string       // the key or prefix that errors name if they carry no key
 }
 
 // failure marks an error of a verb that ran, as opposed to one of its usage.

@@ -79,7 +79,7 @@ func (a *app) mapVerb(h mapHelpText) *cobra.Command {
 		Example: h.example,
 		Args:    f.check,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
-			a.about = args[0]
+			a.subject = args[0]
 			j, err := f.job(h, args)
 			switch {
 			case err != nil:

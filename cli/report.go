@@ -17,12 +17,12 @@ import (
 func (a *app) report(verb string, err error) {
 	var e *s4.Error
 	if !errors.As(err, &e) {
-		a.print(verb, a.about, err.Error())
+		a.print(verb, a.subject, err.Error())
 		return
 	}
 	key := e.Key
 	if key == "" {
-		key = a.about
+		key = a.subject
 	}
 	if a.json {
 		a.object(errorObject{Verb: verb, Key: text(key), Code: e.KindName(), Message: text(e.Reason()),

@@ -9,7 +9,7 @@ import (
 )
 
 func (a *app) putSplit(ctx context.Context, c *s4.Client, src, dst string, opts s4.SplitOptions) error {
-	a.about = dst
+	a.subject = dst
 	t := copyCounts{what: "part"}
 	each := func(r s4.Transfer) { a.each(&t, src, r.Key, r) }
 	if src == "-" {
