@@ -129,9 +129,9 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 	return s.reply(tag, err)
 }
 
-// preallocateMin is from which size on a key gets its space before its bytes.
-// That saves the file system work and tells of a full disk at once; for a small
-// key it is a system call more, 5 % of what it takes to store one of 4 KiB.
+// preallocateMin is the size from which on space is reserved before the bytes come.
+// That saves the file system work and reports a full disk at once. For a small key
+// it is only one more system call (bench/NOTES.md, Small keys in).
 const preallocateMin = 64 << 10
 
 // preallocate reserves space, unless the size is a lie that no disk holds.
