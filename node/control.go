@@ -58,8 +58,8 @@ func (s *session) control(h wire.Header) error {
 	return s.reply(h.Tag, wire.Errorf(wire.CodeBadRequest, "a %s frame is no request of the control channel", h.Type))
 }
 
-// watched returns a context that ends with the node and, until stop, with the
-// peer.
+// watched returns a context that ends when the node stops and, until stop is called,
+// when the peer closes the connection.
 func (s *session) watched() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(s.node.ctx)
 	still := s.conn.WaitGone(func() {

@@ -15,11 +15,11 @@ import (
 func (s *session) data(h wire.Header) error {
 	m, err := s.conn.ReadMessage(h)
 	if errors.Is(err, wire.CodeUnsupported) {
-		return s.reply(h.Tag, err) // it has no stream behind it, or its sender was to ask first
+		return s.reply(h.Tag, err) // no stream follows it: a sender must ask before it uses an unknown type with one
 	}
 	if err != nil {
-		// The body made no sense, and what follows a broken PUT cannot be
-		// told from requests.
+		// If the frame was a broken PUT, the stream that follows it cannot be told
+		// from requests.
 		return err
 	}
 	switch m := m.(type) {
@@ -76,9 +76,9 @@ func (s *session) push(tag uint16, m *wire.Push) error {
 	})
 }
 
-// receive takes a stream into an unnamed file, verifies it, and lets publish
-// give it its name: the way in of every object. The one answer may come
-// early, when it is clear that the rest is sent in vain.
+// receive takes a stream into an unnamed file, verifies it, and calls publish to give
+// the file its name. Every object comes in this way. There is one answer. It is sent
+// early if check or the disk has failed, so that the sender can stop.
 func (s *session) receive(verb string, tag uint16, key string, size uint64, check func() error, publish func(*xfer.Temp, uint64) error) error {
 	start := time.Now()
 	var tmp *xfer.Temp
@@ -134,7 +134,7 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 // it is only one more system call (bench/NOTES.md, Small keys in).
 const preallocateMin = 64 << 10
 
-// preallocate reserves space, unless the size is a lie that no disk holds.
+// preallocate reserves space. A size that no disk can hold is an error.
 func (s *session) preallocate(tmp *xfer.Temp, size uint64) error {
 	if size > 1<<62 {
 		return wire.Errorf(wire.CodeTooLarge, "%d bytes", size)
@@ -150,12 +150,13 @@ func (s *session) checkUsable() error {
 	return nil
 }
 
-// discard is a writer that forgets.
+// discard is a writer that drops all bytes.
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// packing returns what the flags LZ4 and PACKALL, or the options of a job, ask for.
+// packing returns the packing that the flags LZ4 and PACKALL, or a job's options, ask
+// for.
 func packing(may, all bool) xfer.Packing {
 	switch {
 	case may && all:
@@ -193,7 +194,7 @@ func (s *session) get(h wire.Header, m *wire.Get) error {
 	if size == o.size {
 		err = s.conn.SendFile(h.Tag, o.head(), wire.FlagStream, o.File, size, o.sum, pack, flushed)
 	} else {
-		// What is stored is the checksum of the whole: this one is made of what is sent.
+		// The stored checksum is of the whole key: that of a range is computed here.
 		src := xfer.Source{R: io.NewSectionReader(o.File, int64(m.Offset), size), Size: size, Pack: pack}
 		_, _, err = s.conn.SendStream(h.Tag, o.head(), wire.FlagStream, src, flushed)
 	}

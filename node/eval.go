@@ -121,17 +121,17 @@ func (s *session) newPump(tag uint16, t wire.Type) (*pump, error) {
 			err = p.rest(send)
 		}
 		if err != nil {
-			// Nobody listens: let the command end by SIGPIPE or the
-			// connection's end, whichever it sees first.
+			// Nobody reads the output: the command ends by SIGPIPE, or because
+			// the connection is lost.
 			r.Close()
 		}
 	})
 	return p, nil
 }
 
-// close ends the stream after the command and all of its group have ended:
-// what they wrote is in the pipe. A process that has left the group may hold
-// the pipe open for ever, so there is no wait for its end.
+// close ends the stream after the command and its process group have ended. All that
+// they wrote is in the pipe by then. close does not wait for the end of the pipe,
+// because a process that has left the group may hold it open for ever.
 func (p *pump) close() {
 	p.w.Close()
 	_ = p.r.SetReadDeadline(time.Now()) // fails if r is closed already
@@ -149,7 +149,7 @@ func (p *pump) rest(send func([]byte) error) error {
 		return err
 	}
 	buf := make([]byte, 64<<10)
-	left := len(buf) // until the size of the pipe is known
+	left := len(buf) // replaced by the size of the pipe, if that is larger
 	for left > 0 {
 		n := 0
 		err := raw.Read(func(fd uintptr) bool {

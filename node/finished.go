@@ -14,12 +14,12 @@ import (
 	"github.com/nathants/s4"
 )
 
-// finishedFile lists the inputs of a shuffle that are done on this server, so
-// that --resume can tell those that wrote nothing from those that never ran, and
-// those whose output is complete from those of which a file was removed. The
-// first line is the outdir, every other the path of an input below the job's
-// base, a space, and how many files it became. It appears in _s4/shuffled, as
-// the job's name, when the job is published.
+// finishedFile lists the inputs of a shuffle that are done on this server. With it,
+// --resume can tell an input that wrote nothing from one that never ran, and an input
+// whose output is complete from one that has lost a file since. The first line is the
+// outdir. Every other line is the path of an input below the job's base, a space, and
+// the number of files it became. When the job is published, the file moves to
+// _s4/shuffled and gets the job's name.
 const finishedFile = "finished"
 
 // finishedList writes such a file.
@@ -39,7 +39,7 @@ func newFinishedList(dir, outdir string) (*finishedList, error) {
 	return l, nil
 }
 
-// add takes an input that became so many files. Its error, if any, is close's.
+// add records an input and how many files it became. close returns its error, if any.
 func (l *finishedList) add(rel string, files int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,8 +59,7 @@ func (l *finishedList) close() error {
 	return storeError(errors.Join(l.w.Flush(), l.f.Close()), "")
 }
 
-// keepFinished moves the list of a job that is published to the others. There
-// may be none.
+// keepFinished moves the list of a published job to _s4/shuffled, if there is one.
 func (s *store) keepFinished(path, name string) error {
 	s.lists.Lock()
 	defer s.lists.Unlock()
@@ -117,9 +116,9 @@ func readFinished(path string, f func(path, outdir string, lines *bufio.Scanner)
 	return f(path, lines.Text(), lines)
 }
 
-// forgetFinished makes shuffles run anew for the inputs whose output has been
-// removed with a prefix: all of the output's directory, that is, which matters
-// for those that wrote nothing. Of the others, complete sees what is missing.
+// forgetFinished makes shuffles run anew for inputs whose whole output directory is
+// removed with a prefix. That matters for inputs that wrote nothing: of all others,
+// complete notices that output is missing.
 func (s *store) forgetFinished(prefix string) error {
 	return s.eachFinished(func(path, outdir string, lines *bufio.Scanner) error {
 		if !strings.HasPrefix(outdir+"/", prefix) && !strings.HasPrefix(prefix, outdir+"/") {
@@ -144,7 +143,7 @@ func (s *store) forgetFinished(prefix string) error {
 		case left == all:
 			return nil
 		}
-		// In tmp until it is whole; what a killed server leaves there is swept.
+		// Written in tmp until it is whole: the sweep at start empties that.
 		tmp := s.sysPath(tmpDir, filepath.Base(path))
 		if err := os.WriteFile(tmp, []byte(kept.String()), 0o644); err != nil {
 			return err
@@ -153,8 +152,8 @@ func (s *store) forgetFinished(prefix string) error {
 	})
 }
 
-// complete returns those of the inputs that a shuffle into outdir has done
-// whose output is all there, wherever in the cluster.
+// complete returns, of the inputs that a shuffle into outdir has done, those whose
+// output is all there, anywhere in the cluster.
 func (n *Node) complete(ctx context.Context, outdir string) (map[string]bool, error) {
 	finished, err := n.store.finishedInputs(outdir)
 	if err != nil || len(finished) == 0 {
