@@ -11,8 +11,8 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// The record of a job, in its directory and later in the history, is two files
-// of frames as they cross the wire, so that 's4 frames' prints them: info holds
+// The record of a job is two files, in the job's directory and later in the history.
+// They hold frames as they cross the wire, so that 's4 frames' prints them: info holds
 // a JOBINFO, log the TASKS in the order they ended.
 const (
 	infoFile = "info"

@@ -97,7 +97,7 @@ func (s *store) removeBelow(ctx context.Context, fd int, part string) (n int64, 
 		if err != nil && first == nil {
 			first = err
 		}
-		// It stays if a put has come in between.
+		// Fails if a put has added a key meanwhile.
 		_ = unix.Unlinkat(fd, d.name, unix.AT_REMOVEDIR)
 	}
 	return n, first

@@ -14,8 +14,8 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// stage is the directory of one job: its staged output, which nobody sees,
-// its tasks' working directories, and what is known of it.
+// stage is the directory of one job: its staged output, which is not visible as keys
+// yet, the working directories of its tasks, and its record.
 //
 //	_s4/jobs/<id>/stage/bucket/path/name   output, named as the keys it will be
 //	_s4/jobs/<id>/tasks/<n>/               where task n runs
@@ -26,9 +26,9 @@ import (
 //	_s4/jobs/<id>/prepared                 the promise to publish if COMMIT comes
 //	_s4/jobs/<id>/commit                   the same file, renamed: the decision
 //
-// When the job is over, that file goes on to _s4/committed/<id>, where it tells
-// peers that ask, finished to _s4/shuffled/<id>, for --resume, and the record
-// to _s4/history/<id>.
+// When the job is over, commit moves to _s4/committed/<id>, to answer peers that ask;
+// finished moves to _s4/shuffled/<id>, for --resume; and the record moves to
+// _s4/history/<id>.
 type stage struct {
 	store         *store
 	id            uint64
@@ -78,7 +78,7 @@ func (p *stage) open() (err error) {
 	return nil
 }
 
-// add stages a file as a key to be.
+// add stages a file that will become the key name.
 func (p *stage) add(tmp *xfer.Temp, name string, sum uint64) error {
 	size, err := p.store.commit(tmp, p.tree, name, sum)
 	if err != nil {
@@ -89,10 +89,10 @@ func (p *stage) add(tmp *xfer.Temp, name string, sum uint64) error {
 	return nil
 }
 
-// prepare makes sure that publish cannot fail for a key that exists: it marks
-// the job, so that from then on a put of a key that is staged here is refused,
-// and then looks for keys that came before. Of two jobs that have staged the
-// same key, the one that is marked first wins.
+// prepare makes sure that publish cannot fail because a key exists. It marks the job as
+// pending, so that from then on a put of a key that is staged here is refused. Then it
+// looks for keys that exist already. Of two jobs that have staged the same key, the one
+// that is marked first wins.
 func (p *stage) prepare() error {
 	s := p.store
 	s.marks.Lock()
@@ -102,10 +102,10 @@ func (p *stage) prepare() error {
 		q.readers++
 	}
 	s.marks.Unlock()
-	// The jobs before this one may end meanwhile, but their trees stay open. No
-	// lock is held: a put does not wait for a walk over trees. The data directory
-	// comes last: keys move from the stages to it and never back, so none is
-	// missed in between.
+	// No lock is held from here on, so that a put need not wait for a walk over
+	// trees. The jobs before this one may end meanwhile, but their trees stay open.
+	// The data directory is checked last: keys move from a stage to it and never
+	// back, so none is missed.
 	var clash error
 	for _, q := range before {
 		if clash == nil {
@@ -119,7 +119,8 @@ func (p *stage) prepare() error {
 	return p.clash(s.keys, "")
 }
 
-// clashPending is clash with what another job has staged, unless that is over.
+// clashPending is clash with the staged output of another job. It returns nil if that
+// job is over.
 func (p *stage) clashPending(q *stage) error {
 	err := p.clash(q.tree, "")
 	if err == nil {
@@ -128,7 +129,7 @@ func (p *stage) clashPending(q *stage) error {
 	p.store.marks.RLock()
 	defer p.store.marks.RUnlock()
 	if q.over {
-		return nil // what it met was being published, or removed
+		return nil // the name it met was being published or removed
 	}
 	return err
 }
@@ -142,8 +143,8 @@ func (s *store) doneReading(q *stage) {
 	}
 }
 
-// close undoes the mark of prepare, if there is one, and closes the tree as soon
-// as nobody looks into it.
+// close undoes the mark of prepare, if there is one. It closes the tree, or leaves that
+// to the last reader.
 func (p *stage) close() error {
 	s := p.store
 	s.marks.Lock()
@@ -155,8 +156,8 @@ func (p *stage) close() error {
 	return p.tree.close()
 }
 
-// clash returns the error for the first staged name below dir that cannot be
-// published because of what is in t. Directories that t lacks need no look.
+// clash returns an error for the first staged name below dir that cannot be published
+// because its name is taken in t. It skips directories that t does not have.
 func (p *stage) clash(t tree, dir string) error {
 	fd, err := p.tree.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -189,8 +190,8 @@ func (p *stage) clash(t tree, dir string) error {
 	return nil
 }
 
-// emptyBelow reports whether the directory holds no key, so that it will be
-// removed by whoever publishes in its place.
+// emptyBelow reports whether there is no key below the directory. Publishing a key of
+// that name removes it then.
 func emptyBelow(t tree, name string) bool {
 	fd, err := t.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -252,7 +253,7 @@ func (p *stage) publish() error {
 	return nil
 }
 
-// sync makes what was renamed in dir survive power loss, if that is asked for.
+// sync makes renames in dir survive power loss, if the store is to fsync.
 func (p *stage) sync(dir string) error {
 	if !p.store.fsync {
 		return nil
@@ -265,8 +266,8 @@ func (p *stage) sync(dir string) error {
 	return os.NewSyscallError("fsync", unix.Fsync(int(d.Fd())))
 }
 
-// move renames what is staged in dir into the data directory. A directory
-// that is not there yet goes whole, in one step.
+// move renames what is staged in dir into the data directory. A directory that does not
+// exist there yet is moved as a whole, in one step.
 func (p *stage) move(dir string) error {
 	fd, err := p.tree.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -295,12 +296,12 @@ func (p *stage) move(dir string) error {
 	return nil
 }
 
-// clear removes all of the job but its record, which keepRecord takes. It must
-// not be called when publish has stopped half way: the next start of the server
-// finishes what has begun, and until then the names stay reserved.
+// clear removes all files of the job except its record, which keepRecord takes. It must
+// not be called if publish has stopped half way: the next start of the server completes
+// that, and until then the names stay reserved.
 func (p *stage) clear() error {
-	_ = p.close() // of a descriptor that was read only
-	// Before the rest, or a server killed in between would ask its peers.
+	_ = p.close() // of a descriptor that was only read from
+	// First, or a server that is killed meanwhile would ask its peers.
 	err := os.Remove(filepath.Join(p.path, preparedMark))
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
@@ -311,7 +312,7 @@ func (p *stage) clear() error {
 	return withoutPath(err)
 }
 
-// remove is clear, and the end of the record.
+// remove clears the job and moves its record to the history.
 func (p *stage) remove() error {
 	if p.halfPublished {
 		return nil

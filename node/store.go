@@ -32,8 +32,7 @@ const (
 // hexadecimal digits, as xxhsum prints it.
 const sumAttr = "user.s4.xxh64"
 
-// store keeps keys as files in one data directory, of which it is the only
-// user while it holds the lock.
+// store keeps keys as files in one data directory. Its lock makes it the only user.
 type store struct {
 	path  string // absolute
 	keys  tree   // the data directory
@@ -51,7 +50,7 @@ type store struct {
 	marks   sync.RWMutex
 	pending []*stage
 
-	orphans []*stage // prepared by a killed server; open's, then the node's
+	orphans []*stage // prepared by a killed server; set by sweep, taken by adopt
 
 	history        history
 	committedIndex committedIndex
@@ -59,9 +58,9 @@ type store struct {
 	lists sync.Mutex // the files in _s4/shuffled
 }
 
-// openStore opens dir, which is made if absent, locks it, checks that its
-// file system can do what is needed, finishes or removes what a killed server
-// has left, and counts the keys. With fsync, commits survive power loss.
+// openStore opens dir, which it creates if need be, and locks it. It checks that the
+// file system can do what is needed, completes or removes what a killed server has
+// left, and counts the keys. With fsync, commits survive power loss.
 func openStore(dir string, fsync bool) (*store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -73,7 +72,8 @@ func openStore(dir string, fsync bool) (*store, error) {
 			return nil, fmt.Errorf("data directory %s: %w", dir, withoutPath(err))
 		}
 	}
-	// Commands see the path without links: pwd is compared with it.
+	// Resolve symbolic links, as pwd does: paths that commands print are compared
+	// with this one.
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
@@ -140,10 +140,10 @@ func (s *store) takeLock(path string) error {
 	return withoutPath(err)
 }
 
-// flock locks f, which holds the number of the process that locked it last. When
-// that is no more, the lock may still be held for a moment: by the watchdog of a
-// killed server, until it has killed what that left behind, or by a child that was
-// about to become a command, until it does or notices.
+// flock locks f, which holds the process id of its last owner. If that process has
+// ended, the lock may still be held for a moment: by the watchdog of a killed server,
+// until it has killed the tasks left behind, or by a forked child that has not run its
+// exec yet. flock waits for these.
 func flock(f *os.File) error {
 	for waited := time.Duration(0); ; waited += lockPause {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -170,8 +170,8 @@ const (
 	lockPatience = 5 * time.Second
 )
 
-// probe writes and publishes a file as commit does, so that what the file
-// system lacks is said at the start and not with the first key.
+// probe writes and publishes a file as commit does, so that an unsuitable file system
+// is reported at the start and not with the first key.
 func (s *store) probe() error {
 	t, err := xfer.CreateTemp(s.tmp.fd(), 0o600)
 	if err != nil {
@@ -203,7 +203,7 @@ func (s *store) close() {
 	}
 }
 
-// writable reports why nothing can be written, or nil.
+// writable returns an error if nothing can be written.
 func (s *store) writable() error {
 	if err := s.dirGone(); err != nil {
 		return err
@@ -246,8 +246,7 @@ func getSum(f *os.File) (uint64, error) {
 	return sum, nil
 }
 
-// storeError puts an error of a system call on a key into the protocol's
-// terms.
+// storeError turns an error of a system call on a key into an error of the protocol.
 func storeError(err error, key string) error {
 	if err == nil {
 		return nil

@@ -11,10 +11,10 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// sweep deals with what a killed server has left: its tasks' processes, its
-// uploads, and its jobs. Those it had decided to publish are finished; those it
-// had promised to are kept, in s.orphans, for their peers to decide; all others
-// are removed.
+// sweep cleans up after a killed server. It kills the processes of tasks, and removes
+// unfinished uploads. Of the jobs, it completes those that were decided. It keeps those
+// that were only promised in s.orphans, because their outcome is up to the peers. It
+// removes all others.
 func (s *store) sweep() error {
 	jobs := filepath.Join(s.path, sysDir, jobsDir)
 	if _, err := exec.KillBelow(jobs); err != nil {
@@ -56,7 +56,7 @@ func (s *store) sweepJob(p *stage) error {
 	}
 	decided, promised := has(commitMark), has(preparedMark)
 	if !has("stage") {
-		// It was over, and being removed.
+		// The job was over, and its directory was being removed.
 		decided, promised = false, false
 		if err := os.MkdirAll(filepath.Join(p.path, "stage"), 0o755); err != nil {
 			return withoutPath(err)
@@ -71,7 +71,7 @@ func (s *store) sweepJob(p *stage) error {
 	}
 	info, err := readInfo(p.path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		info = nil // damaged by the kill: the job goes on without
+		info = nil // damaged by the kill: go on without a record
 	}
 	state, why := wire.JobFailed, wire.Error{Code: wire.CodeShuttingDown, Text: "the server was stopped while the job ran"}
 	if decided {
@@ -89,7 +89,7 @@ func (s *store) sweepJob(p *stage) error {
 	}
 	if info != nil && info.Ended == 0 {
 		endInfo(info, state, why)
-		_ = writeInfo(p.path, info) // if it fails, whoever reads the record closes it
+		_ = writeInfo(p.path, info) // if it fails, pastInfo fills in the rest
 	}
 	return p.remove()
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// list calls each for what a LIST of prefix finds, in order: see wire.List.
+// list calls each for every entry that a LIST of prefix finds, in order: see wire.List.
 func (s *store) list(ctx context.Context, prefix string, recursive bool, each func(*wire.Entry) error) error {
 	if err := s.dirGone(); err != nil {
 		return err
@@ -92,8 +92,8 @@ func walk(ctx context.Context, fd int, base, part string, recursive bool, each f
 	return nil
 }
 
-// hasKey reports whether there is a key below the directory. Usually the first
-// name it reads is one.
+// hasKey reports whether there is a key below the directory. Usually the first name
+// that it reads is one.
 func hasKey(fd int) bool {
 	names, err := readDir(fd, "")
 	if err != nil {
