@@ -105,7 +105,7 @@ func (a *app) put(ctx context.Context, c *s4.Client, src, dst string) error {
 		return err
 	}
 	var size *int64
-	if o, serr := c.Stat(ctx, key); serr == nil { // or it is gone again, or cannot be asked for: it was copied
+	if o, serr := c.Stat(ctx, key); serr == nil { // without a size if this fails: the copy itself is done
 		size = &o.Size
 	}
 	return a.line("", copyObject{Src: text(src), Dst: text(key), Size: size})
@@ -193,10 +193,10 @@ func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
 		t.skipped++
 		a.note("s4: cp %s: skipped: %s", oneLine(src), oneLine(r.Err.Error()))
 		if a.json {
-			_ = a.line("", copyObject{Src: text(src), Skipped: text(r.Err.Error())}) // it says what was not done
+			_ = a.line("", copyObject{Src: text(src), Skipped: text(r.Err.Error())}) // there is no copy to fail
 		}
 	case errors.Is(r.Err, s4.ErrCanceled):
-		// Interrupted, which is said once, at the end.
+		// Interrupted: reported once, at the end.
 	case errors.Is(r.Err, s4.ErrExists) && !a.json:
 		t.existing++
 		if len(t.exists) < maxExisting {
@@ -210,12 +210,13 @@ func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
 		t.copied++
 		t.bytes += r.Size
 		if a.json {
-			_ = a.line("", copyObject{Src: text(src), Dst: text(dst), Size: &r.Size}) // the copy itself is done
+			_ = a.line("", copyObject{Src: text(src), Dst: text(dst), Size: &r.Size}) // the copy is done even if this fails
 		}
 	}
 }
 
-// summary prints the last line of a copy of many keys and makes its error.
+// summary prints the last line of a copy of many keys and returns the command's error.
+// none, if not empty, is the error if there was nothing to copy.
 func (a *app) summary(t *copyCounts, err error, none string) error {
 	if err == nil && t.copied+t.failed+t.existing == 0 && none != "" {
 		return errors.New(none)

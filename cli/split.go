@@ -25,7 +25,7 @@ func (a *app) putSplit(ctx context.Context, c *s4.Client, src, dst string, opts 
 	return a.summary(&t, c.PutSplitFile(ctx, src, key, opts, each), "")
 }
 
-// sizeFlag is a flag that takes a number of bytes; 0 is not given.
+// sizeFlag is a flag that takes a number of bytes; 0 means that it was not given.
 type sizeFlag int64
 
 func (s *sizeFlag) String() string { return strconv.FormatInt(int64(*s), 10) }
