@@ -127,8 +127,8 @@ func TestSilentPeerIsDropped(t *testing.T) {
 	}
 }
 
-// heldUp is a socket whose next calls find their deadlines passed, as those do that
-// this process was too late for.
+// heldUp is a socket whose next calls find their deadlines passed, as if this process
+// had been stopped meanwhile.
 type heldUp struct {
 	socket
 	control
@@ -161,7 +161,7 @@ func (s *heldUp) Write(f func(uintptr) bool) error {
 	return s.control.Write(f)
 }
 
-// One deadline that has passed is not silence: this end may have been held up.
+// A single deadline that has passed is not silence: this end may have been stopped.
 func TestDeadlinesThatPass(t *testing.T) {
 	for n := range silentPeriods + 1 {
 		a, b := connPair(t, patient, patient)
@@ -181,7 +181,7 @@ func TestDeadlinesThatPass(t *testing.T) {
 			wantCode(t, err, wire.CodeTimeout)
 		}
 
-		// A ping on the way, and the count begins anew.
+		// A ping that arrives starts the count anew.
 		a, b = connPair(t, patient, patient)
 		late = &heldUp{socket: a.tcp, control: a.raw, n: silentPeriods + n}
 		late.each = func(left int) {
@@ -436,8 +436,8 @@ func TestStaleBehindPing(t *testing.T) {
 	until(t, "stale behind an unread ping", a.Stale)
 }
 
-// After a frame was cut, by a timeout, nothing may be written: it would pass
-// for the rest of that frame.
+// After a timeout has cut a frame nothing may be written: the peer would take it for
+// the rest of that frame.
 func TestNoWriteInsideTornFrame(t *testing.T) {
 	ca, cb := tcpPair(t)
 	a := newConn(t, ca, brisk)

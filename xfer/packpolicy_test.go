@@ -115,8 +115,8 @@ func (n *network) run(size int64, p *packPolicy, always bool) (time.Duration, fl
 	return n.now, float64(packed) / float64(chunks)
 }
 
-// The choice is close to the better of packing all and nothing, over a model of
-// the network; the clock is the model's.
+// The policy takes about as long as the better of packing all and packing nothing, in a
+// model of the network with its own clock.
 func TestPackPolicyChoosesTheFaster(t *testing.T) {
 	const size = 256 << 20
 	data := []struct {
@@ -163,7 +163,8 @@ func TestPackPolicyLeavesIncompressibleAlone(t *testing.T) {
 	}
 }
 
-// What makes up for no lack of network: a slow reader, and a slow source.
+// Nothing is packed if the bottleneck is a slow reader or a slow source, and not the
+// network.
 func TestPackPolicyPacksForTheNetworkOnly(t *testing.T) {
 	for name, n := range map[string]*network{
 		"slow reader":            {rate: 1250e6, reader: 50e6, speed: 400e6, ratio: 0.4},
@@ -218,8 +219,8 @@ func TestPackPolicyFollows(t *testing.T) {
 	}
 }
 
-// What was learned in a bad moment, of other data or of a core that was busy, does
-// not hold for ever.
+// What was learned from other data, or while the cores were busy, is tried again after
+// a while.
 func TestPackPolicyTriesAgain(t *testing.T) {
 	for _, rate := range []float64{125e6, 312e6} {
 		n := &network{rate: rate, speed: 120e6, ratio: 0.7}
@@ -243,7 +244,8 @@ func TestPackPolicyTriesAgain(t *testing.T) {
 	}
 }
 
-// A window that limits what is under way on a long path is no slow reader.
+// On a long path the window may limit the bytes in flight. That does not count as a
+// slow reader.
 func TestPackPolicyPacksForLongPaths(t *testing.T) {
 	n := &network{rate: 1250e6, window: 1 << 20, rtt: 60 * time.Millisecond, speed: 300e6, ratio: 0.3}
 	p := newPackPolicy(nil, nil)
