@@ -339,7 +339,7 @@ func TestLogLimitsChatter(t *testing.T) {
 	}
 }
 
-// What a removal makes shuffles run anew for.
+// A removal makes shuffles run anew for the inputs whose output is removed.
 func TestForgetFinished(t *testing.T) {
 	all := []string{"a", "a2", "d/x"}
 	for prefix, want := range map[string][]string{

@@ -76,7 +76,7 @@ func TestStagedOutputIsInvisible(t *testing.T) {
 	}
 }
 
-// Between prepare and the end of commit nobody else writes what is staged.
+// Between prepare and the end of commit nobody else can write the staged keys.
 func TestPreparedKeysAreReserved(t *testing.T) {
 	s := testStore(t, t.TempDir())
 	p := testStage(t, s, 1, "b/out/x", "b/out/d/y")

@@ -99,7 +99,7 @@ func TestSymlinksAreNotFollowed(t *testing.T) {
 	}
 }
 
-// A named pipe in the place of a file must not hold up whoever opens it.
+// Opening a named pipe in the place of a file must not block.
 func TestPipesAreNoKeys(t *testing.T) {
 	dir := t.TempDir()
 	s := testStore(t, dir)
