@@ -12,14 +12,13 @@ var (
 	errNoStdout = errors.New("standard output is closed (give it somewhere to write to, or >/dev/null to check the key alone)")
 )
 
-// closedAtStart reports whether stream is a standard stream that was closed when
-// the program was started. The Go runtime opens /dev/null in place of one that is,
-// so that no other file gets its number (checkfds in runtime/fds_unix.go): for
-// reading and writing, while a shell opens it for the one that is needed.
+// closedAtStart reports whether stream is a standard stream that was closed when the
+// program was started. The Go runtime then opens /dev/null in its place, for reading
+// and writing, so that no other file gets its number (checkfds in
+// runtime/fds_unix.go). A shell opens /dev/null for only one of both.
 //
-// Some programs give what they start a /dev/null like that, too, to say that they
-// do not care for its output: so this is for data only that would be lost, and not
-// for listings.
+// Some programs also start others with a /dev/null open for both, because they ignore
+// the output. So this is only for data that would be lost, and not for listings.
 func closedAtStart(stream any) bool {
 	f, ok := stream.(*os.File)
 	if !ok || f.Fd() > 2 {

@@ -11,7 +11,7 @@ import (
 // compressFlag is --compress: what to compress on the wire.
 type compressFlag s4.Compression
 
-// compressWords are what the flag takes, by what they mean.
+// compressWords holds the word of the flag for each s4.Compression.
 var compressWords = [...]string{
 	s4.CompressAuto:   "auto",
 	s4.CompressNever:  "never",
@@ -34,7 +34,7 @@ func (c *compressFlag) Set(text string) error {
 	return errors.New("want auto, always or never")
 }
 
-// register adds the flag; what it compresses is the rest of a sentence.
+// register adds the flag; what ends the sentence of its help.
 func (c *compressFlag) register(fl *pflag.FlagSet, what string) {
 	fl.Var(c, "compress", "compress "+what+": auto, always or never")
 }

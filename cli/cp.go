@@ -76,16 +76,16 @@ where the network is what is slow, the data shrinks and a core is free. With
 // copy copies, and tells of it.
 func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, opts s4.CopyOptions) error {
 	up := strings.HasPrefix(dst, s4.Scheme)
-	switch a.about = src; {
+	switch a.subject = src; {
 	case up:
-		a.about = dst
+		a.subject = dst
 		if src == "-" && !opts.Recursive && closedAtStart(a.stdin) {
 			return errNoStdin
 		}
 	case dst == "-" && !opts.Recursive && closedAtStart(a.stdout):
 		return errNoStdout
 	}
-	t := tally{what: "file"}
+	t := copyCounts{what: "file"}
 	if opts.Split != nil {
 		t.what = "part"
 	}
@@ -130,9 +130,9 @@ type copyObject struct {
 	Skipped text   `json:"skipped,omitempty"`
 }
 
-// tally counts a copy of many keys.
-type tally struct {
-	what                           string // one of those counted
+// copyCounts counts the outcomes of a copy of many keys.
+type copyCounts struct {
+	what                           string // what is counted, in the singular
 	copied, failed, skipped, bytes int64
 	existing                       int64         // keys that exist already
 	exists                         []s4.Transfer // the first of those
@@ -143,7 +143,7 @@ type tally struct {
 const maxExisting = 3
 
 // each takes note of one transfer. It is called by one goroutine at a time.
-func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
+func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
 	switch {
 	case r.Skip:
 		t.skipped++
@@ -160,7 +160,7 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 		}
 	case r.Err != nil:
 		t.failed++
-		a.about = r.Key
+		a.subject = r.Key
 		a.report("cp", r.Err)
 	default:
 		t.copied++
@@ -172,10 +172,10 @@ func (a *app) each(t *tally, src, dst string, r s4.Transfer) {
 }
 
 // summary prints the last line of a copy of many keys and makes its error.
-func (a *app) summary(t *tally, err error) error {
+func (a *app) summary(t *copyCounts, err error) error {
 	if t.existing > 0 && t.existing <= maxExisting {
 		for _, r := range t.exists {
-			a.about = r.Key
+			a.subject = r.Key
 			a.report("cp", r.Err)
 		}
 		t.failed, t.existing = t.failed+t.existing, 0

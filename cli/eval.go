@@ -19,7 +19,7 @@ command that a signal ended gives 128 plus the signal's number.`,
   s4 eval s4://bucket/in/000 'head -c 100 | xxd'`,
 		Args: cobra.ExactArgs(2),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
-			a.about = args[0]
+			a.subject = args[0]
 			status, err := c.Eval(ctx, args[0], args[1], a.stdout, a.stderr)
 			if err != nil {
 				return err

@@ -28,8 +28,8 @@ func (a *app) explain(ctx context.Context, c *s4.Client, j *mapJob) error {
 	return nil
 }
 
-// printPlans prints a line per server, the totals, and the skew: what every
-// server but the largest waits for.
+// printPlans prints a line per server, the totals, and the skew: how much more input
+// the largest server has than the mean. All others wait for that server.
 func printPlans(w io.Writer, plans []s4.ServerPlan) error {
 	var total s4.ServerPlan
 	var largest int64
@@ -61,8 +61,8 @@ func printPlans(w io.Writer, plans []s4.ServerPlan) error {
 	return out.Flush()
 }
 
-// newTable returns a writer that makes columns of what is between tabs.
-// Its writes do not fail; Flush does.
+// newTable returns a writer that aligns cells, which end with tabs, in columns. Its
+// writes do not fail; Flush does.
 func newTable(w io.Writer) *tabwriter.Writer {
 	return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 }

@@ -49,7 +49,7 @@ stream is printed up to the damage; the exit code is then 1. See PROTOCOL.md.`,
 type dump struct {
 	in     io.Reader
 	out    io.Writer
-	off    int64 // of what is read next
+	off    int64 // of the next frame
 	data   dumpStream
 	stderr dumpStream
 }
@@ -58,7 +58,7 @@ type dump struct {
 type dumpStream struct {
 	digest xxhash.Digest
 	length uint64
-	packed bool // some of it is lz4, which is not looked into
+	packed bool // some frames are lz4, which is not unpacked here
 }
 
 func (s *dumpStream) reset() {
@@ -66,7 +66,7 @@ func (s *dumpStream) reset() {
 	s.length, s.packed = 0, false
 }
 
-// verdict compares the stream with what its end says of it.
+// verdict compares the stream with the length and checksum in its last frame.
 func (s *dumpStream) verdict(t wire.Trailer) string {
 	switch sum := s.digest.Sum64(); {
 	case s.packed:
@@ -78,8 +78,7 @@ func (s *dumpStream) verdict(t wire.Trailer) string {
 	}
 }
 
-// take reads n bytes. At the end of the stream it returns io.EOF if there
-// were none.
+// take reads n bytes. It returns io.EOF if there are no bytes left at all.
 func (d *dump) take(n int) ([]byte, error) {
 	b := make([]byte, n)
 	m, err := io.ReadFull(d.in, b)
@@ -143,7 +142,7 @@ func (d *dump) run() error {
 	}
 }
 
-// unexpectedEnd words an end of the stream where none belongs.
+// unexpectedEnd returns the error for a stream that ends inside a frame.
 func unexpectedEnd(err error) error {
 	if err == io.EOF {
 		return errors.New("the stream ends inside a frame")
@@ -208,7 +207,7 @@ func (d *dump) frame(h wire.Header) error {
 	return d.print("%s", text)
 }
 
-// reset begins with a new stream.
+// reset starts a new stream of DATA and STDERR.
 func (d *dump) reset() {
 	d.data.reset()
 	d.stderr.reset()
@@ -278,7 +277,7 @@ func fields(v reflect.Value) string {
 		case []string:
 			fmt.Fprintf(&b, " %s=%q", name, x)
 		case string:
-			if name != "server" || x != "" { // of most errors it is the server that answers
+			if name != "server" || x != "" { // empty in most errors: it is then the server that answers
 				fmt.Fprintf(&b, " %s=%q", name, x)
 			}
 		case uint64:
@@ -304,8 +303,8 @@ func isWholeGet(v reflect.Value) bool {
 	return ok && get.Offset == 0 && get.Length == 0
 }
 
-// task prints one run of a task: its key and state, and of the rest what is
-// out of the ordinary. What it used is for 's4 jobs' to print.
+// task prints one run of a task: its key and state, and other fields only if they are
+// out of the ordinary. 's4 jobs' prints the resources it used.
 func task(t *wire.Task) string {
 	var more []string
 	add := func(set bool, format string, x any) {

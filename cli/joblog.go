@@ -13,13 +13,14 @@ import (
 // joblogHeader is the first line of a job log.
 const joblogHeader = "key\tserver\tstart\twall\tuser\tsys\tmax_rss\tbytes_in\tbytes_out\texit\tsignal\tattempt\n"
 
-// joblog is the file of --joblog. A nil one takes everything and keeps nothing.
+// joblog is the file of --joblog. A nil joblog ignores all that it is given.
 type joblog struct {
 	f   *os.File
 	err error // the first
 }
 
-// createJoblog opens the file, which is made if absent; none if it has no name.
+// createJoblog opens the file, and creates it if need be. It returns nil if name is
+// empty.
 func createJoblog(name string) (*joblog, error) {
 	if name == "" {
 		return nil, nil
@@ -31,8 +32,8 @@ func createJoblog(name string) (*joblog, error) {
 	return &joblog{f: f}, nil
 }
 
-// start empties the file when the job is accepted: one that is refused leaves
-// the log of the job before.
+// start empties the file. It is called when the job is accepted, so that a job that is
+// refused leaves the log of the job before.
 func (l *joblog) start() {
 	if l == nil {
 		return

@@ -76,8 +76,7 @@ func jobTook(s s4.JobStatus, now time.Time) time.Duration {
 	return max(0, now.Sub(s.Started)) // the server's clock may be ahead
 }
 
-// seconds1 prints how long something took: with a tenth of a second, below a
-// minute.
+// seconds1 prints how long something took, with tenths of a second below a minute.
 func seconds1(d time.Duration) string {
 	if d < time.Minute {
 		return fmt.Sprintf("%.1fs", d.Seconds())
@@ -117,7 +116,8 @@ func newJobObject(s s4.JobStatus) jobObject {
 	return o
 }
 
-// errText says why a job failed, without what stands beside it.
+// errText says why a job failed, without the key if that is the job's INDIR: it is
+// printed beside this.
 func errText(s s4.JobStatus) string {
 	e := s.Err
 	if e == nil {
@@ -136,10 +136,10 @@ func errText(s s4.JobStatus) string {
 // idLen is the length of a job's ID.
 const idLen = 16
 
-// jobID returns the ID of the job that a user means, who may have shortened
-// it. What is said of it names what the user wrote.
+// jobID returns the full ID of the job that a user means. given may be its first
+// digits. Errors name the job as the user wrote it.
 func (a *app) jobID(ctx context.Context, c *s4.Client, given string) (string, error) {
-	a.about = given
+	a.subject = given
 	id := strings.ToLower(given)
 	unknown := &s4.Error{Kind: s4.ErrNoJob}
 	switch {
@@ -158,7 +158,7 @@ func (a *app) jobID(ctx context.Context, c *s4.Client, given string) (string, er
 	switch {
 	case len(found) > 1:
 		return "", fmt.Errorf("%d jobs begin with it, such as %s and %s: give more digits", len(found), found[0], found[1])
-	case err != nil: // the server that is silent may know another
+	case err != nil: // a server that did not answer may have another job that matches
 		return "", err
 	case len(found) == 0:
 		return "", unknown
@@ -166,7 +166,7 @@ func (a *app) jobID(ctx context.Context, c *s4.Client, given string) (string, er
 	return found[0], nil
 }
 
-// jobVerb makes the RunE of a sub-verb that is about one job.
+// jobVerb makes the RunE of a sub-verb that takes the ID of a job.
 func (a *app) jobVerb(f func(ctx context.Context, c *s4.Client, id string) error) func(*cobra.Command, []string) error {
 	return a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 		id, err := a.jobID(ctx, c, args[0])

@@ -69,8 +69,8 @@ func (v *jobView) show(ctx context.Context, s s4.JobStatus) error {
 func (v *jobView) text(ctx context.Context, s s4.JobStatus) error {
 	printJob(v.stdout, s)
 	err := v.table(ctx, s.ID)
-	// Asked for again: what tasks wrote may be more than fits in memory. What
-	// there is without a server that is down is shown, too.
+	// Ask for the tasks a second time: what they wrote may be more than fits in
+	// memory. Do so even if a server is down, and show what the others have.
 	terr := v.tasks(ctx, s.ID, func(t s4.JobTask) error {
 		e := t.Err
 		switch {
@@ -99,8 +99,7 @@ func (v *jobView) tasks(ctx context.Context, id string, each func(s4.JobTask) er
 	})
 }
 
-// tablePage is how many lines of a long table have columns of the same width,
-// and are held in memory.
+// tablePage is how many lines of a long table are held in memory to be aligned.
 const tablePage = 1000
 
 func (v *jobView) table(ctx context.Context, id string) error {
@@ -151,8 +150,8 @@ func endLine(s string) string {
 	return s + "\n"
 }
 
-// printJob prints what is known of a job, a line each. Errors are those of
-// the buffer that w is.
+// printJob prints what is known of a job, a line for each field. It ignores errors: w
+// is a buffer, and returns them from Flush.
 func printJob(w io.Writer, s s4.JobStatus) {
 	field := func(name, text string) {
 		if text != "" {

@@ -46,8 +46,8 @@ func (a *app) waitJob(ctx context.Context, c *s4.Client, id string) error {
 	return a.reportJob(ctx, c, s)
 }
 
-// reportJob prints why a job was not done, as the job itself would have: of one
-// that kept going all tasks that failed, and how many.
+// reportJob prints why a job was not done, in the words of the map verb itself. If the
+// job kept going, it prints all tasks that failed, and how many.
 func (a *app) reportJob(ctx context.Context, c *s4.Client, s s4.JobStatus) error {
 	var err error
 	if s.State == s4.JobPartly {

@@ -31,7 +31,7 @@ Exit code 1 if nothing matches.`,
 					return stamp(e.Modified) + " " + e.Name
 				}, "there are no buckets")
 			}
-			a.about = args[0]
+			a.subject = args[0]
 			return a.list(c.List(ctx, args[0], recursive), func(e s4.Entry) string {
 				name := e.Shown(args[0], recursive)
 				if e.Dir {

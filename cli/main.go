@@ -28,17 +28,17 @@ type app struct {
 	conf     string
 	json     bool
 	quiet    bool
-	exit     int          // what eval's command ended with
+	exit     int          // the exit code, of eval's command
 	compress compressFlag // what the client compresses on the wire
-	about    string       // the key or prefix an error is about, if it does not say
+	subject  string       // the key or prefix that errors name if they carry no key
 }
 
-// failure marks an error of a verb that ran, as opposed to one of its usage.
+// failure marks an error of a verb that ran, as opposed to an error in its usage.
 type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
-// errReported is a failure whose words have been printed.
+// errReported is a failure that was printed already.
 var errReported = errors.New("reported")
 
 // Main runs the s4 command with the given arguments, without the program's
@@ -69,8 +69,8 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	return exitUsage
 }
 
-// verbOf returns the name that errors of cmd begin with: its verb, also for a
-// sub-verb.
+// verbOf returns the name that errors of cmd begin with: the verb, which for a sub-verb
+// is that of its parent.
 func verbOf(cmd *cobra.Command) string {
 	for cmd.HasParent() && cmd.Parent().HasParent() {
 		cmd = cmd.Parent()
@@ -103,8 +103,8 @@ shell commands where they lie.`,
 			return fmt.Errorf("unknown verb %q", args[0])
 		},
 	}
-	// The flags of a verb that does not exist are none of root's: it is the
-	// verb that is wrong.
+	// After a verb that does not exist, do not complain of its flags: it is the verb
+	// that is wrong.
 	root.FParseErrWhitelist.UnknownFlags = true
 	root.SetFlagErrorFunc(flags.Explain)
 	f := root.PersistentFlags()
@@ -126,8 +126,8 @@ func (a *app) client() (*s4.Client, error) {
 	return s4.NewClient(cluster, &s4.Options{Compress: s4.Compression(a.compress)}), nil
 }
 
-// run makes a verb's RunE of f: opens the cluster, closes it, and marks the
-// errors as failures.
+// run makes a verb's RunE of f. It opens the cluster, closes it, and marks errors as
+// failures.
 func (a *app) run(f func(ctx context.Context, c *s4.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
@@ -144,7 +144,7 @@ func (a *app) run(f func(ctx context.Context, c *s4.Client, args []string) error
 	}
 }
 
-// usageError is an error of the arguments that cobra cannot see.
+// usageError is an error in the arguments that cobra does not find.
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error {

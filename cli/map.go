@@ -12,7 +12,7 @@ import (
 	"github.com/nathants/s4"
 )
 
-// mapHelpText is what differs between the map verbs, but for the work.
+// mapHelpText describes one of the map verbs.
 type mapHelpText struct {
 	verb                 s4.Verb
 	short, long, example string
@@ -78,7 +78,7 @@ func (a *app) mapVerb(h mapHelpText) *cobra.Command {
 		Example: h.example,
 		Args:    f.check,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
-			a.about = args[0]
+			a.subject = args[0]
 			j, err := f.job(h, args)
 			switch {
 			case err != nil:
@@ -106,7 +106,7 @@ func (j *mapJob) start(ctx context.Context, c *s4.Client) (s4.JobResult, error) 
 	return j.run(c, ctx, j.indir, j.outdir, j.cmd, &j.opts)
 }
 
-// runMap runs a job and tells how it gets on.
+// runMap runs a job and shows its progress.
 func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) error {
 	verb := string(j.verb)
 	log, err := createJoblog(f.joblog)
@@ -120,7 +120,7 @@ func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) 
 		log.start()
 		a.startedJob(id, f)
 		if a.json {
-			_ = a.line("", map[string]any{"job": id, "state": s4.JobRunning}) // the last line fails, too
+			_ = a.line("", map[string]any{"job": id, "state": s4.JobRunning}) // an error comes again with the last line
 		}
 	}
 	j.opts.AllTasks = log != nil
@@ -142,8 +142,8 @@ func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) 
 	return a.closeJoblog(log, verb, err)
 }
 
-// isPartly reports whether the error of a job that kept going is that tasks
-// failed, and not of the job itself.
+// isPartly reports whether a job that kept going was published without the tasks that
+// failed, as opposed to a job that failed itself.
 func isPartly(err error, res s4.JobResult) bool {
 	var e *s4.Error
 	return errors.As(err, &e) && e.Kind == s4.ErrTaskFailed && e.Server == "" && res.Failed > 0
@@ -191,10 +191,10 @@ func summaryText(res s4.JobResult, took time.Duration) string {
 	return p.String()
 }
 
-// parts is a text of parts with commas between.
+// parts is a text whose parts are joined with commas.
 type parts []string
 
-// add adds a part if it is there.
+// add adds a part if there is true.
 func (p *parts) add(there bool, format string, args ...any) {
 	if there {
 		*p = append(*p, fmt.Sprintf(format, args...))

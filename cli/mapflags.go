@@ -44,7 +44,7 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	}
 }
 
-// check looks at arguments and flags. Its errors are of usage.
+// check checks arguments and flags. Its errors are errors in usage.
 func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 	script := cmd.Flags().Changed("script")
 	switch {
@@ -68,7 +68,7 @@ func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// job makes the job that flags and arguments say.
+// job returns the job that flags and arguments describe.
 func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
 	j := &mapJob{mapHelpText: h, indir: args[0], outdir: args[1]}
 	j.opts = s4.JobOptions{
@@ -120,8 +120,8 @@ func (d *timeoutFlag) Set(text string) error {
 	return nil
 }
 
-// exitCodes is a flag that takes exit codes with commas between, again and
-// again. 0 is none of them: it is never a failure.
+// exitCodes is a repeatable flag that takes exit codes, separated by commas. It does
+// not store 0, which is never a failure.
 type exitCodes []int
 
 func (c *exitCodes) String() string {

@@ -68,7 +68,8 @@ to keep, is held in memory, and may have at most 64 MiB.`,
 	return cmd
 }
 
-// partitioner makes what the flags say. Errors are of usage.
+// partitioner returns the partitioner that the flags describe. Its errors are errors in
+// usage.
 func (f *partitionFlags) partitioner(args []string) (*partition.Partitioner, error) {
 	c := partition.Config{N: f.n, Key: f.key}
 	if f.n == 0 {

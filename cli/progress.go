@@ -24,13 +24,13 @@ const (
 // goroutine.
 type progress struct {
 	out   io.Writer  // nil to show nothing
-	width func() int // of the terminal; nil if out is none
+	width func() int // of the terminal; nil if out is not a terminal
 	now   func() time.Time
 
 	mu    sync.Mutex
 	meter meter
 	due   time.Time // of the next line; guarded by mu
-	shown string    // what stands in the terminal's line; guarded by mu
+	shown string    // the text in the terminal's line; guarded by mu
 
 	once  sync.Once
 	ended chan struct{}
@@ -102,7 +102,7 @@ func (p *progress) tick() {
 		return
 	}
 	p.due = now.Add(liveEvery)
-	// One column stays free: some terminals go on to the next line at the last.
+	// Leave the last column free: some terminals wrap to the next line after it.
 	line = cutRunes(line, p.width()-1)
 	if line != p.shown {
 		fmt.Fprint(p.out, "\r"+line+eraseRest)
@@ -121,7 +121,7 @@ func (p *progress) erase() {
 	}
 }
 
-// aside calls f, which may write to the terminal.
+// aside erases the line and calls f, which may write to the terminal.
 func (p *progress) aside(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,7 +129,7 @@ func (p *progress) aside(f func()) {
 	f()
 }
 
-// stop ends it and leaves an empty line to write to. It may be called again.
+// stop ends the progress and leaves an empty line. It may be called again.
 func (p *progress) stop() {
 	p.once.Do(func() { close(p.ended) })
 	p.wg.Wait()
@@ -150,8 +150,8 @@ func cutRunes(s string, n int) string {
 type meter struct {
 	verb    string
 	servers []s4.Server
-	start   time.Time      // of what is measured: when the first news came
-	base    s4.JobProgress // the first news: a job that is waited for is under way
+	start   time.Time      // when the first update came: rates are measured from there
+	base    s4.JobProgress // the first update, not zero if the job was under way by then
 	last    s4.JobProgress
 	known   bool
 }
@@ -163,7 +163,7 @@ func (m *meter) update(p s4.JobProgress, now time.Time) {
 	m.last = p
 }
 
-// line says how far the job is. What is zero is left out.
+// line says how far the job is. It leaves out numbers that are zero.
 func (m *meter) line(now time.Time) string {
 	p := &m.last
 	elapsed := now.Sub(m.start).Seconds()
@@ -187,8 +187,8 @@ func (m *meter) line(now time.Time) string {
 	return text.String()
 }
 
-// eta returns how long the rest takes if it goes on as it did: by bytes of
-// input, or by tasks where those do not tell.
+// eta returns how long the rest takes at the rate so far. It counts bytes of input, or
+// tasks if no bytes were read yet or all were.
 func (m *meter) eta(elapsed float64) (float64, bool) {
 	p := &m.last
 	done, left := p.BytesIn-m.base.BytesIn, p.InputBytes-p.BytesIn

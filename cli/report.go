@@ -17,12 +17,12 @@ import (
 func (a *app) report(verb string, err error) {
 	var e *s4.Error
 	if !errors.As(err, &e) {
-		a.print(verb, a.about, err.Error())
+		a.print(verb, a.subject, err.Error())
 		return
 	}
 	key := e.Key
 	if key == "" {
-		key = a.about
+		key = a.subject
 	}
 	reason := e.Reason()
 	if bucket := strings.TrimPrefix(key, s4.Scheme); e.Kind == s4.ErrBadKey && bucket != "" && !strings.Contains(bucket, "/") && (verb == "cp" || verb == "rm") {
@@ -54,9 +54,9 @@ type errorObject struct {
 	Stderr  text   `json:"stderr,omitempty"`
 }
 
-// text is a string of --json that may be any bytes, as the name of a local file may.
-// What is not UTF-8 in it is written as \xff, and a backslash beside it twice, so
-// that two such names do not look alike.
+// text is a string for --json that may hold any bytes, such as the name of a local
+// file. Bytes that are not UTF-8 are written as \xff. In such a string backslashes are
+// doubled, so that no two names look alike.
 type text string
 
 // MarshalText is what encoding/json calls.
@@ -67,7 +67,7 @@ func (t text) MarshalText() ([]byte, error) {
 	return []byte(escapeBytes(strings.ReplaceAll(string(t), `\`, `\\`))), nil
 }
 
-// escapeBytes writes what is not UTF-8 as \xff.
+// escapeBytes writes bytes that are not UTF-8 as \xff.
 func escapeBytes(s string) string {
 	var b strings.Builder
 	for len(s) > 0 {
@@ -85,7 +85,7 @@ func escapeBytes(s string) string {
 func (a *app) object(v any) {
 	enc := json.NewEncoder(a.stderr)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // there is nowhere else to say it
+	_ = enc.Encode(v) // there is nowhere else to report an error
 }
 
 // print prints one line: s4: VERB KEY: what.
@@ -105,14 +105,14 @@ func (a *app) print(verb, key, what string) {
 	fmt.Fprintln(a.stderr, line+oneLine(what))
 }
 
-// note prints a line for people, unless they want none.
+// note prints a line for people, unless --quiet or --json is set.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet && !a.json {
 		fmt.Fprintf(a.stderr, format+"\n", args...)
 	}
 }
 
-// line prints one listing line, or v with --json. The error is of stdout.
+// line prints one listing line, or v with --json. Its error is one of stdout.
 func (a *app) line(plain string, v any) error {
 	if a.json {
 		enc := json.NewEncoder(a.stdout)
@@ -128,7 +128,7 @@ func oneLine(s string) string {
 	return printable(strings.ReplaceAll(strings.TrimSpace(s), "\n", " "))
 }
 
-// printable shows what a terminal would obey.
+// printable escapes control characters, which a terminal would obey.
 func printable(s string) string {
 	var b strings.Builder
 	for _, r := range escapeBytes(s) {

@@ -24,7 +24,7 @@ with it. Exit code 1 if there is nothing to remove.`,
   s4 rm -r --prefix s4://bucket/test-1`,
 		Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
-			a.about = args[0]
+			a.subject = args[0]
 			recursive := recursive || prefix
 			remove := c.RemoveAll
 			if prefix || !recursive {

@@ -12,9 +12,9 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// readScript returns the command that --script FILE stands for. The text of a
-// shell script is the command itself; any other goes along with the job, as
-// asset, and the command runs it in its own place, without a fork.
+// readScript returns the command that --script FILE stands for. The text of a shell
+// script is the command itself. Any other script is sent along with the job (asset is
+// true), and the command replaces its shell with it, by exec.
 func readScript(file string) (cmd string, asset bool, err error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -22,7 +22,7 @@ func readScript(file string) (cmd string, asset bool, err error) {
 	}
 	defer f.Close()
 	r := bufio.NewReader(f)
-	head, _ := r.Peek(r.Size()) // what cannot be read fails below
+	head, _ := r.Peek(r.Size()) // a read error comes again below
 	if program := interpreter(string(head)); program != "" && program != "bash" && program != "sh" {
 		return `exec "$S4_ASSETS/` + quoteDouble(filepath.Base(file)) + `"`, true, nil
 	}
@@ -36,8 +36,8 @@ func readScript(file string) (cmd string, asset bool, err error) {
 	return string(text), false, nil
 }
 
-// interpreter returns the name of the program that the first line of a script
-// gives after #!, "" if it gives none. It looks through env.
+// interpreter returns the name of the program that the first line of a script gives
+// after #!, or "" if it gives none. For env it returns the program that env runs.
 func interpreter(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	rest, ok := strings.CutPrefix(line, "#!")

@@ -15,7 +15,7 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// assetsDir, in a job's directory, holds the files that came along with it.
+// assetsDir, in a job's directory, holds the files that were sent along with the job.
 const assetsDir = "assets"
 
 // asset receives a file that goes along with a job.
@@ -40,16 +40,15 @@ func (s *session) asset(tag uint16, m *wire.Asset) error {
 	})
 }
 
-// addAsset gives a file that came along its name. The same file may come
-// twice.
+// addAsset publishes a file in the job's assets. The same file may come twice.
 func (j *job) addAsset(tmp *xfer.Temp, name string, program bool, sum uint64) error {
 	dir := filepath.Join(j.stage.path, assetsDir)
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return storeError(plain(err), name)
+		return storeError(withoutPath(err), name)
 	}
 	t, err := openTree(dir)
 	if err != nil {
-		return storeError(plain(err), name)
+		return storeError(withoutPath(err), name)
 	}
 	defer t.close()
 	if err := setSum(tmp.File, sum); err != nil {
@@ -64,7 +63,7 @@ func (j *job) addAsset(tmp *xfer.Temp, name string, program bool, sum uint64) er
 	}
 	err = tmp.Publish(t.fd(), name)
 	if !errors.Is(err, unix.EEXIST) {
-		// Before the client hears of it and says START: see assets.
+		// Close before the client hears of it and says START: see assets.
 		return errors.Join(err, tmp.Close())
 	}
 	f, _, err := openRegular(t, name)
@@ -78,9 +77,9 @@ func (j *job) addAsset(tmp *xfer.Temp, name string, program bool, sum uint64) er
 	return nil
 }
 
-// assets returns the directory of the files that came along, or "" if there
-// are none, and the tasks' PATH if one of them is a program. From now on it
-// is read-only.
+// assets returns the directory of the files that were sent along, or "" if there are
+// none, and the tasks' PATH if one of them is a program. It makes the directory
+// read-only.
 func (j *job) assets() (dir, path string, err error) {
 	dir = filepath.Join(j.stage.path, assetsDir)
 	list, err := os.ReadDir(dir)
@@ -88,25 +87,24 @@ func (j *job) assets() (dir, path string, err error) {
 		return "", "", nil
 	}
 	if err != nil {
-		return "", "", storeError(plain(err), "")
+		return "", "", storeError(withoutPath(err), "")
 	}
 	for _, e := range list {
 		fi, err := e.Info()
 		if err != nil {
-			return "", "", storeError(plain(err), "")
+			return "", "", storeError(withoutPath(err), "")
 		}
 		if fi.Mode()&0o111 != 0 {
 			path = dir + string(os.PathListSeparator) + j.node.path
 		}
 	}
 	if path != "" {
-		// A process that is being started for something else may hold a copy of
-		// the descriptor that a program was written through, until it execs; and
-		// what is open for writing cannot be run (execve(2), ETXTBSY). Forks that
-		// begin from here on have none, and the lock is held up to the exec
-		// (go.dev/issue/22315).
+		// A file that is open for writing cannot be run (execve(2), ETXTBSY). A
+		// process that was forked while a program was written holds a copy of the
+		// descriptor until its exec. Taking the lock waits for all such forks to
+		// exec; later ones have no copy (go.dev/issue/22315).
 		syscall.ForkLock.RLock()
 		defer syscall.ForkLock.RUnlock()
 	}
-	return dir, path, storeError(plain(os.Chmod(dir, 0o555)), "")
+	return dir, path, storeError(withoutPath(os.Chmod(dir, 0o555)), "")
 }

@@ -26,7 +26,7 @@ func (o *object) head() *wire.Object {
 func (s *store) get(name string) (*object, error) {
 	f, st, err := openRegular(s.keys, name)
 	if err != nil {
-		return nil, s.missing(err, name)
+		return nil, s.openKeyError(err, name)
 	}
 	sum, err := getSum(f)
 	if err != nil {
@@ -36,8 +36,8 @@ func (s *store) get(name string) (*object, error) {
 	return &object{File: f, size: st.Size, mtime: st.Mtim.Nano(), sum: sum}, nil
 }
 
-// openRegular opens a regular file of t for reading. What is none, such as a
-// directory or a pipe, is ENOENT: it is no key.
+// openRegular opens a regular file of t for reading. Anything that is not a regular
+// file, such as a directory or a pipe, is ENOENT: only regular files are keys.
 func openRegular(t tree, name string) (*os.File, *unix.Stat_t, error) {
 	// Without O_NONBLOCK, opening a pipe would wait for its writer.
 	fd, err := t.open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
@@ -53,7 +53,7 @@ func openRegular(t tree, name string) (*os.File, *unix.Stat_t, error) {
 		err = unix.ENOENT
 	}
 	if err == nil {
-		// It may become a command's standard input, and goes without there.
+		// It may become a command's standard input, which is expected to block.
 		err = unix.SetNonblock(fd, false)
 	}
 	if err != nil {
@@ -66,21 +66,22 @@ func openRegular(t tree, name string) (*os.File, *unix.Stat_t, error) {
 // create returns an unnamed file for a key's bytes. The caller closes it.
 func (s *store) create() (*xfer.Temp, error) {
 	t, err := xfer.CreateTemp(s.tmp.fd(), 0o600)
-	return t, s.lost(err)
+	return t, s.serverFileError(err)
 }
 
-// absent reports why the key cannot be written, as far as can be seen before
-// it is: a courtesy to a client that would send it in vain. commit decides.
-func (s *store) absent(name string) error {
-	err := absent(s.keys, name)
+// checkAbsent returns an error if the key cannot be written because its name is
+// taken. It spares a client sending the bytes in vain; commit is what decides.
+func (s *store) checkAbsent(name string) error {
+	err := nameTaken(s.keys, name)
 	if errors.Is(err, unix.EISDIR) && emptyBelow(s.keys, name) {
-		return nil // publish removes it
+		return nil // publish removes the empty directory
 	}
 	return storeError(err, name)
 }
 
-// absent returns nil if name can be made in t, or EEXIST, EISDIR, ENOTDIR.
-func absent(t tree, name string) error {
+// nameTaken returns nil if name can be created in t, or else EEXIST, EISDIR or
+// ENOTDIR.
+func nameTaken(t tree, name string) error {
 	var st unix.Stat_t
 	switch err := t.stat(name, &st); {
 	case errors.Is(err, unix.ENOENT):
@@ -99,7 +100,7 @@ func (s *store) put(tmp *xfer.Temp, name string, sum uint64) error {
 	s.marks.RLock()
 	defer s.marks.RUnlock()
 	for _, p := range s.pending {
-		if err := absent(p.tree, name); err != nil {
+		if err := nameTaken(p.tree, name); err != nil {
 			return storeError(err, name) // a job is about to publish it
 		}
 	}
@@ -112,13 +113,15 @@ func (s *store) put(tmp *xfer.Temp, name string, sum uint64) error {
 	return nil
 }
 
-// commit gives a whole and verified file its name in a tree: the data
-// directory, or a job's staged output. The order matters. The checksum is
-// with the file before anyone can open it; the mode comes after it, because
-// setting an attribute takes write permission; with fsync, bytes and
-// attribute are on disk before the name is, so that power loss leaves a whole
-// key or none; and the link comes last, fails if the name is taken, and is
-// one step: two writers cannot both win, and no reader sees a part.
+// commit gives a whole and verified file its name in a tree: the data directory, or a
+// job's staged output. The order matters:
+//
+//   - The checksum is set first, before anyone can open the file.
+//   - The mode comes after it, because setting an attribute takes write permission.
+//   - With fsync, bytes and attribute reach the disk before the name does, so that
+//     power loss leaves a whole key or none.
+//   - The link comes last. It is atomic, and fails if the name is taken: two writers
+//     cannot both win, and no reader sees a part.
 func (s *store) commit(tmp *xfer.Temp, t tree, name string, sum uint64) (size int64, err error) {
 	fd := int(tmp.Fd())
 	err = setSum(tmp.File, sum)
@@ -146,8 +149,8 @@ func (s *store) commit(tmp *xfer.Temp, t tree, name string, sum uint64) (size in
 	}
 	err = t.publish(name, tmp.Publish)
 	if errors.Is(err, unix.EEXIST) {
-		if why := absent(t, name); why != nil {
-			err = why // a directory in its place is another error
+		if why := nameTaken(t, name); why != nil {
+			err = why // EISDIR, if a directory has the name
 		}
 	}
 	if err != nil {

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// committedTime is how long a server that runs remembers that it has published
-// a job, so that a peer that was down meanwhile can learn it. The time counts
-// from the publishing or the server's last start. Nothing else ends it: a peer
-// that comes back later takes the job for discarded.
+// committedTime is how long a running server remembers that it has published a job, so
+// that a peer that was down meanwhile can learn of it. The time starts when the job
+// is published, and anew when the server starts. A peer that comes back later than
+// that takes the job for discarded.
 const committedTime = 7 * 24 * time.Hour
 
-// forgetAtOnce is how many jobs are forgotten for one that is published, at
-// most: its client waits.
+// forgetAtOnce limits how many jobs are forgotten when one is published, because the
+// client waits for it.
 const forgetAtOnce = 100
 
-// memory is the index of _s4/committed.
-type memory struct {
+// committedIndex is the index of _s4/committed, the jobs published here.
+type committedIndex struct {
 	mu   sync.Mutex
 	jobs []committedJob // in the order they were published; guarded by mu
 }
@@ -32,7 +32,7 @@ type committedJob struct {
 func (s *store) openCommitted() error {
 	list, err := readByAge(s.sysPath(committedDir, ""))
 	for _, fi := range list {
-		s.memory.jobs = append(s.memory.jobs, committedJob{fi.Name(), time.Now()})
+		s.committedIndex.jobs = append(s.committedIndex.jobs, committedJob{fi.Name(), time.Now()})
 	}
 	return err
 }
@@ -41,9 +41,9 @@ func (s *store) openCommitted() error {
 // file at path, and forgets what is too old.
 func (s *store) keepCommitted(path, name string) error {
 	if err := os.Rename(path, s.sysPath(committedDir, name)); err != nil {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
-	m := &s.memory
+	m := &s.committedIndex
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.jobs = append(m.jobs, committedJob{name, time.Now()})
@@ -52,11 +52,11 @@ func (s *store) keepCommitted(path, name string) error {
 }
 
 // forgetCommitted forgets some of the jobs that were published longer ago than
-// age; the memory is locked. A week after a start all that was there then is too
-// old at once. That one cannot be forgotten is no failure of the job that is
-// published: the next one tries again.
+// age; the index is locked. They are many a week after a start, when all jobs that
+// were there at the start grow too old at once. An error does not fail the job that is
+// being published: the next one tries again.
 func (s *store) forgetCommitted(age time.Duration) {
-	m := &s.memory
+	m := &s.committedIndex
 	for range min(forgetAtOnce, len(m.jobs)) {
 		if time.Since(m.jobs[0].since) < age {
 			return

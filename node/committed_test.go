@@ -19,7 +19,7 @@ func TestForgetCommittedLater(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s.memory.jobs = []committedJob{{stuck, time.Now().Add(-2 * committedTime)}}
+	s.committedIndex.jobs = []committedJob{{stuck, time.Now().Add(-2 * committedTime)}}
 	publish := func(id uint64, key string) {
 		t.Helper()
 		p := testStage(t, s, id, key)
@@ -41,7 +41,7 @@ func TestForgetCommittedLater(t *testing.T) {
 	if was, err := s.committed(1); was || err != nil {
 		t.Errorf("still remembered: %v, %v", was, err)
 	}
-	if len(s.memory.jobs) != 2 {
-		t.Errorf("%d jobs are remembered, want 2", len(s.memory.jobs))
+	if len(s.committedIndex.jobs) != 2 {
+		t.Errorf("%d jobs are remembered, want 2", len(s.committedIndex.jobs))
 	}
 }

@@ -60,8 +60,8 @@ func (s *session) control(h wire.Header) error {
 	return s.reply(h.Tag, wire.Errorf(wire.CodeBadRequest, "a %s frame is no request of the control channel", h.Type))
 }
 
-// watched returns a context that ends with the node and, until stop, with the
-// peer.
+// watched returns a context that ends when the node stops and, until stop is called,
+// when the peer closes the connection.
 func (s *session) watched() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(s.node.ctx)
 	still := s.conn.WaitGone(func() {
@@ -113,7 +113,7 @@ func (s *session) list(h wire.Header, m *wire.List) error {
 	if werr != nil {
 		return werr
 	}
-	s.done("list", m.Prefix, 0, start, err)
+	s.logRequest("list", m.Prefix, 0, start, err)
 	if err != nil {
 		if err := s.reply(h.Tag, err); err != nil || !flushed {
 			return err
@@ -147,13 +147,13 @@ func (s *session) remove(h wire.Header, m *wire.Remove) error {
 	if h.Flags&wire.FlagRecursive != 0 {
 		if err = names.CheckPrefix(m.Prefix); err == nil {
 			ctx, stop := s.watched()
-			n, err = s.node.store.removeAll(ctx, m.Prefix)
+			n, err = s.node.store.removePrefix(ctx, m.Prefix)
 			stop()
 		}
-	} else if err = s.node.own(m.Prefix); err == nil {
+	} else if err = s.node.checkOwner(m.Prefix); err == nil {
 		n, err = 1, s.node.store.remove(m.Prefix)
 	}
-	s.done("remove", m.Prefix, 0, start, err)
+	s.logRequest("remove", m.Prefix, 0, start, err)
 	if err != nil {
 		return s.reply(h.Tag, err)
 	}
@@ -161,7 +161,7 @@ func (s *session) remove(h wire.Header, m *wire.Remove) error {
 }
 
 func (s *session) stat(tag uint16, m *wire.Stat) error {
-	err := s.node.own(m.Key)
+	err := s.node.checkOwner(m.Key)
 	if err == nil {
 		var o *object
 		if o, err = s.node.store.get(m.Key); err == nil {

@@ -78,7 +78,7 @@ func (p *processes) start(i int) {
 	})
 }
 
-// kill ends server i as a power switch ends it, but for the disk.
+// kill ends server i with SIGKILL.
 func (p *processes) kill(i int) {
 	if s := p.servers[i]; s != nil {
 		_ = s.cmd.Process.Kill()

@@ -15,11 +15,11 @@ import (
 func (s *session) data(h wire.Header) error {
 	m, err := s.conn.ReadMessage(h)
 	if errors.Is(err, wire.CodeUnsupported) {
-		return s.reply(h.Tag, err) // it has no stream behind it, or its sender was to ask first
+		return s.reply(h.Tag, err) // no stream follows it: a sender must ask before it uses an unknown type with one
 	}
 	if err != nil {
-		// The body made no sense, and what follows a broken PUT cannot be
-		// told from requests.
+		// If the frame was a broken PUT, the stream that follows it cannot be told
+		// from requests.
 		return err
 	}
 	switch m := m.(type) {
@@ -46,10 +46,10 @@ func (s *session) put(tag uint16, m *wire.Put) error {
 		if s.node.ctx.Err() != nil {
 			return errShutdown
 		}
-		if err := s.node.own(m.Key); err != nil {
+		if err := s.node.checkOwner(m.Key); err != nil {
 			return err
 		}
-		return st.absent(m.Key)
+		return st.checkAbsent(m.Key)
 	}
 	return s.receive("put", tag, m.Key, m.Size, check, func(tmp *xfer.Temp, sum uint64) error {
 		return st.put(tmp, m.Key, sum)
@@ -66,7 +66,7 @@ func (s *session) push(tag uint16, m *wire.Push) error {
 		if err != nil {
 			return err
 		}
-		if err := s.node.own(m.Key); err != nil {
+		if err := s.node.checkOwner(m.Key); err != nil {
 			return err
 		}
 		return j.accepts(m.Key)
@@ -76,9 +76,9 @@ func (s *session) push(tag uint16, m *wire.Push) error {
 	})
 }
 
-// receive takes a stream into an unnamed file, verifies it, and lets publish
-// give it its name: the way in of every object. The one answer may come
-// early, when it is clear that the rest is sent in vain.
+// receive takes a stream into an unnamed file, verifies it, and calls publish to give
+// the file its name. Every object comes in this way. There is one answer. It is sent
+// early if check or the disk has failed, so that the sender can stop.
 func (s *session) receive(verb string, tag uint16, key string, size uint64, check func() error, publish func(*xfer.Temp, uint64) error) error {
 	start := time.Now()
 	var tmp *xfer.Temp
@@ -98,22 +98,22 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 			return werr
 		}
 		n, _, _ := s.conn.Recv(discard{}, nil)
-		s.done(verb, key, n, start, err)
-		return s.lost()
+		s.logRequest(verb, key, n, start, err)
+		return s.checkUsable()
 	}
 	var early error // of the write that told the sender at once
 	n, sum, err := s.conn.Recv(tmp.File, func(werr error) {
 		early = s.reply(tag, storeError(werr, key))
 	})
 	if s.conn.Broken() {
-		s.done(verb, key, n, start, err)
+		s.logRequest(verb, key, n, start, err)
 		return err
 	}
 	if _, said := err.(*xfer.PeerError); said {
 		err = wire.Errorf(wire.CodeCanceled, "the sender gave up after %d bytes", n) // as with ABORT, whatever its reason
 	}
 	if _, failed := err.(*xfer.SinkError); failed {
-		s.done(verb, key, n, start, storeError(err, key))
+		s.logRequest(verb, key, n, start, storeError(err, key))
 		return early
 	}
 	if err == nil && size != wire.SizeUnknown && uint64(n) != size {
@@ -125,16 +125,16 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 	if err != nil {
 		err = storeError(err, key)
 	}
-	s.done(verb, key, n, start, err)
+	s.logRequest(verb, key, n, start, err)
 	return s.reply(tag, err)
 }
 
-// preallocateMin is from which size on a key gets its space before its bytes.
-// That saves the file system work and tells of a full disk at once; for a small
-// key it is a system call more, 5 % of what it takes to store one of 4 KiB.
+// preallocateMin is the size from which on space is reserved before the bytes come.
+// That saves the file system work and reports a full disk at once. For a small key
+// it is only one more system call (bench/NOTES.md, Small keys in).
 const preallocateMin = 64 << 10
 
-// preallocate reserves space, unless the size is a lie that no disk holds.
+// preallocate reserves space. A size that no disk can hold is an error.
 func (s *session) preallocate(tmp *xfer.Temp, size uint64) error {
 	if size > 1<<62 {
 		return wire.Errorf(wire.CodeTooLarge, "%d bytes", size)
@@ -142,20 +142,21 @@ func (s *session) preallocate(tmp *xfer.Temp, size uint64) error {
 	return tmp.Preallocate(int64(size))
 }
 
-// lost returns an error if the connection cannot go on.
-func (s *session) lost() error {
+// checkUsable returns an error if the connection cannot be used any more.
+func (s *session) checkUsable() error {
 	if s.conn.Broken() {
 		return fmt.Errorf("lost in a stream that was being dropped")
 	}
 	return nil
 }
 
-// discard is a writer that forgets.
+// discard is a writer that drops all bytes.
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// packing returns what the flags LZ4 and PACKALL, or the options of a job, ask for.
+// packing returns the packing that the flags LZ4 and PACKALL, or a job's options, ask
+// for.
 func packing(may, all bool) xfer.Packing {
 	switch {
 	case may && all:
@@ -169,19 +170,19 @@ func packing(may, all bool) xfer.Packing {
 // get sends a key, from disk to socket in the kernel unless it is packed.
 func (s *session) get(h wire.Header, m *wire.Get) error {
 	start := time.Now()
-	err := s.node.own(m.Key)
+	err := s.node.checkOwner(m.Key)
 	var o *object
 	if err == nil {
 		o, err = s.node.store.get(m.Key)
 	}
 	if err != nil {
-		s.done("get", m.Key, 0, start, err)
+		s.logRequest("get", m.Key, 0, start, err)
 		return s.reply(h.Tag, err)
 	}
 	defer o.Close()
 	size, err := o.rangeOf(m)
 	if err != nil {
-		s.done("get", m.Key, 0, start, err)
+		s.logRequest("get", m.Key, 0, start, err)
 		return s.reply(h.Tag, err)
 	}
 	pack := packing(h.Flags&wire.FlagLZ4 != 0, h.Flags&wire.FlagPackAll != 0)
@@ -193,11 +194,11 @@ func (s *session) get(h wire.Header, m *wire.Get) error {
 	if size == o.size {
 		err = s.conn.SendFile(h.Tag, o.head(), wire.FlagStream, o.File, size, o.sum, pack, flushed)
 	} else {
-		// What is stored is the checksum of the whole: this one is made of what is sent.
+		// The stored checksum is of the whole key: that of a range is computed here.
 		src := xfer.Source{R: io.NewSectionReader(o.File, int64(m.Offset), size), Size: size, Pack: pack}
 		_, _, err = s.conn.SendStream(h.Tag, o.head(), wire.FlagStream, src, flushed)
 	}
-	s.done("get", m.Key, size, start, err)
+	s.logRequest("get", m.Key, size, start, err)
 	switch {
 	case errors.Is(err, xfer.ErrRefused):
 		return s.reply(flush, nil)

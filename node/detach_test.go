@@ -47,7 +47,7 @@ func waitJob(t testing.TB, c *s4.Client, id string) s4.JobStatus {
 	return s
 }
 
-// jobTasks returns what is on record of a job's tasks, sorted.
+// jobTasks returns the recorded tasks of a job, sorted.
 func jobTasks(t testing.TB, c *s4.Client, id string) []string {
 	t.Helper()
 	list := []string{}

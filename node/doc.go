@@ -14,7 +14,7 @@
 //
 // The store is the only code that touches the data directory, its commit the
 // only way a key appears; the exec package the only code that starts
-// processes; the s4 package decides placement. The file system is the index:
-// a restart loses nothing but running jobs, which end with the server. A job
-// that has promised to publish is kept, and settled with the peers.
+// processes; the s4 package decides placement. The file system is the index, so a
+// restart loses only running jobs, which end with the server. A job that has promised
+// to publish is kept, and settled with the peers.
 package node

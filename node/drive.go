@@ -19,27 +19,25 @@ type client interface {
 	Close() error
 }
 
-// drive takes a job through its phases, each on its client's request, see
-// wire.Job. It is the job's goroutine, and the only one that writes to the client
-// for it. When it returns, nothing of the job is left here but its published
-// output and its record; or it has promised to publish and the client is gone,
-// and settle has it.
+// drive takes a job through its phases, each on its client's request, see wire.Job. It
+// is the job's goroutine, and the only one that writes to the client for it. When it
+// returns, the job is over, and only its published output and its record are left. Or
+// the job has promised to publish and its client is gone: then settle continues it.
 //
-// What ends it early, such as DISCARD, comes from other goroutines as an event,
-// at any time: see next.
+// Events that end a job early, such as DISCARD, come from other goroutines at any time:
+// see next.
 func (j *job) drive(c client) {
 	err := j.phases(c)
 	if cause := context.Cause(j.ctx); cause != nil && err != nil {
-		err = cause // what broke, broke because the job is over
+		err = cause // err is only a consequence of the job's end
 	}
 	if j.current() == wire.JobCommitted {
-		return // and finished
+		return // phases has finished it
 	}
 	// An error of the job's own ends it, unless it has promised.
 	j.move(jobFailed, err)
 	if j.current() == wire.JobPrepared {
-		// The client may have committed elsewhere: without it there is no way
-		// but to ask.
+		// The client may have sent COMMIT to other servers. Only they can tell.
 		if errors.Is(err, wire.CodeBadRequest) {
 			_ = c.Send(toWire(err))
 		}
@@ -52,13 +50,13 @@ func (j *job) drive(c client) {
 	}
 	told := errors.As(err, new(givenUp))
 	if !told {
-		_ = c.Send(toWire(err)) // before it cleans up: the others are to stop soon
+		_ = c.Send(toWire(err)) // before cleaning up, so that the client stops the others soon
 	}
 	j.node.finish(j, err)
 	for !told {
 		select {
 		case t := <-j.asks:
-			_ = c.Send(toWire(outOfTurn(t))) // it was sent ahead, and has its answer, too
+			_ = c.Send(toWire(outOfTurn(t))) // every request gets an answer, also one sent ahead
 		default:
 			told = true
 		}
@@ -100,21 +98,21 @@ func (j *job) phases(c client) error {
 	if j.current() != wire.JobCommitted {
 		return err
 	}
-	j.node.finish(j, err) // who hears COMMITTED may ask for the job at once
+	j.node.finish(j, err) // first: a client may ask for the job as soon as it reads COMMITTED
 	var answer wire.Message = &wire.Committed{Keys: uint64(j.stage.keys.Load()), Bytes: uint64(j.stage.bytes.Load())}
 	if err != nil {
 		answer = toWire(err)
 	}
-	_ = c.Send(answer) // it is committed whoever hears of it
+	_ = c.Send(answer) // the job is committed even if the client is gone
 	return nil
 }
 
-// maxAsks is how many requests a client may send for a job before they are their
-// turn: START, PREPARE and COMMIT, and one that is too many.
+// maxAsks is how many requests of a job a client may send ahead of their turn: START,
+// PREPARE and COMMIT, and one more, which is an error that deserves its answer.
 const maxAsks = 4
 
-// ask hands the job a request of its client, to be taken in its turn, and
-// reports whether the job is still under way.
+// ask queues a request of the client for the job, and reports whether the job is still
+// under way.
 func (j *job) ask(t wire.Type) bool {
 	j.mu.Lock() // so that nothing is asked for once the state is final
 	defer j.mu.Unlock()

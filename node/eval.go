@@ -23,7 +23,7 @@ import (
 // slot as a job's task does.
 func (s *session) eval(tag uint16, m *wire.Eval) error {
 	start := time.Now()
-	err := s.node.own(m.Key)
+	err := s.node.checkOwner(m.Key)
 	if err == nil {
 		err = wire.CheckCommand(m.Command)
 	}
@@ -32,7 +32,7 @@ func (s *session) eval(tag uint16, m *wire.Eval) error {
 		o, err = s.node.store.get(m.Key)
 	}
 	if err != nil {
-		s.done("eval", m.Key, 0, start, err)
+		s.logRequest("eval", m.Key, 0, start, err)
 		return s.reply(tag, err)
 	}
 	defer o.Close()
@@ -40,10 +40,10 @@ func (s *session) eval(tag uint16, m *wire.Eval) error {
 	exit, err := s.runEval(ctx, tag, o, m)
 	stop()
 	if s.conn.Broken() {
-		s.done("eval", m.Key, o.size, start, wire.Errorf(wire.CodeCanceled, "the client is gone"))
+		s.logRequest("eval", m.Key, o.size, start, wire.Errorf(wire.CodeCanceled, "the client is gone"))
 		return io.ErrUnexpectedEOF
 	}
-	s.done("eval", m.Key, o.size, start, err)
+	s.logRequest("eval", m.Key, o.size, start, err)
 	if err != nil {
 		return s.reply(tag, err)
 	}
@@ -60,7 +60,7 @@ func (s *session) runEval(ctx context.Context, tag uint16, o *object, m *wire.Ev
 	// The sweep at start and stop looks below jobs/.
 	dir := filepath.Join(n.store.path, sysDir, jobsDir, fmt.Sprintf("eval-%d", n.evals.Add(1)))
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, storeError(n.store.lost(err), m.Key)
+		return nil, storeError(n.store.serverFileError(err), m.Key)
 	}
 	defer func() {
 		if err := removeAll(dir); err != nil {
@@ -120,17 +120,17 @@ func (s *session) newPump(tag uint16, t wire.Type) (*pump, error) {
 			err = p.rest(send)
 		}
 		if err != nil {
-			// Nobody listens: let the command end by SIGPIPE or the
-			// connection's end, whichever it sees first.
+			// Nobody reads the output: the command ends by SIGPIPE, or because
+			// the connection is lost.
 			r.Close()
 		}
 	})
 	return p, nil
 }
 
-// close ends the stream after the command and all of its group have ended:
-// what they wrote is in the pipe. A process that has left the group may hold
-// the pipe open for ever, so there is no wait for its end.
+// close ends the stream after the command and its process group have ended. All that
+// they wrote is in the pipe by then. close does not wait for the end of the pipe,
+// because a process that has left the group may hold it open for ever.
 func (p *pump) close() {
 	p.w.Close()
 	_ = p.r.SetReadDeadline(time.Now()) // fails if r is closed already
@@ -148,7 +148,7 @@ func (p *pump) rest(send func([]byte) error) error {
 		return err
 	}
 	buf := make([]byte, 64<<10)
-	left := len(buf) // until the size of the pipe is known
+	left := len(buf) // replaced by the size of the pipe, if that is larger
 	for left > 0 {
 		n := 0
 		err := raw.Read(func(fd uintptr) bool {

@@ -172,8 +172,8 @@ func TestServerKilledInMidJob(t *testing.T) {
 	}
 }
 
-// Servers keep their connections to each other. One that was restarted between
-// two shuffles fails none.
+// Servers keep their connections to each other. A restart of one between two shuffles
+// fails neither.
 func TestShuffleAfterARestart(t *testing.T) {
 	p := startProcesses(t, 2)
 	p.start(0)

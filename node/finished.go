@@ -18,12 +18,12 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// finishedFile lists the inputs of a shuffle that are done on this server, so
-// that --resume can tell those that wrote nothing from those that never ran, and
-// those whose output is complete from those of which a file was removed. The
-// first line is the outdir, every other the path of an input below the job's
-// base, a space, and how many files it became. It appears in _s4/shuffled, as
-// the job's name, when the job is published.
+// finishedFile lists the inputs of a shuffle that are done on this server. With it,
+// --resume can tell an input that wrote nothing from one that never ran, and an input
+// whose output is complete from one that has lost a file since. The first line is the
+// outdir. Every other line is the path of an input below the job's base, a space, and
+// the number of files it became. When the job is published, the file moves to
+// _s4/shuffled and gets the job's name.
 const finishedFile = "finished"
 
 // finishedList writes such a file.
@@ -36,14 +36,14 @@ type finishedList struct {
 func newFinishedList(dir, outdir string) (*finishedList, error) {
 	f, err := os.Create(filepath.Join(dir, finishedFile))
 	if err != nil {
-		return nil, storeError(plain(err), "")
+		return nil, storeError(withoutPath(err), "")
 	}
 	l := &finishedList{f: f, w: bufio.NewWriter(f)}
 	_, _ = l.w.WriteString(outdir + "\n") // Flush returns the error
 	return l, nil
 }
 
-// add takes an input that became so many files. Its error, if any, is close's.
+// add records an input and how many files it became. close returns its error, if any.
 func (l *finishedList) add(rel string, files int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,21 +63,20 @@ func (l *finishedList) close() error {
 	return storeError(errors.Join(l.w.Flush(), l.f.Close()), "")
 }
 
-// keepFinished moves the list of a job that is published to the others. There
-// may be none.
+// keepFinished moves the list of a published job to _s4/shuffled, if there is one.
 func (s *store) keepFinished(path, name string) error {
 	s.lists.Lock()
 	defer s.lists.Unlock()
 	err := os.Rename(path, s.sysPath(shuffledDir, name))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
 	return nil
 }
 
-// finished returns the inputs that shuffles into outdir have done, and how many
+// finishedInputs returns the inputs that shuffles into outdir have done, and how many
 // files each became.
-func (s *store) finished(outdir string) (map[string]int, error) {
+func (s *store) finishedInputs(outdir string) (map[string]int, error) {
 	done := make(map[string]int)
 	err := s.eachFinished(func(_, out string, lines *bufio.Scanner) error {
 		for out == outdir && lines.Scan() {
@@ -97,12 +96,12 @@ func (s *store) eachFinished(f func(path, outdir string, lines *bufio.Scanner) e
 	dir := s.sysPath(shuffledDir, "")
 	list, err := os.ReadDir(dir)
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	for _, e := range list {
 		path := filepath.Join(dir, e.Name())
 		if err := readFinished(path, f); err != nil {
-			return fmt.Errorf("inputs that are done, of job %s: %w", e.Name(), plain(err))
+			return fmt.Errorf("inputs that are done, of job %s: %w", e.Name(), withoutPath(err))
 		}
 	}
 	return nil
@@ -121,9 +120,9 @@ func readFinished(path string, f func(path, outdir string, lines *bufio.Scanner)
 	return f(path, lines.Text(), lines)
 }
 
-// forgetFinished makes shuffles run anew for the inputs whose output has been
-// removed with a prefix: all of the output's directory, that is, which matters
-// for those that wrote nothing. Of the others, complete sees what is missing.
+// forgetFinished makes shuffles run anew for inputs whose whole output directory is
+// removed with a prefix. That matters for inputs that wrote nothing: of all others,
+// complete notices that output is missing.
 func (s *store) forgetFinished(prefix string) error {
 	return s.eachFinished(func(path, outdir string, lines *bufio.Scanner) error {
 		if !strings.HasPrefix(outdir+"/", prefix) && !strings.HasPrefix(prefix, outdir+"/") {
@@ -148,7 +147,7 @@ func (s *store) forgetFinished(prefix string) error {
 		case left == all:
 			return nil
 		}
-		// In tmp until it is whole; what a killed server leaves there is swept.
+		// Written in tmp until it is whole: the sweep at start empties that.
 		tmp := s.sysPath(tmpDir, filepath.Base(path))
 		if err := os.WriteFile(tmp, []byte(kept.String()), 0o644); err != nil {
 			return err
@@ -161,7 +160,7 @@ func (s *store) forgetFinished(prefix string) error {
 // whose output is all there, wherever in the cluster. Each server asks the others
 // about its own inputs, so that all together look at each directory once.
 func (n *Node) complete(ctx context.Context, outdir string) (map[string]bool, error) {
-	finished, err := n.store.finished(outdir)
+	finished, err := n.store.finishedInputs(outdir)
 	if err != nil || len(finished) == 0 {
 		return nil, err
 	}

@@ -12,10 +12,10 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// maxHistory is how many jobs that are over a server remembers.
+// maxHistory is how many finished jobs a server remembers.
 const maxHistory = 200
 
-// maxHistoryBytes is how many bytes of their logs.
+// maxHistoryBytes is how many bytes of their logs it keeps.
 const maxHistoryBytes = 1 << 30
 
 // history is the index of _s4/history.
@@ -24,13 +24,13 @@ type history struct {
 	jobs  []pastJob // in the order they ended; guarded by mu
 	bytes int64     // of their logs; guarded by mu
 
-	// unsaved holds the ends of jobs whose record could not be written, as on a
-	// disk that is full or read-only, for as long as the process lives: at most
+	// unsaved holds the infos of finished jobs whose record could not be written, for
+	// example to a full disk. They are lost when the process ends. It has at most
 	// maxHistory, in the order they ended; guarded by mu.
 	unsaved []*wire.JobInfo
 }
 
-// keepUnsaved remembers the end of a job that has no record of it on disk.
+// keepUnsaved remembers the info of a finished job that could not be written to disk.
 func (h *history) keepUnsaved(info *wire.JobInfo) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -46,7 +46,7 @@ func (h *history) savedNow(id uint64) {
 	h.unsaved = slices.DeleteFunc(h.unsaved, func(u *wire.JobInfo) bool { return u.Job.ID == id })
 }
 
-// unsavedInfo returns the end of a job that could not be recorded, or nil.
+// unsavedInfo returns what keepUnsaved remembers of a job, or nil.
 func (h *history) unsavedInfo(id uint64) *wire.JobInfo {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -85,7 +85,7 @@ func (h *history) add(id uint64, bytes int64) {
 	h.bytes += bytes
 }
 
-// drop takes the i-th job out; h.mu is held.
+// drop removes the i-th job; h.mu is held.
 func (h *history) drop(i int) {
 	h.bytes -= h.jobs[i].bytes
 	h.jobs = slices.Delete(h.jobs, i, i+1)
@@ -121,12 +121,12 @@ func readByAge(dir string) ([]fs.FileInfo, error) {
 	return list, nil
 }
 
-// keepRecord moves the record of a job that is over to the history, removes the
-// job's directory, in which nothing else is left, and drops the oldest record. A
-// job without a record, which never began, leaves nothing.
+// keepRecord moves the record of a finished job to the history, removes the job's
+// directory, and drops the oldest records if there are too many. A job that never began
+// has no record and leaves nothing.
 //
-// The directory itself stays where it is until it is removed: a process that a
-// task has left behind is known by its working directory, which follows renames.
+// The files are moved and not the directory, because processes that tasks have left
+// behind are found by their working directory, and that would move along.
 func (s *store) keepRecord(dir string) error {
 	name := filepath.Base(dir)
 	id, err := strconv.ParseUint(name, 16, 64)
@@ -134,7 +134,7 @@ func (s *store) keepRecord(dir string) error {
 		return err
 	}
 	if _, err := os.Lstat(filepath.Join(dir, infoFile)); err != nil {
-		return plain(removeAll(dir))
+		return withoutPath(removeAll(dir))
 	}
 	s.history.mu.Lock()
 	defer s.history.mu.Unlock()
@@ -152,7 +152,7 @@ func (s *store) keepRecord(dir string) error {
 		err = removeAll(dir)
 	}
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	h := &s.history
 	if i := slices.IndexFunc(h.jobs, func(p pastJob) bool { return p.id == id }); i >= 0 {
@@ -161,23 +161,22 @@ func (s *store) keepRecord(dir string) error {
 	h.add(id, s.logSize(id))
 	for len(h.jobs) > maxHistory || h.bytes > maxHistoryBytes && len(h.jobs) > 1 {
 		if err := removeAll(s.sysPath(historyDir, jobName(h.jobs[0].id))); err != nil {
-			return plain(err)
+			return withoutPath(err)
 		}
 		h.drop(0)
 	}
 	return nil
 }
 
-// past returns the directory of a job that is over, or os.ErrNotExist.
+// past returns the directory of a finished job, or os.ErrNotExist.
 func (s *store) past(id uint64) (string, error) {
 	dir := s.sysPath(historyDir, jobName(id))
 	_, err := os.Lstat(dir)
 	return dir, err
 }
 
-// pastInfo returns the info of a job that is over. If its end could not be
-// recorded, because the disk was full when the last process ended it, it is closed
-// here.
+// pastInfo returns the info of a finished job. If its end could not be recorded, for
+// example on a full disk, pastInfo fills in what can be known of it.
 func (s *store) pastInfo(id uint64) (*wire.JobInfo, error) {
 	if info := s.history.unsavedInfo(id); info != nil {
 		return info, nil
@@ -195,9 +194,9 @@ func (s *store) pastInfo(id uint64) (*wire.JobInfo, error) {
 		return nil, err
 	}
 	if was {
-		end(info, wire.JobCommitted, wire.Error{})
+		endInfo(info, wire.JobCommitted, wire.Error{})
 	} else {
-		end(info, wire.JobFailed, wire.Error{Code: wire.CodeInternal, Text: "how it ended could not be recorded"})
+		endInfo(info, wire.JobFailed, wire.Error{Code: wire.CodeInternal, Text: "how it ended could not be recorded"})
 	}
 	if fi, err := os.Lstat(dir); err == nil {
 		info.Ended = fi.ModTime().UnixNano()
@@ -205,7 +204,7 @@ func (s *store) pastInfo(id uint64) (*wire.JobInfo, error) {
 	return info, nil
 }
 
-// eachPast calls f for every job that is over, the last first, until f fails.
+// eachPast calls f for every finished job, the last first, until f fails.
 func (s *store) eachPast(f func(*wire.JobInfo) error) error {
 	s.history.mu.Lock()
 	jobs := slices.Clone(s.history.jobs)

@@ -12,8 +12,8 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// A server that lists what was not asked for cannot make the client write
-// elsewhere, nor crash it.
+// A hostile server that lists unrequested names can neither make the client write
+// outside of its directory nor crash it.
 func TestHostileListing(t *testing.T) {
 	if os.Getenv(childEnv) == "" {
 		inChild(t) // a panic of the client's goroutines would end all tests

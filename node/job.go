@@ -23,14 +23,14 @@ type job struct {
 	stage   *stage
 	tasks   taskList
 	started time.Time
-	saved   *wire.Ready // in place of tasks, of a job that a killed server ran
+	saved   *wire.Ready // used in place of tasks by a job that a killed server began
 
 	ctx    context.Context // ends when the job is given up
 	cancel context.CancelCauseFunc
 
 	found atomic.Bool // tasks is complete
 
-	// Of a job that has begun.
+	// Set when the job begins.
 	begun    atomic.Bool
 	env      []string
 	log      *taskLog
@@ -43,8 +43,8 @@ type job struct {
 	bytesOut atomic.Uint64
 	pushed   atomic.Uint64
 
-	live  live                         // tasks that run
-	final atomic.Pointer[wire.JobInfo] // once the job is over
+	running runningTasks
+	final   atomic.Pointer[wire.JobInfo] // once the job is over
 
 	mu     sync.Mutex
 	state  wire.JobState  // guarded by mu
@@ -72,7 +72,7 @@ func discarded(why wire.Error) givenUp {
 	return givenUp{&why}
 }
 
-// checkJob refuses a job that no server can run.
+// checkJob returns an error for a job that no server can run.
 func checkJob(m *wire.Job) (names.Glob, error) {
 	if m.Verb != wire.VerbMap && m.Verb != wire.VerbMapToN && m.Verb != wire.VerbMapFromN {
 		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "unknown verb %d", m.Verb)
@@ -99,7 +99,7 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 	}
 	switch was, err := n.store.committed(m.ID); {
 	case err != nil:
-		return nil, storeError(plain(err), "")
+		return nil, storeError(withoutPath(err), "")
 	case was:
 		return nil, wire.Errorf(wire.CodeExists, "job %016x was published here before", m.ID)
 	}
@@ -156,8 +156,8 @@ func (j *job) accepts(name string) error {
 // has reports whether an option is set.
 func (j *job) has(o wire.JobOption) bool { return j.msg.Options&o != 0 }
 
-// begin opens the job's record before its tasks run. report gets tasks for the
-// client: all if it wants them, else the failed ones.
+// begin opens the job's record before its tasks run. report is given the tasks to tell
+// the client of: all if it wants them, or else the failed ones.
 func (j *job) begin(report func(*wire.Tasks) error) (err error) {
 	if j.env, err = j.jobEnv(); err != nil {
 		return err
@@ -176,8 +176,8 @@ func (j *job) begin(report func(*wire.Tasks) error) (err error) {
 	return err
 }
 
-// prepare closes the job to pushes, all of which have come, reserves the
-// names of its output, and promises to publish it.
+// prepare refuses further pushes, reserves the names of the job's output, and promises
+// to publish it. All pushes have come by then.
 func (j *job) prepare() error {
 	j.close()
 	if j.ctx.Err() != nil {
@@ -215,10 +215,10 @@ func (j *job) close() {
 	j.enters.Wait()
 }
 
-// commit publishes the output of a prepared job. If the decision itself cannot
-// be kept, the job is as prepared as before.
+// commit publishes the output of a prepared job. If the decision cannot be written to
+// disk, the job stays prepared.
 func (j *job) commit() error {
-	// A peer that asks must not be told of a decision that is not on disk.
+	// Locked, so that no peer is told of a decision that is not on disk yet.
 	j.mu.Lock()
 	err := j.stage.decide()
 	if err == nil {
@@ -236,8 +236,8 @@ func (j *job) commit() error {
 	return nil
 }
 
-// end closes the job's record with the reason why it was not committed, if it
-// was not, and removes what is left of it.
+// end completes the job's record and removes the job's other files. why is the reason
+// if the job was not committed.
 func (j *job) end(why error) error {
 	j.close()
 	j.cancel(nil)
@@ -249,18 +249,18 @@ func (j *job) end(why error) error {
 	if j.log != nil {
 		errs = append(errs, j.log.close())
 	}
-	if j.stage.half {
-		return errors.Join(errs...) // it stays, also for peers that ask
+	if j.stage.halfPublished {
+		return errors.Join(errs...) // the job stays, also to answer peers that ask
 	}
 	errs = append(errs, j.stage.clear()) // which also makes room for the record
-	// A client that gives up before START has its reasons and needs no record.
+	// A job that its client gave up before START gets no record.
 	if j.begun.Load() || j.found.Load() && !errors.As(why, new(givenUp)) {
 		var reason wire.Error
 		if state != wire.JobCommitted {
 			reason = *toWire(why)
 		}
 		info := j.info()
-		end(info, state, reason)
+		endInfo(info, state, reason)
 		j.final.Store(info)
 		saved := writeInfo(j.stage.path, info)
 		kept := j.node.store.keepRecord(j.stage.path)
@@ -273,15 +273,15 @@ func (j *job) end(why error) error {
 	} else {
 		errs = append(errs, j.node.store.keepRecord(j.stage.path))
 	}
-	// Only now: until its decision is where a peer that asks is sent to.
+	// Last: from now on peers that ask are answered from the files above.
 	j.node.mu.Lock()
 	delete(j.node.jobs, j.msg.ID)
 	j.node.mu.Unlock()
 	return errors.Join(errs...)
 }
 
-// info returns what is known of the job. Its state is final when all is done
-// that the state says.
+// info returns what is known of the job. It reports a final state only when the job's
+// files and record agree with it: see end.
 func (j *job) info() *wire.JobInfo {
 	if info := j.final.Load(); info != nil {
 		return info
@@ -316,14 +316,14 @@ func (j *job) progress() wire.Progress {
 	return wire.Progress{
 		Tasks:    j.done.Load(),
 		Failed:   j.failed.Load(),
-		Running:  uint64(j.live.count()),
+		Running:  uint64(j.running.count()),
 		BytesIn:  j.bytesIn.Load(),
 		BytesOut: j.bytesOut.Load(),
 		Pushed:   j.pushed.Load(),
 	}
 }
 
-// jobEnv returns the environment of the job's tasks, but for each task's own.
+// jobEnv returns the variables that all tasks of the job share.
 func (j *job) jobEnv() ([]string, error) {
 	assets, path, err := j.assets()
 	if err != nil {

@@ -65,7 +65,7 @@ func (n *Node) begun() []*job {
 // jobInfo returns what is known of a job that runs or is over.
 func (n *Node) jobInfo(id uint64) (*wire.JobInfo, error) {
 	if j := n.job(id); j != nil && j.found.Load() {
-		return j.info(), nil // also before START, which a detached job's comes late
+		return j.info(), nil // also before START, which comes late in a detached job
 	}
 	info, err := n.store.pastInfo(id)
 	if err != nil {
@@ -84,10 +84,11 @@ func (s *session) jobTasks(tag uint16, m *wire.JobTasks) error {
 		werr = s.conn.Write(tag, 0, t)
 		return werr
 	}
-	// Those that run come first: one that ends meanwhile is then in the log.
+	// List the running tasks before reading the log: one that ends in between is in
+	// both, and not in neither.
 	var running []wire.Task
 	if j := n.job(m.Job); j != nil && j.begun.Load() {
-		running = j.live.list()
+		running = j.running.list()
 		_ = j.log.batch.flush() // its error is the job's
 	}
 	err := n.readTasks(m.Job, func(t *wire.Tasks) error {
@@ -120,7 +121,7 @@ func (n *Node) readTasks(id uint64, each func(*wire.Tasks) error) error {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		// It has not begun, or has just gone to the history.
+		// It has not begun, or was moved to the history just now.
 	}
 	dir, err := n.store.past(id)
 	if err == nil {
@@ -135,11 +136,11 @@ func (n *Node) readTasks(id uint64, each func(*wire.Tasks) error) error {
 	return nil
 }
 
-// noJob is the error for a job of which there is no record.
+// noJob returns the error for a job without a record, or one that cannot be read.
 func noJob(id uint64, err error) error {
 	e := wire.Errorf(wire.CodeNoJob, "no job %016x here", id)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e.Text += ": " + plain(err).Error()
+		e.Text += ": " + withoutPath(err).Error()
 	}
 	return e
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// jobSession is the job that a control connection is busy with. The session goes
-// on reading, so that DISCARD and the loss of the client are heard at any time;
-// the job answers from a goroutine of its own.
+// jobSession is the job that a control connection is busy with. The job answers from a
+// goroutine of its own. The session goes on reading meanwhile, so that it notices
+// DISCARD and the loss of the client at any time.
 type jobSession struct {
 	job  *job
 	conn *xfer.Conn
@@ -25,7 +25,7 @@ func (js *jobSession) Send(m wire.Message) error { return js.conn.Write(js.tag, 
 // Close implements client.
 func (js *jobSession) Close() error { return js.conn.Close() }
 
-// startJob begins with a job.
+// startJob answers JOB: it starts a job, or refuses it.
 func (s *session) startJob(tag uint16, m *wire.Job) error {
 	if m.Options&wire.JobDetach != 0 {
 		return s.coordinate(tag, m)
@@ -42,15 +42,15 @@ func (s *session) startJob(tag uint16, m *wire.Job) error {
 		j.drive(js)
 		s.job.Store(nil)
 		if s.node.ctx.Err() != nil {
-			s.conn.Close() // the session would wait for another request
+			s.conn.Close() // or the session would wait for another request
 		}
 	}()
 	return nil
 }
 
-// jobRequest takes a request that came while a job was under way; err is why it
-// could not be read, and then m is nil. It reports false if the job is over, and
-// the request one of the connection's. An error means that the connection is over.
+// jobRequest handles a request that came while a job was under way. If it could not be
+// read, err is why, and m is nil. jobRequest reports false if the job is over: the
+// request then belongs to the connection. An error means that the connection is over.
 func (s *session) jobRequest(js *jobSession, h wire.Header, m wire.Message, err error) (taken bool, _ error) {
 	switch {
 	case err != nil && s.conn.Broken():
@@ -62,8 +62,8 @@ func (s *session) jobRequest(js *jobSession, h wire.Header, m wire.Message, err 
 	}
 	taken = js.job.ask(h.Type)
 	if !taken || h.Type != wire.TypeStart && h.Type != wire.TypePrepare {
-		// What comes after COMMIT, or after what makes no sense here, is no
-		// part of the job.
+		// Requests after COMMIT, or after one that is out of place in a job, do not
+		// belong to the job: wait for its end.
 		<-js.over
 	}
 	return taken, nil
@@ -77,8 +77,8 @@ func (s *session) endJob() {
 	}
 }
 
-// coordinate drives a detached job: this server is the client of all, itself
-// included, and goes on when the one that submitted the job has said START.
+// coordinate drives a detached job. This server is then the client of all servers,
+// itself included. It needs the submitting client only until that has sent START.
 func (s *session) coordinate(tag uint16, m *wire.Job) error {
 	job := *m
 	job.Options &^= wire.JobDetach
@@ -95,7 +95,7 @@ func (s *session) coordinate(tag uint16, m *wire.Job) error {
 		co.Discard(errClientGone.why)
 		return err
 	}
-	// A server that stops waits for nobody.
+	// A server that stops does not wait for START.
 	unwatch := context.AfterFunc(s.node.ctx, func() { s.conn.Close() })
 	h, err := s.conn.ReadHeader()
 	unwatch()
@@ -115,7 +115,7 @@ func (s *session) coordinate(tag uint16, m *wire.Job) error {
 		co.Discard(discarded(next.(*wire.Discard).Why).why)
 		return s.reply(tag, nil)
 	}
-	// n.wg counts this session, so it cannot be waited to zero meanwhile.
+	// n.wg counts this session, so it cannot drop to zero before Go adds to it.
 	s.node.wg.Go(func() {
 		defer context.AfterFunc(s.node.late, co.Abandon)()
 		err := co.Run(s.node.ctx)

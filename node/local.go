@@ -23,13 +23,15 @@ type Local struct {
 	serve   []error        // what they returned, by node; after wg
 }
 
-// StartLocal starts n nodes with data directories dir/0, dir/1, … and writes
-// the cluster file dir/s4.conf. They listen on 127.0.0.1 on ports from port on,
-// or, if that is 0, on those of the cluster file when there is one already,
-// and else on free ones. cfg is used for all; its Cluster, Index and Dir are
-// ignored. They run on one machine, and share its slots for tasks: MaxCPUJobs and
-// MaxIOJobs are of all nodes together. A directory that was made with another number of nodes is refused:
-// its keys would not be found.
+// StartLocal starts n nodes with data directories dir/0, dir/1, … and writes the
+// cluster file dir/s4.conf. They listen on 127.0.0.1, on ports from port on. If port
+// is 0, they use the ports of the cluster file if there is one already, or else free
+// ports.
+//
+// cfg is used for all nodes; its Cluster, Index and Dir are ignored. The nodes share
+// the machine's slots for tasks: MaxCPUJobs and MaxIOJobs are for all nodes together.
+// A directory that was made with another number of nodes is refused, because its keys
+// would not be found.
 func StartLocal(dir string, n, port int, cfg Config) (*Local, error) {
 	if n < 1 || n > 1000 {
 		return nil, fmt.Errorf("%d nodes: give a number from 1 to 1000", n)

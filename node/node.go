@@ -31,7 +31,7 @@ type Config struct {
 	Version    string        // of the program, for HEALTH
 	Log        *zap.Logger   // nil for none
 
-	slots *slots // of all nodes of StartLocal, which share them; nil for own ones
+	slots *slots // shared by the nodes of StartLocal; nil for slots of its own
 }
 
 // Node is one server. New opens its data directory, Serve accepts
@@ -43,13 +43,13 @@ type Node struct {
 	sched   *scheduler
 	ioSlots chan struct{}
 	peers   *peers
-	watch   *exec.Watchdog // over the tasks, should this process be killed; or nil
-	client  *s4.Client     // of detached jobs
+	watch   *exec.Watchdog // kills the tasks if this process is killed; may be nil
+	client  *s4.Client     // for detached jobs
 	stats   xfer.Stats
 	started time.Time
-	bash    string   // its path, or empty if there was none at the start
-	path    string   // of every task, with s4 itself on it
-	env     []string // of every task, but for what is the task's own
+	bash    string   // path of bash, or empty if none was found at the start
+	path    string   // PATH of every task, which finds s4 itself
+	env     []string // variables that all tasks share
 
 	ctx    context.Context // ends all jobs and evals when canceled
 	cancel context.CancelCauseFunc
@@ -100,9 +100,9 @@ func New(cfg Config) (*Node, error) {
 	n.peers = newPeers(n)
 	n.bash = exec.FindBash() // once: a search of a long PATH shows in maps of small keys
 	n.path = taskPath()
-	n.env = taskEnv(cfg, n.path)
+	n.env = baseEnv(cfg, n.path)
 	if n.watch, err = exec.Watch(n.bash, filepath.Join(st.path, sysDir, jobsDir), st.lock); err != nil {
-		// Most likely there is no bash, and so there will be no task either.
+		// Most likely there is no bash, and then no task can run either.
 		n.log.Warn("tasks would outlive this server if it were killed", zap.Error(err))
 	}
 	n.client = s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout})
@@ -226,7 +226,7 @@ func (n *Node) closeConns(which func(*session) bool) {
 	}
 }
 
-// taskPath is the server's PATH, after the directory of its program.
+// taskPath returns the directory of this program, followed by the server's PATH.
 func taskPath() string {
 	path := os.Getenv("PATH")
 	if self, err := os.Executable(); err == nil {
@@ -235,12 +235,12 @@ func taskPath() string {
 	return path
 }
 
-// taskEnv is the server's environment with what every task gets.
-func taskEnv(cfg Config, path string) []string {
+// baseEnv returns the server's environment with the variables that every task gets.
+func baseEnv(cfg Config, path string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
 		if len(kv) > 9 && kv[:9] == "BASH_ENV=" {
-			continue // it would run before every command
+			continue // bash would run that file before every command
 		}
 		env = append(env, kv)
 	}

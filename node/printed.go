@@ -17,14 +17,13 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// shuffle stages the files whose names the command printed, here or at the
-// servers they belong to, and waits until all have arrived. A name that is wrong
-// is found before any file is on its way: nothing of a task that fails is staged
-// anywhere.
+// shuffle stages the files whose names the command printed, here or at the servers
+// they belong to, and waits until all have arrived. It checks all names before it
+// sends any file, so that a wrong name leaves nothing staged anywhere.
 func (j *job) shuffle(dir, key string, names *os.File, t *wire.Task) error {
 	work, err := openTree(dir)
 	if err != nil {
-		return storeError(plain(err), key)
+		return storeError(withoutPath(err), key)
 	}
 	defer work.close()
 	p := &printed{job: j, work: work, dir: dir, key: key, names: names}
@@ -63,8 +62,8 @@ type printed struct {
 	size  uint64   // of the files routed
 }
 
-// each calls f for every printed name, until it fails. An empty line is none: a
-// command that wrote nothing may still print the end of its list.
+// each calls f for every printed name, until f fails. It skips empty lines: a command
+// that wrote no file may still print a newline.
 func (p *printed) each(f func(name string) error) error {
 	if _, err := p.names.Seek(0, io.SeekStart); err != nil {
 		return storeError(err, p.key)
@@ -85,8 +84,7 @@ func (p *printed) each(f func(name string) error) error {
 	return nil
 }
 
-// check says what is wrong with a printed name, if something is. seen holds
-// those before it.
+// check returns an error if a printed name is wrong. seen holds the names before it.
 func (p *printed) check(line string, seen map[string]bool) error {
 	bad := func(why string) error {
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: p.key, Text: fmt.Sprintf("the command printed %q, which %s", line, why)}
@@ -123,13 +121,13 @@ func (p *printed) check(line string, seen map[string]bool) error {
 // rel returns the path of the task's input below the job's base.
 func (p *printed) rel() string { return p.key[len(p.job.in.Base)+1:] }
 
-// out returns the key that a file becomes.
+// out returns the key that a file with this basename becomes.
 func (p *printed) out(base string) string {
 	return p.job.msg.Outdir + "/" + p.rel() + "/" + base
 }
 
-// inside returns a printed name relative to the working directory, or false
-// if it leads out of it.
+// inside returns a printed name relative to the working directory dir, or false if it
+// leads out of that.
 func inside(dir, printed string) (string, bool) {
 	if filepath.IsAbs(printed) {
 		rel, err := filepath.Rel(dir, printed)

@@ -27,8 +27,8 @@ func TestProtocolUnknownRequest(t *testing.T) {
 	}
 }
 
-// TestProtocolRange gets parts of a key. The trailer checks what is sent; of a
-// whole key it is what was stored.
+// TestProtocolRange gets parts of a key. The trailer has the checksum of the bytes sent,
+// or for a whole key the stored one.
 func TestProtocolRange(t *testing.T) {
 	p := startProto(t, 0)
 	c := p.open(wire.ChannelData)

@@ -16,8 +16,8 @@ type dirent struct {
 	dir  bool
 }
 
-// compare orders names as the keys they stand for: a directory as if its
-// slash were part of the name.
+// compare puts names in the order of their keys: a directory sorts as if its slash
+// were part of the name.
 func (a dirent) compare(b dirent) int {
 	n := min(len(a.name), len(b.name))
 	if c := strings.Compare(a.name[:n], b.name[:n]); c != 0 {
@@ -39,8 +39,8 @@ func (a dirent) at(i int) byte {
 }
 
 // readDir returns the regular files and directories of the directory open
-// (not with O_PATH) as fd whose names begin with prefix, in key order. It
-// leaves out all else, such as symbolic links.
+// (not with O_PATH) as fd whose names begin with prefix, in key order. It leaves out
+// everything else, such as symbolic links.
 func readDir(fd int, prefix string) ([]dirent, error) {
 	var list []dirent
 	var buf [32 << 10]byte
@@ -80,7 +80,7 @@ func readDir(fd int, prefix string) ([]dirent, error) {
 	return list, nil
 }
 
-// typeOf asks what name is, where the file system does not say in passing.
+// typeOf returns the type of name, on file systems where getdents does not tell it.
 func typeOf(dir int, name string) byte {
 	var st unix.Stat_t
 	if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {

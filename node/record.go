@@ -11,8 +11,8 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// The record of a job, in its directory and later in the history, is two files
-// of frames as they cross the wire, so that 's4 frames' prints them: info holds
+// The record of a job is two files, in the job's directory and later in the history.
+// They hold frames as they cross the wire, so that 's4 frames' prints them: info holds
 // a JOBINFO, log the TASKS in the order they ended.
 const (
 	infoFile = "info"
@@ -41,9 +41,9 @@ func readInfo(dir string) (*wire.JobInfo, error) {
 func writeInfo(dir string, info *wire.JobInfo) error {
 	name := filepath.Join(dir, infoFile)
 	if err := os.WriteFile(name+".new", wire.AppendFrame(nil, 0, wire.FlagChecked, info), 0o644); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
-	return plain(os.Rename(name+".new", name))
+	return withoutPath(os.Rename(name+".new", name))
 }
 
 // readFrame reads one frame of a record; io.EOF at the end, and also in the
@@ -67,8 +67,8 @@ func readFrame(r io.Reader) (wire.Message, error) {
 	return wire.Decode(h.Type, body)
 }
 
-// end closes an info.
-func end(info *wire.JobInfo, state wire.JobState, why wire.Error) {
+// endInfo sets how a job ended, and when.
+func endInfo(info *wire.JobInfo, state wire.JobState, why wire.Error) {
 	info.State, info.Why = state, why
 	info.Ended = time.Now().UnixNano()
 	info.Progress.Running = 0

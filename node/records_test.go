@@ -115,7 +115,7 @@ func TestRecordOfAKilledServer(t *testing.T) {
 		{"over, not removed", func(j *job) error {
 			err := errors.Join(j.prepare(), j.commit())
 			info := j.info()
-			end(info, wire.JobCommitted, wire.Error{})
+			endInfo(info, wire.JobCommitted, wire.Error{})
 			return errors.Join(err, writeInfo(j.stage.path, info))
 		}, wire.JobCommitted},
 	} {
@@ -339,7 +339,7 @@ func TestLogLimitsChatter(t *testing.T) {
 	}
 }
 
-// What a removal makes shuffles run anew for.
+// A removal makes shuffles run anew for the inputs whose output is removed.
 func TestForgetFinished(t *testing.T) {
 	all := []string{"a", "a2", "d/x"}
 	for prefix, want := range map[string][]string{
@@ -380,7 +380,7 @@ func TestForgetFinished(t *testing.T) {
 			if outdir == "b/other" && (prefix == "b/" || prefix == "b/o") {
 				want = nil
 			}
-			done, err := s.finished(outdir)
+			done, err := s.finishedInputs(outdir)
 			if err != nil {
 				t.Fatal(err)
 			}

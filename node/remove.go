@@ -15,7 +15,7 @@ func (s *store) remove(name string) error {
 		err = unix.ENOENT
 	}
 	if err != nil {
-		return s.missing(err, name)
+		return s.openKeyError(err, name)
 	}
 	err = s.unlink(dir, base)
 	unix.Close(dir)
@@ -43,11 +43,11 @@ func (s *store) unlink(dir int, name string) error {
 	return nil
 }
 
-// removeAll removes every key whose name begins with prefix and returns how
+// removePrefix removes every key whose name begins with prefix and returns how
 // many. It goes on after a failure and returns the first.
-func (s *store) removeAll(ctx context.Context, prefix string) (int64, error) {
+func (s *store) removePrefix(ctx context.Context, prefix string) (int64, error) {
 	if err := s.forgetFinished(prefix); err != nil {
-		return 0, storeError(s.lost(err), prefix)
+		return 0, storeError(s.serverFileError(err), prefix)
 	}
 	dir, part := splitPrefix(prefix)
 	fd, err := s.keys.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
@@ -97,7 +97,7 @@ func (s *store) removeBelow(ctx context.Context, fd int, part string) (n int64, 
 		if err != nil && first == nil {
 			first = err
 		}
-		// It stays if a put has come in between.
+		// Fails if a put has added a key meanwhile.
 		_ = unix.Unlinkat(fd, d.name, unix.AT_REMOVEDIR)
 	}
 	return n, first

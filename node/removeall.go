@@ -7,8 +7,9 @@ import (
 	"path/filepath"
 )
 
-// removeAll is os.RemoveAll also for directories that a command has made
-// unwritable: it ran as this process's user, so the modes are ours to change.
+// removeAll is os.RemoveAll that also removes directories that a command has made
+// read-only. The command ran as this process's user, so this process may change their
+// modes.
 func removeAll(dir string) error {
 	err := os.RemoveAll(dir)
 	if !errors.Is(err, fs.ErrPermission) {

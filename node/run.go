@@ -28,10 +28,10 @@ const stderrTail = 16 << 10
 // run runs all tasks. The first failure stops the others, unless the job is
 // to keep going.
 func (j *job) run() error {
-	// A worker holds a task slot only while its command runs, so that output
-	// is hashed, staged and pushed while other commands run. There are no more
-	// workers than that takes: a server whose peers or disk are slow starts no
-	// commands whose output it could not get rid of.
+	// A worker holds a task slot only while its command runs, so that other commands
+	// run while it hashes, stages and pushes output. The number of workers is limited,
+	// so that a server whose peers or disk are slow does not start commands faster
+	// than it can store their output.
 	workers := min(j.tasks.len(), j.node.cfg.MaxCPUJobs+j.node.cfg.MaxIOJobs)
 	var (
 		next atomic.Int64
@@ -63,8 +63,8 @@ func (j *job) run() error {
 	return context.Cause(j.ctx)
 }
 
-// fatal is an error that leaves a part of a task's output staged, so that the
-// job cannot do without the task.
+// fatal is an error of a task that fails the whole job, because a part of the task's
+// output may be staged already.
 type fatal struct{ error }
 
 func (f fatal) Unwrap() error { return f.error }
@@ -85,10 +85,10 @@ func isTaskError(err error) bool {
 // task runs one task, as often as the job allows, and records every attempt.
 func (j *job) task(i int) error {
 	for attempt := uint32(1); ; attempt++ {
-		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.about(i)}
+		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)}
 		err := j.attempt(i, &t)
 		if j.ctx.Err() != nil {
-			j.live.remove(&t)
+			j.running.remove(&t)
 			return context.Cause(j.ctx)
 		}
 		again := false
@@ -100,11 +100,11 @@ func (j *job) task(i int) error {
 			}
 		}
 		j.log.add(t)
-		j.live.remove(&t) // not before: who asks finds it in one or the other
-		// What fails the job itself, as a full disk, its client hears as that.
+		j.running.remove(&t) // after log.add, so that a task is always in one of both
+		// An error of the job itself, such as a full disk, is not reported as a task's.
 		if err != nil && isTaskError(err) || j.has(wire.JobReport) {
 			if t.State == wire.TaskDone {
-				t.Stderr = "" // stays with the log
+				t.Stderr = "" // is kept in the log only
 			}
 			j.report.add(t)
 		}
@@ -118,7 +118,7 @@ func (j *job) task(i int) error {
 // attempt runs a task's command once and stages its output. It notes in t what
 // the command used and wrote.
 func (j *job) attempt(i int, t *wire.Task) (err error) {
-	// What waits for a slot holds nothing open.
+	// Take the slot first: a task that waits for one should hold no files open.
 	if err := j.node.sched.acquire(j.ctx, j.msg.ID); err != nil {
 		return err
 	}
@@ -128,10 +128,10 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 	t.BytesIn = uint64(size)
 	dir := filepath.Join(j.stage.path, "tasks", strconv.Itoa(i))
 	if t.Attempt > 1 {
-		dir += "." + strconv.Itoa(int(t.Attempt)) // the last one may not have been removable
+		dir += "." + strconv.Itoa(int(t.Attempt)) // the last attempt's may be left, if it could not be removed
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return storeError(j.node.store.lost(err), keys[0])
+		return storeError(j.node.store.serverFileError(err), keys[0])
 	}
 	defer func() {
 		// Most commands leave it empty.
@@ -169,8 +169,8 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 	return nil
 }
 
-// stdin returns what the command reads: the key's file itself, or for the
-// merge a file with the paths of the group's, one a line.
+// stdin returns the command's standard input: the key's file itself, or for the merge
+// a file that lists the paths of the group's files, one a line.
 func (j *job) stdin(keys []string) (*os.File, error) {
 	if j.msg.Verb != wire.VerbMapFromN {
 		f, _, err := openRegular(j.node.store.keys, keys[0])
@@ -201,7 +201,7 @@ func (j *job) stdin(keys []string) (*os.File, error) {
 
 // command runs the task's command.
 func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wire.Task) error {
-	j.live.add(t)
+	j.running.add(t)
 	res, err := exec.Run(j.ctx, exec.Cmd{
 		Bash:       j.node.bash,
 		Script:     j.msg.Command,
@@ -234,7 +234,7 @@ func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wir
 	return e
 }
 
-// lastPart is as much of stderr as a log line should hold.
+// lastPart returns the end of stderr, as much as a log line should hold.
 func lastPart(s string) string { return s[max(0, len(s)-512):] }
 
 // hashFile returns size and xxh64 of what is in f, whatever its offset.

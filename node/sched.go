@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// slots bound what a server does at once, or all servers of one process.
+// slots limit how many tasks run at once, on one server or on all of one process.
 type slots struct {
 	tasks *scheduler
-	io    chan struct{} // one in it for each task that pushes output to peers
+	io    chan struct{} // a semaphore: holds one value per task that pushes to peers
 }
 
 // withDefaults returns cfg with its numbers of slots filled in, and with slots.
@@ -72,7 +72,7 @@ func (s *scheduler) acquire(ctx context.Context, j any) error {
 			return context.Cause(ctx)
 		}
 	}
-	s.put(j) // granted in the same moment
+	s.put(j) // the slot was granted just before ctx ended: give it back
 	return context.Cause(ctx)
 }
 
@@ -83,7 +83,7 @@ func (s *scheduler) release(j any) {
 	s.put(j)
 }
 
-// put takes a slot from j and grants it to the next; s.mu is held.
+// put takes a slot from j and grants it to the next waiting task; s.mu is held.
 func (s *scheduler) put(j any) {
 	if s.held[j]--; s.held[j] == 0 {
 		delete(s.held, j)

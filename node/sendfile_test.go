@@ -96,7 +96,7 @@ func TestShuffleIsSendfile(t *testing.T) {
 }
 
 // With CompressAlways nothing goes by sendfile, neither between servers nor to the
-// client: all is read, to be packed.
+// client: all bytes are read in order to pack them.
 func TestCompressAlways(t *testing.T) {
 	c, _ := start(t, node.Config{})
 	client := c.Client(t, &s4.Options{Compress: s4.CompressAlways})

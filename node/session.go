@@ -33,9 +33,9 @@ func (s *session) serve() {
 		s.node.log.Info("refused", zap.String("peer", s.peer), zap.Error(err))
 		return
 	}
-	// A client that uploads awaits the answer all the while, though its source
-	// may pause for hours and the disk here take its time; and one that is
-	// gone is to be noticed: never be silent.
+	// Ping all the time. A client that uploads waits for its answer for as long as
+	// its own source pauses, which may be hours, and must not take silence for a
+	// dead server. And pings reveal a client that is gone.
 	defer s.conn.KeepAlive(s.isBusy)()
 	defer s.endJob()
 	handle := s.data
@@ -71,7 +71,7 @@ func (s *session) serve() {
 // isBusy reports whether somebody waits for an answer.
 func (s *session) isBusy() bool { return s.busy.Load() || s.job.Load() != nil }
 
-// reply answers with OK or with err. What it returns breaks the connection.
+// reply answers with OK or with err. An error that it returns ends the connection.
 func (s *session) reply(tag uint16, err error) error {
 	if err == nil {
 		return s.conn.Write(tag, 0, wire.Empty{T: wire.TypeOK})
@@ -79,13 +79,13 @@ func (s *session) reply(tag uint16, err error) error {
 	return s.conn.Write(tag, 0, toWire(err))
 }
 
-// toWire returns err as the message that tells it.
+// toWire returns the ERROR message for err.
 func toWire(err error) *wire.Error {
 	var we *wire.Error
 	if errors.As(err, &we) {
 		return we
 	}
-	if e := trouble(err); e != nil {
+	if e := hostError(err); e != nil {
 		return e
 	}
 	if errors.Is(err, context.Canceled) {
@@ -94,8 +94,8 @@ func toWire(err error) *wire.Error {
 	return wire.Errorf(wire.CodeInternal, "%v", err)
 }
 
-// own checks that a key is allowed and belongs to this server.
-func (n *Node) own(name string) error {
+// checkOwner checks that a key is allowed and belongs to this server.
+func (n *Node) checkOwner(name string) error {
 	if err := names.CheckKey(name); err != nil {
 		return err
 	}
@@ -105,8 +105,8 @@ func (n *Node) own(name string) error {
 	return nil
 }
 
-// done logs a request's end.
-func (s *session) done(verb, key string, bytes int64, start time.Time, err error) {
+// logRequest logs a request and its outcome.
+func (s *session) logRequest(verb, key string, bytes int64, start time.Time, err error) {
 	log := s.node.log
 	if err == nil {
 		log.Info(verb, zap.String("key", key), zap.Int64("bytes", bytes), zap.Duration("took", time.Since(start)), zap.String("outcome", "ok"))

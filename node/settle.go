@@ -13,21 +13,20 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// A job that is prepared has promised to publish if its client says so, and
-// must not decide alone when the client is gone: a peer may have heard COMMIT.
-// So it asks them all, until one of these is certain:
+// A prepared job has promised to publish if its client says so. When the client is
+// gone, this server must not decide alone, because another one may have received
+// COMMIT. So it asks all peers until one of these is certain:
 //
-//	one has committed            the job is committed here, too
-//	one never will               it is discarded
-//	all are as orphaned as this  nobody heard COMMIT, and nobody will: discarded
+//	one has committed          the job is committed here, too
+//	one will never commit      the job is discarded
+//	all have lost the client   no server received COMMIT, and none will: discarded
 //
-// A peer that has not prepared the job gives its word, by answering, never to
-// do so. A peer that cannot be reached, or waits for its client still, may have
-// decided or yet decide, and there is nothing but to ask again: this is two-phase
-// commit with cooperative termination (Bernstein, Hadzilacos and Goodman,
-// Concurrency Control and Recovery in Database Systems, 7.4).
+// A peer that has not prepared the job promises, by answering, that it never will. A
+// peer that cannot be reached, or still has its client, may have committed or may yet:
+// it is asked again. This is two-phase commit with cooperative termination (Bernstein,
+// Hadzilacos and Goodman, Concurrency Control and Recovery in Database Systems, 7.4).
 
-// Between two rounds of questions.
+// How long to wait between two rounds of questions.
 const (
 	settleFirst = 100 * time.Millisecond
 	settleMost  = 2 * time.Second
@@ -40,17 +39,18 @@ func (n *Node) orphan(j *job) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.stopping {
-		return // what is on disk says it all to the next start
+		return // the next start finds the promise on disk, and settles the job
 	}
 	n.wg.Go(func() { n.settle(j) })
 }
 
-// adopt makes jobs of what a killed server had promised, and settles them.
+// adopt creates the jobs that a killed server had promised to publish, and settles
+// them.
 func (n *Node) adopt() error {
 	for _, p := range n.store.orphans {
 		info, err := readInfo(p.path)
 		if err != nil {
-			// Nothing but the name is needed to settle it.
+			// The id is all that is needed to settle it.
 			info = &wire.JobInfo{Job: wire.Job{ID: p.id}, Started: n.started.UnixNano()}
 		}
 		p.keys.Store(int64(info.Keys))
@@ -69,7 +69,7 @@ func (n *Node) adopt() error {
 		j.found.Store(true)
 		j.begun.Store(true)
 		if err := p.prepare(); err != nil {
-			// Its keys were reserved: this is a file that s4 did not write.
+			// Its keys were reserved, so something other than s4 wrote this file.
 			n.log.Error("a job that was prepared meets what is in its place", zap.String("job", jobName(p.id)), zap.Error(err))
 		}
 		n.jobs[p.id] = j
@@ -81,11 +81,12 @@ func (n *Node) adopt() error {
 	return nil
 }
 
-// settle asks the peers until the outcome is known, and brings it about.
+// settle asks the peers until the outcome is known, and then commits or discards the
+// job.
 func (n *Node) settle(j *job) {
 	log := n.log.With(zap.String("job", jobName(j.msg.ID)))
 	log.Info("client lost between PREPARED and COMMIT: asking the other servers")
-	var told []int // the servers that the log says it waits for
+	var told []int // the servers that were logged last
 	for wait := settleFirst; ; wait = min(2*wait, settleMost) {
 		verdict, waiting := n.askPeers(n.ctx, j.msg.ID)
 		if n.ctx.Err() != nil {
@@ -136,23 +137,23 @@ func (n *Node) askPeers(ctx context.Context, id uint64) (wire.Verdict, []int) {
 	return tally(verdicts)
 }
 
-// tally makes one verdict of those of all servers; 0 is of one that did not
-// answer.
+// tally combines the verdicts of all servers into one. The verdict of a server that
+// did not answer is 0.
 func tally(verdicts []wire.Verdict) (wire.Verdict, []int) {
 	var waiting []int
-	gone := false
+	discarded := false
 	for i, v := range verdicts {
 		switch v {
 		case wire.VerdictCommitted:
 			return v, nil
 		case wire.VerdictDiscarded:
-			gone = true
+			discarded = true
 		case wire.VerdictOrphaned:
 		default:
 			waiting = append(waiting, i)
 		}
 	}
-	if gone || len(waiting) == 0 {
+	if discarded || len(waiting) == 0 {
 		return wire.VerdictDiscarded, nil
 	}
 	return wire.VerdictOrphaned, waiting
@@ -190,7 +191,8 @@ func (n *Node) askPeer(ctx context.Context, peer int, id uint64) (wire.Verdict, 
 
 var errSettled = wire.Errorf(wire.CodeCanceled, "another server has lost the job's client")
 
-// verdict answers SETTLE. With VerdictDiscarded it makes sure that it is so.
+// verdict answers SETTLE. Before it answers VerdictDiscarded, it makes sure that this
+// server will never commit the job.
 func (n *Node) verdict(id uint64) (wire.Verdict, error) {
 	if j := n.job(id); j != nil {
 		j.mu.Lock()
@@ -210,14 +212,14 @@ func (n *Node) verdict(id uint64) (wire.Verdict, error) {
 	was, err := n.store.committed(id)
 	switch {
 	case err != nil:
-		return 0, storeError(plain(err), "")
+		return 0, storeError(withoutPath(err), "")
 	case was:
 		return wire.VerdictCommitted, nil
 	}
 	return wire.VerdictDiscarded, nil
 }
 
-// cancelJob stops a job for whoever asks.
+// cancelJob stops a job on request of any client.
 func (n *Node) cancelJob(id uint64) error {
 	over := wire.Errorf(wire.CodeNoJob, "job %016x is over", id)
 	j := n.job(id)

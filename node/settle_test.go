@@ -362,8 +362,8 @@ func TestKilledAroundCommit(t *testing.T) {
 	}
 }
 
-// settled waits until nothing of any job is left on the disks but either all
-// of its output or none, and reports which.
+// settled waits until no job has files left on the disks. The output must then be there
+// completely or not at all, and settled reports which.
 func settled(t testing.TB, dirs []string, keys, out []string) (published bool) {
 	t.Helper()
 	none := slices.Sorted(slices.Values(keys))

@@ -24,8 +24,9 @@ type peers struct {
 	open map[int]*peer // guarded by mu
 }
 
-// peer is the connections to one server, which are used in turns: the turns are
-// its own, or with three servers each would always get the same one.
+// peer is the connections to one server, which are used in turn. Each peer counts its
+// own turns: with a common count, pushes that alternate between two peers would always
+// use the same connection to each.
 type peer struct {
 	next  int // guarded by peers.mu
 	conns [peerConns]peerConn
@@ -38,7 +39,7 @@ func (p *peer) turn() *peerConn {
 }
 
 type peerConn struct {
-	mu chan struct{}  // holds one while somebody connects, which may take long
+	mu chan struct{}  // a lock that can be waited for with a context, as connecting takes long
 	p  *xfer.Pipeline // guarded by mu
 }
 
@@ -80,8 +81,8 @@ func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 		return nil, err
 	}
 	defer c.unlock()
-	// Between jobs nobody reads, and so nobody has seen it if the peer was
-	// started anew. Requests under way are lost then anyhow.
+	// If the peer was restarted between two jobs, nobody was reading from the
+	// connection to notice. Any requests on it are lost then.
 	if c.p != nil && c.p.Idle() {
 		return c.p, nil
 	}
@@ -162,13 +163,13 @@ func (b *batch) wait() error {
 	select {
 	case <-idle:
 	case <-b.job.ctx.Done():
-		return context.Cause(b.job.ctx) // the answers matter to nobody
+		return context.Cause(b.job.ctx) // nobody needs the answers any more
 	}
 	err := b.failed()
 	var we *wire.Error
 	if errors.As(err, &we) && (we.Code == wire.CodeCanceled || we.Code == wire.CodeNoJob) {
-		// The job has failed at the peer, whose client knows why and will
-		// tell us to give up. Its reason is better than ours.
+		// The job has failed at the peer, and the client is told why. It will
+		// send DISCARD with that reason, which is better than ours: wait for it.
 		select {
 		case <-b.job.ctx.Done():
 		case <-time.After(b.job.node.cfg.IOTimeout):

@@ -14,8 +14,8 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// stage is the directory of one job: its staged output, which nobody sees,
-// its tasks' working directories, and what is known of it.
+// stage is the directory of one job: its staged output, which is not visible as keys
+// yet, the working directories of its tasks, and its record.
 //
 //	_s4/jobs/<id>/stage/bucket/path/name   output, named as the keys it will be
 //	_s4/jobs/<id>/tasks/<n>/               where task n runs
@@ -26,19 +26,19 @@ import (
 //	_s4/jobs/<id>/prepared                 the promise to publish if COMMIT comes
 //	_s4/jobs/<id>/commit                   the same file, renamed: the decision
 //
-// When the job is over, that file goes on to _s4/committed/<id>, where it tells
-// peers that ask, finished to _s4/shuffled/<id>, for --resume, and the record
-// to _s4/history/<id>.
+// When the job is over, commit moves to _s4/committed/<id>, to answer peers that ask;
+// finished moves to _s4/shuffled/<id>, for --resume; and the record moves to
+// _s4/history/<id>.
 type stage struct {
-	store *store
-	id    uint64
-	path  string
-	tree  tree // stage/
-	looks int  // prepares of other jobs that look into tree; guarded by store.marks
-	gone  bool // the job is over: the last to look closes tree; guarded by store.marks
-	keys  atomic.Int64
-	bytes atomic.Int64
-	half  bool // decided and not all published; the job's goroutine's
+	store         *store
+	id            uint64
+	path          string
+	tree          tree // stage/
+	readers       int  // other jobs in prepare that read tree; guarded by store.marks
+	over          bool // the job is over: the last reader closes tree; guarded by store.marks
+	keys          atomic.Int64
+	bytes         atomic.Int64
+	halfPublished bool // decided and not all published; the job's goroutine's
 }
 
 const (
@@ -58,11 +58,11 @@ func (s *store) newStage(id uint64) (*stage, error) {
 		if errors.Is(err, os.ErrExist) {
 			return nil, wire.Errorf(wire.CodeExists, "job %016x is running here already", id)
 		}
-		return nil, s.lost(err)
+		return nil, s.serverFileError(err)
 	}
 	for _, d := range []string{"stage", "tasks", "tmp"} {
 		if err := os.Mkdir(filepath.Join(p.path, d), 0o755); err != nil {
-			return nil, errors.Join(s.lost(err), removeAll(p.path))
+			return nil, errors.Join(s.serverFileError(err), removeAll(p.path))
 		}
 	}
 	if err := p.open(); err != nil {
@@ -73,12 +73,12 @@ func (s *store) newStage(id uint64) (*stage, error) {
 
 func (p *stage) open() (err error) {
 	if p.tree, err = openTree(filepath.Join(p.path, "stage")); err != nil {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
 	return nil
 }
 
-// add stages a file as a key to be.
+// add stages a file that will become the key name.
 func (p *stage) add(tmp *xfer.Temp, name string, sum uint64) error {
 	size, err := p.store.commit(tmp, p.tree, name, sum)
 	if err != nil {
@@ -89,29 +89,29 @@ func (p *stage) add(tmp *xfer.Temp, name string, sum uint64) error {
 	return nil
 }
 
-// prepare makes sure that publish cannot fail for a key that exists: it marks
-// the job, so that from then on a put of a key that is staged here is refused,
-// and then looks for keys that came before. Of two jobs that have staged the
-// same key, the one that is marked first wins.
+// prepare makes sure that publish cannot fail because a key exists. It marks the job as
+// pending, so that from then on a put of a key that is staged here is refused. Then it
+// looks for keys that exist already. Of two jobs that have staged the same key, the one
+// that is marked first wins.
 func (p *stage) prepare() error {
 	s := p.store
 	s.marks.Lock()
 	before := slices.Clone(s.pending)
 	s.pending = append(s.pending, p)
 	for _, q := range before {
-		q.looks++
+		q.readers++
 	}
 	s.marks.Unlock()
-	// The jobs before this one may end meanwhile, but their trees stay open. No
-	// lock is held: a put does not wait for a walk over trees. The data directory
-	// comes last: keys move from the stages to it and never back, so none is
-	// missed in between.
+	// No lock is held from here on, so that a put need not wait for a walk over
+	// trees. The jobs before this one may end meanwhile, but their trees stay open.
+	// The data directory is checked last: keys move from a stage to it and never
+	// back, so none is missed.
 	var clash error
 	for _, q := range before {
 		if clash == nil {
 			clash = p.clashPending(q)
 		}
-		s.looked(q)
+		s.doneReading(q)
 	}
 	if clash != nil {
 		return clash
@@ -119,7 +119,8 @@ func (p *stage) prepare() error {
 	return p.clash(s.keys, "")
 }
 
-// clashPending is clash with what another job has staged, unless that is over.
+// clashPending is clash with the staged output of another job. It returns nil if that
+// job is over.
 func (p *stage) clashPending(q *stage) error {
 	err := p.clash(q.tree, "")
 	if err == nil {
@@ -127,36 +128,36 @@ func (p *stage) clashPending(q *stage) error {
 	}
 	p.store.marks.RLock()
 	defer p.store.marks.RUnlock()
-	if q.gone {
-		return nil // what it met was being published, or removed
+	if q.over {
+		return nil // the name it met was being published or removed
 	}
 	return err
 }
 
-// looked ends a look into the tree of q.
-func (s *store) looked(q *stage) {
+// doneReading ends the reading of the tree of q.
+func (s *store) doneReading(q *stage) {
 	s.marks.Lock()
 	defer s.marks.Unlock()
-	if q.looks--; q.gone && q.looks == 0 {
+	if q.readers--; q.over && q.readers == 0 {
 		q.tree.close()
 	}
 }
 
-// close undoes the mark of prepare, if there is one, and closes the tree as soon
-// as nobody looks into it.
+// close undoes the mark of prepare, if there is one. It closes the tree, or leaves that
+// to the last reader.
 func (p *stage) close() error {
 	s := p.store
 	s.marks.Lock()
 	defer s.marks.Unlock()
 	s.pending = slices.DeleteFunc(s.pending, func(q *stage) bool { return q == p })
-	if p.gone = true; p.looks > 0 {
+	if p.over = true; p.readers > 0 {
 		return nil
 	}
 	return p.tree.close()
 }
 
-// clash returns the error for the first staged name below dir that cannot be
-// published because of what is in t. Directories that t lacks need no look.
+// clash returns an error for the first staged name below dir that cannot be published
+// because its name is taken in t. It skips directories that t does not have.
 func (p *stage) clash(t tree, dir string) error {
 	fd, err := p.tree.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -172,7 +173,7 @@ func (p *stage) clash(t tree, dir string) error {
 		if dir != "" {
 			name = dir + "/" + d.name
 		}
-		err := absent(t, name)
+		err := nameTaken(t, name)
 		switch {
 		case err == nil:
 		case d.dir && errors.Is(err, unix.EISDIR):
@@ -189,15 +190,15 @@ func (p *stage) clash(t tree, dir string) error {
 	return nil
 }
 
-// emptyBelow reports whether the directory holds no key, so that it will be
-// removed by whoever publishes in its place.
+// emptyBelow reports whether there is no key below the directory. Publishing a key of
+// that name removes it then.
 func emptyBelow(t tree, name string) bool {
 	fd, err := t.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return false
 	}
 	defer unix.Close(fd)
-	return !holds(fd)
+	return !hasKey(fd)
 }
 
 // promise leaves a mark on disk, after prepare: a server that is killed from
@@ -205,7 +206,7 @@ func emptyBelow(t tree, name string) bool {
 func (p *stage) promise() error {
 	f, err := os.Create(filepath.Join(p.path, preparedMark))
 	if err != nil {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
 	if p.store.fsync {
 		// One sync for the mark and all that is staged.
@@ -221,9 +222,9 @@ func (p *stage) promise() error {
 // server that is killed from then on finishes publish when it starts again.
 func (p *stage) decide() error {
 	if err := os.Rename(filepath.Join(p.path, preparedMark), filepath.Join(p.path, commitMark)); err != nil {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
-	p.half = true
+	p.halfPublished = true
 	return nil
 }
 
@@ -248,25 +249,25 @@ func (p *stage) publish() error {
 	if err := p.store.keepCommitted(filepath.Join(p.path, commitMark), name); err != nil {
 		return err
 	}
-	p.half = false
+	p.halfPublished = false
 	return nil
 }
 
-// sync makes what was renamed in dir survive power loss, if that is asked for.
+// sync makes renames in dir survive power loss, if the store is to fsync.
 func (p *stage) sync(dir string) error {
 	if !p.store.fsync {
 		return nil
 	}
 	d, err := os.Open(dir)
 	if err != nil {
-		return storeError(plain(err), "")
+		return storeError(withoutPath(err), "")
 	}
 	defer d.Close()
 	return os.NewSyscallError("fsync", unix.Fsync(int(d.Fd())))
 }
 
-// move renames what is staged in dir into the data directory. A directory
-// that is not there yet goes whole, in one step.
+// move renames what is staged in dir into the data directory. A directory that does not
+// exist there yet is moved as a whole, in one step.
 func (p *stage) move(dir string) error {
 	fd, err := p.tree.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -295,12 +296,12 @@ func (p *stage) move(dir string) error {
 	return nil
 }
 
-// clear removes all of the job but its record, which keepRecord takes. It must
-// not be called when publish has stopped half way: the next start of the server
-// finishes what has begun, and until then the names stay reserved.
+// clear removes all files of the job except its record, which keepRecord takes. It must
+// not be called if publish has stopped half way: the next start of the server completes
+// that, and until then the names stay reserved.
 func (p *stage) clear() error {
-	_ = p.close() // of a descriptor that was read only
-	// Before the rest, or a server killed in between would ask its peers.
+	_ = p.close() // of a descriptor that was only read from
+	// First, or a server that is killed meanwhile would ask its peers.
 	err := os.Remove(filepath.Join(p.path, preparedMark))
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
@@ -308,12 +309,12 @@ func (p *stage) clear() error {
 	for _, d := range []string{"stage", "tasks", "tmp", assetsDir, finishedFile} {
 		err = errors.Join(err, removeAll(filepath.Join(p.path, d)))
 	}
-	return plain(err)
+	return withoutPath(err)
 }
 
-// remove is clear, and the end of the record.
+// remove clears the job and moves its record to the history.
 func (p *stage) remove() error {
-	if p.half {
+	if p.halfPublished {
 		return nil
 	}
 	return errors.Join(p.clear(), p.store.keepRecord(p.path))

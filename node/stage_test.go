@@ -76,7 +76,7 @@ func TestStagedOutputIsInvisible(t *testing.T) {
 	}
 }
 
-// Between prepare and the end of commit nobody else writes what is staged.
+// Between prepare and the end of commit nobody else can write the staged keys.
 func TestPreparedKeysAreReserved(t *testing.T) {
 	s := testStore(t, t.TempDir())
 	p := testStage(t, s, 1, "b/out/x", "b/out/d/y")
@@ -265,7 +265,7 @@ func TestNobodyWaitsForALook(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.marks.Lock() // as prepare of another job does
-	p.looks++
+	p.readers++
 	s.marks.Unlock()
 	wantCode(t, "put of a reserved key", s.write("b/k", "x"), wire.CodeExists)
 	mustWrite(t, s, "b/other")
@@ -276,7 +276,7 @@ func TestNobodyWaitsForALook(t *testing.T) {
 	if _, err := p.tree.root.Stat(); err != nil {
 		t.Errorf("the tree is closed while it is looked into: %v", err)
 	}
-	s.looked(p)
+	s.doneReading(p)
 	if _, err := p.tree.root.Stat(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("the tree is open after the last look: %v", err)
 	}

@@ -19,9 +19,8 @@ const (
 	jobSettled                // the peers have settled that nobody commits it
 )
 
-// next is the whole of what becomes of a job, whatever its goroutine is doing at
-// the moment. It returns the state that follows, or the same one if the event
-// changes nothing:
+// next is the state machine of a job. It does not depend on what the job's goroutine is
+// doing. It returns the next state, or the same one if the event changes nothing:
 //
 //	            promised  decided    discarded  lost      canceled  failed  settled
 //	running     prepared  -          canceled   canceled  canceled  failed  -
@@ -70,8 +69,8 @@ func (e event) String() string {
 	return fmt.Sprintf("event %d", byte(e))
 }
 
-// move applies an event and reports whether it changed the job's state. why, if
-// not nil, is then why the job's work ends: the cause of j.ctx's end.
+// move applies an event and reports whether it changed the job's state. If it did and
+// why is not nil, j.ctx ends with why as its cause.
 func (j *job) move(e event, why error) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -32,8 +32,7 @@ const (
 // hexadecimal digits, as xxhsum prints it.
 const sumAttr = "user.s4.xxh64"
 
-// store keeps keys as files in one data directory, of which it is the only
-// user while it holds the lock.
+// store keeps keys as files in one data directory. Its lock makes it the only user.
 type store struct {
 	path  string // absolute
 	keys  tree   // the data directory
@@ -51,17 +50,17 @@ type store struct {
 	marks   sync.RWMutex
 	pending []*stage
 
-	orphans []*stage // prepared by a killed server; open's, then the node's
+	orphans []*stage // prepared by a killed server; set by sweep, taken by adopt
 
-	history history
-	memory  memory
+	history        history
+	committedIndex committedIndex
 
 	lists sync.Mutex // the files in _s4/shuffled
 }
 
-// openStore opens dir, which is made if absent, locks it, checks that its
-// file system can do what is needed, finishes or removes what a killed server
-// has left, and counts the keys. With fsync, commits survive power loss.
+// openStore opens dir, which it creates if need be, and locks it. It checks that the
+// file system can do what is needed, completes or removes what a killed server has
+// left, and counts the keys. With fsync, commits survive power loss.
 func openStore(dir string, fsync bool) (*store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -70,10 +69,11 @@ func openStore(dir string, fsync bool) (*store, error) {
 	sys := filepath.Join(dir, sysDir)
 	for _, d := range []string{jobsDir, tmpDir, historyDir, committedDir, shuffledDir} {
 		if err := os.MkdirAll(filepath.Join(sys, d), 0o755); err != nil {
-			return nil, fmt.Errorf("data directory %s: %w", dir, plain(err))
+			return nil, fmt.Errorf("data directory %s: %w", dir, withoutPath(err))
 		}
 	}
-	// Commands see the path without links: pwd is compared with it.
+	// Resolve symbolic links, as pwd does: paths that commands print are compared
+	// with this one.
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
@@ -86,8 +86,9 @@ func openStore(dir string, fsync bool) (*store, error) {
 	return s, nil
 }
 
-// plain strips the path from an error whose context names it already.
-func plain(err error) error {
+// withoutPath shortens the path in an error to its last segment: the error line
+// names the directory already.
+func withoutPath(err error) error {
 	var pe *os.PathError
 	if errors.As(err, &pe) {
 		return fmt.Errorf("%s: %w", filepath.Base(pe.Path), pe.Err)
@@ -97,13 +98,13 @@ func plain(err error) error {
 
 func (s *store) open(sys string) (err error) {
 	if s.keys, err = openTree(s.path); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if s.sys, err = openTree(sys); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if s.tmp, err = openTree(filepath.Join(sys, tmpDir)); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if err := s.takeLock(filepath.Join(sys, "lock")); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (s *store) open(sys string) (err error) {
 		return err
 	}
 	if err := errors.Join(s.openHistory(), s.openCommitted()); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if err := s.sweep(); err != nil {
 		return err
@@ -125,7 +126,7 @@ func (s *store) open(sys string) (err error) {
 func (s *store) takeLock(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if err := flock(f); err != nil {
 		f.Close()
@@ -133,16 +134,16 @@ func (s *store) takeLock(path string) error {
 	}
 	s.lock = f
 	if err := f.Truncate(0); err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
-	return plain(err)
+	return withoutPath(err)
 }
 
-// flock locks f, which holds the number of the process that locked it last. When
-// that is no more, the lock may still be held for a moment: by the watchdog of a
-// killed server, until it has killed what that left behind, or by a child that was
-// about to become a command, until it does or notices.
+// flock locks f, which holds the process id of its last owner. If that process has
+// ended, the lock may still be held for a moment: by the watchdog of a killed server,
+// until it has killed the tasks left behind, or by a forked child that has not run its
+// exec yet. flock waits for these.
 func flock(f *os.File) error {
 	for waited := time.Duration(0); ; waited += lockPause {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -169,8 +170,8 @@ const (
 	lockPatience = 5 * time.Second
 )
 
-// probe writes and publishes a file as commit does, so that what the file
-// system lacks is said at the start and not with the first key.
+// probe writes and publishes a file as commit does, so that an unsuitable file system
+// is reported at the start and not with the first key.
 func (s *store) probe() error {
 	t, err := xfer.CreateTemp(s.tmp.fd(), 0o600)
 	if err != nil {
@@ -202,9 +203,9 @@ func (s *store) close() {
 	}
 }
 
-// writable reports why nothing can be written, or nil.
+// writable returns an error if nothing can be written.
 func (s *store) writable() error {
-	if err := s.gone(); err != nil {
+	if err := s.dirGone(); err != nil {
 		return err
 	}
 	t, err := s.create()
@@ -245,8 +246,7 @@ func getSum(f *os.File) (uint64, error) {
 	return sum, nil
 }
 
-// storeError puts an error of a system call on a key into the protocol's
-// terms.
+// storeError turns an error of a system call on a key into an error of the protocol.
 func storeError(err error, key string) error {
 	if err == nil {
 		return nil
@@ -260,14 +260,14 @@ func storeError(err error, key string) error {
 		named.Key = key
 		return &named
 	}
-	if e := trouble(err); e != nil {
+	if e := hostError(err); e != nil {
 		e.Key = key
 		return e
 	}
 	e := &wire.Error{Code: wire.CodeStorage, Key: key, Text: err.Error()}
 	switch {
 	case errors.Is(err, unix.ENOENT) && key == "":
-		return errGone
+		return errDirGone
 	case errors.Is(err, unix.ENOENT):
 		e.Code, e.Text = wire.CodeNotFound, "no such key"
 	case errors.Is(err, unix.EEXIST):

@@ -132,7 +132,7 @@ func TestRemoveAllRaces(t *testing.T) {
 	stop := make(chan struct{})
 	remover.Go(func() {
 		for {
-			n, err := s.removeAll(context.Background(), "b/")
+			n, err := s.removePrefix(context.Background(), "b/")
 			removed.Add(n)
 			if err != nil {
 				t.Errorf("rm -r: %v", err)

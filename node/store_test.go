@@ -19,10 +19,10 @@ func TestConflict(t *testing.T) {
 	mustWrite(t, s, "b/k", "b/d/e/k")
 	for _, name := range []string{"b/k/x", "b/k/x/y", "b/d", "b/d/e"} {
 		wantCode(t, "put "+name, s.write(name, "x"), wire.CodeConflict)
-		wantCode(t, "absent "+name, s.absent(name), wire.CodeConflict)
+		wantCode(t, "absent "+name, s.checkAbsent(name), wire.CodeConflict)
 	}
 	wantCode(t, "put again", s.write("b/k", "x"), wire.CodeExists)
-	wantCode(t, "absent", s.absent("b/k"), wire.CodeExists)
+	wantCode(t, "absent", s.checkAbsent("b/k"), wire.CodeExists)
 	for _, name := range []string{"b/k/x", "b/d", "b/none", "c/none"} {
 		_, err := s.get(name)
 		if c := code(err); c != wire.CodeNotFound && c != wire.CodeConflict {
@@ -103,7 +103,7 @@ func TestEmptyDirectoriesAreInvisible(t *testing.T) {
 			if got := s.names(t, "b/", false); len(got) > 0 {
 				t.Errorf("listed %q", got)
 			}
-			if err := s.absent("b/d"); err != nil {
+			if err := s.checkAbsent("b/d"); err != nil {
 				t.Errorf("an empty directory is in the way: %v", err)
 			}
 			if err := s.write("b/d", "x"); err != nil {

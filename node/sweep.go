@@ -11,10 +11,10 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// sweep deals with what a killed server has left: its tasks' processes, its
-// uploads, and its jobs. Those it had decided to publish are finished; those it
-// had promised to are kept, in s.orphans, for their peers to decide; all others
-// are removed.
+// sweep cleans up after a killed server. It kills the processes of tasks, and removes
+// unfinished uploads. Of the jobs, it completes those that were decided. It keeps those
+// that were only promised in s.orphans, because their outcome is up to the peers. It
+// removes all others.
 func (s *store) sweep() error {
 	jobs := filepath.Join(s.path, sysDir, jobsDir)
 	if _, err := exec.KillBelow(jobs); err != nil {
@@ -22,13 +22,13 @@ func (s *store) sweep() error {
 	}
 	list, err := os.ReadDir(jobs)
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	for _, d := range list {
 		id, err := strconv.ParseUint(d.Name(), 16, 64)
 		if err != nil || len(d.Name()) != 16 { // an eval's
 			if err := removeAll(filepath.Join(jobs, d.Name())); err != nil {
-				return plain(err)
+				return withoutPath(err)
 			}
 			continue
 		}
@@ -39,11 +39,11 @@ func (s *store) sweep() error {
 	tmp := filepath.Join(s.path, sysDir, tmpDir)
 	list, err = os.ReadDir(tmp)
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	for _, d := range list {
 		if err := removeAll(filepath.Join(tmp, d.Name())); err != nil {
-			return plain(err)
+			return withoutPath(err)
 		}
 	}
 	return nil
@@ -56,10 +56,10 @@ func (s *store) sweepJob(p *stage) error {
 	}
 	decided, promised := has(commitMark), has(preparedMark)
 	if !has("stage") {
-		// It was over, and being removed.
+		// The job was over, and its directory was being removed.
 		decided, promised = false, false
 		if err := os.MkdirAll(filepath.Join(p.path, "stage"), 0o755); err != nil {
-			return plain(err)
+			return withoutPath(err)
 		}
 	}
 	if err := p.open(); err != nil {
@@ -71,25 +71,25 @@ func (s *store) sweepJob(p *stage) error {
 	}
 	info, err := readInfo(p.path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		info = nil // damaged by the kill: the job goes on without
+		info = nil // damaged by the kill: go on without a record
 	}
 	state, why := wire.JobFailed, wire.Error{Code: wire.CodeShuttingDown, Text: "the server was stopped while the job ran"}
 	if decided {
-		p.half = true
+		p.halfPublished = true
 		if err := p.publish(); err != nil {
 			return err
 		}
 	}
 	was, err := s.committed(p.id) // just now, or before the kill
 	if err != nil {
-		return plain(err)
+		return withoutPath(err)
 	}
 	if was {
 		state, why = wire.JobCommitted, wire.Error{}
 	}
 	if info != nil && info.Ended == 0 {
-		end(info, state, why)
-		_ = writeInfo(p.path, info) // if it fails, whoever reads the record closes it
+		endInfo(info, state, why)
+		_ = writeInfo(p.path, info) // if it fails, pastInfo fills in the rest
 	}
 	return p.remove()
 }

@@ -20,7 +20,7 @@ type taskBatch struct {
 	err   error      // the first of write; guarded by mu
 }
 
-// add takes a task, and writes what has gathered if that is a frame's worth.
+// add takes a task. It first writes the tasks gathered so far if they fill a frame.
 func (b *taskBatch) add(t wire.Task) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -50,10 +50,9 @@ func (b *taskBatch) flushLocked() {
 	b.tasks.List, b.size = b.tasks.List[:0], 0
 }
 
-// How much standard error a job's log keeps on a server, in bytes, of the runs
-// that succeeded and of those that failed, and how much of each of the latter it
-// keeps when that is used up. A million chatty tasks must not fill the disk with
-// what nobody reads.
+// How many bytes of standard error a job's log keeps on a server: of runs that
+// succeeded, of runs that failed, and of each failed run once the latter is used up.
+// The limits keep a million chatty tasks from filling the disk.
 const (
 	maxDoneStderr   = 64 << 20
 	maxFailedStderr = 256 << 20
@@ -73,7 +72,7 @@ type taskLog struct {
 func newTaskLog(dir string) (*taskLog, error) {
 	f, err := os.OpenFile(filepath.Join(dir, logFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
-		return nil, storeError(plain(err), "")
+		return nil, storeError(withoutPath(err), "")
 	}
 	l := &taskLog{f: f, done: maxDoneStderr, failed: maxFailedStderr}
 	var buf []byte

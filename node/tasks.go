@@ -29,9 +29,9 @@ func (t *taskList) len() int {
 	return len(t.rels)
 }
 
-// find lists the job's input on this server and decides which tasks to run.
-// Map and merge know what they will write: if it exists, that is an error, or
-// with JobResume a task less.
+// find lists the job's input on this server and decides which tasks to run. Map and
+// merge know which keys they will write. If one exists, that is an error, or with
+// JobResume the task is skipped.
 func (j *job) find() error {
 	base := j.in.Base + "/"
 	t := &j.tasks
@@ -56,8 +56,8 @@ func (j *job) find() error {
 	return t.pick(done)
 }
 
-// doneBefore returns a function that says of a task, by its name below outdir,
-// whether it needs no run.
+// doneBefore returns a function that reports whether a task, given by its name below
+// outdir, was done before and can be skipped.
 func (j *job) doneBefore() (func(name string) (bool, error), error) {
 	resume := j.has(wire.JobResume)
 	if j.msg.Verb == wire.VerbMapToN {
@@ -71,7 +71,7 @@ func (j *job) doneBefore() (func(name string) (bool, error), error) {
 		out := j.msg.Outdir + "/" + name
 		err := names.CheckKey(out)
 		if err == nil {
-			err = j.node.store.absent(out)
+			err = j.node.store.checkAbsent(out)
 		}
 		if err != nil && resume && toWire(err).Code == wire.CodeExists {
 			return true, nil
@@ -80,7 +80,7 @@ func (j *job) doneBefore() (func(name string) (bool, error), error) {
 	}, nil
 }
 
-// pick drops the tasks that need no run.
+// pick drops the tasks that can be skipped.
 func (t *taskList) pick(done func(string) (bool, error)) error {
 	n := 0
 	for i, rel := range t.rels {
@@ -109,9 +109,9 @@ func (j *job) output(i int) string {
 	return j.msg.Outdir + "/" + j.tasks.rels[i]
 }
 
-// group sorts the inputs into groups by numeric prefix, or by basename where
-// there is none. A group is named by its prefix and the suffix that all its
-// keys share, if they do. Groups that need no run are dropped.
+// group sorts the inputs into groups by numeric prefix, or by basename if they have
+// none. A group is named after its prefix, followed by the suffix of its keys if they
+// all share one. Groups that can be skipped are dropped.
 func (t *taskList) group(done func(string) (bool, error)) error {
 	index := make(map[string]int)
 	t.names = []string{}
@@ -135,7 +135,7 @@ func (t *taskList) group(done func(string) (bool, error)) error {
 		}
 		t.groups[g] = append(t.groups[g], int32(i))
 	}
-	// Two groups cannot get one name: 0_a and 0 + _a are the same group.
+	// No two groups get the same name: a key named 0_a is in group 0.
 	n := 0
 	for g, name := range t.names {
 		name += suffixes[g]
@@ -172,9 +172,9 @@ func (j *job) inputs(i int) (keys []string, size int64) {
 	return keys, size
 }
 
-// about returns the key that task i is known by: its input, or of a merge its
-// output.
-func (j *job) about(i int) string {
+// taskKey returns the key that names task i in logs and reports: its input, or the
+// output of a merge task.
+func (j *job) taskKey(i int) string {
 	if j.msg.Verb == wire.VerbMapFromN {
 		return j.output(i)
 	}

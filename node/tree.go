@@ -35,12 +35,12 @@ func (t tree) open(name string, flags int) (int, error) {
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN) && try < maxRaces:
-			// A rename elsewhere made the kernel unsure that .. stays below;
-			// names here have none, but it may say so all the same.
+			// A rename elsewhere made the kernel unsure whether .. stays below.
+			// Names here have no .., but the kernel may return this anyway.
 		case errors.Is(err, unix.EXDEV) && try < maxRaces:
-			// What was found has been moved out of the tree before the kernel's
-			// last look (complete_walk in fs/namei.c), as when a job publishes
-			// its stage: it is there no more, or something else is.
+			// The file was moved out of the tree before the kernel's last check
+			// (complete_walk in fs/namei.c), as when a job publishes its stage.
+			// The name is free now, or has another file.
 		default:
 			return fd, err
 		}
@@ -103,8 +103,7 @@ func (t tree) publish(name string, link func(dir int, base string) error) error 
 	}
 }
 
-// removeEmpty removes the directory name in dir if below it are only
-// directories.
+// removeEmpty removes the directory name in dir if there are only directories below it.
 func removeEmpty(dir int, name string) error {
 	err := unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
 	if !errors.Is(err, unix.ENOTEMPTY) {
@@ -130,7 +129,7 @@ func removeEmpty(dir int, name string) error {
 	return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
 }
 
-// stat returns what name is, not following a link in its last segment.
+// stat returns the attributes of name, without following a link in its last segment.
 func (t tree) stat(name string, st *unix.Stat_t) error {
 	fd, err := t.open(name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {

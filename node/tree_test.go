@@ -81,11 +81,11 @@ func TestSymlinksAreNotFollowed(t *testing.T) {
 			t.Errorf("list %s found %s", prefix, e.Name)
 			return nil
 		})
-		if n, _ := s.removeAll(context.Background(), prefix); n > 0 {
+		if n, _ := s.removePrefix(context.Background(), prefix); n > 0 {
 			t.Errorf("rm -r %s removed %d", prefix, n)
 		}
 	}
-	if n, err := s.removeAll(context.Background(), "b/"); n != 1 || err != nil {
+	if n, err := s.removePrefix(context.Background(), "b/"); n != 1 || err != nil {
 		t.Errorf("rm -r removed %d, %v", n, err)
 	}
 	if b, err := os.ReadFile(secret); string(b) != "secret" {
@@ -99,7 +99,7 @@ func TestSymlinksAreNotFollowed(t *testing.T) {
 	}
 }
 
-// A named pipe in the place of a file must not hold up whoever opens it.
+// Opening a named pipe in the place of a file must not block.
 func TestPipesAreNoKeys(t *testing.T) {
 	dir := t.TempDir()
 	s := testStore(t, dir)

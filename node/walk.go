@@ -10,9 +10,9 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// list calls each for what a LIST of prefix finds, in order: see wire.List.
+// list calls each for every entry that a LIST of prefix finds, in order: see wire.List.
 func (s *store) list(ctx context.Context, prefix string, recursive bool, each func(*wire.Entry) error) error {
-	if err := s.gone(); err != nil {
+	if err := s.dirGone(); err != nil {
 		return err
 	}
 	if prefix == "" {
@@ -80,7 +80,7 @@ func walk(ctx context.Context, fd int, base, part string, recursive bool, each f
 		}
 		if recursive {
 			err = walk(ctx, sub, base+d.name+"/", "", true, each)
-		} else if holds(sub) {
+		} else if hasKey(sub) {
 			e = wire.Entry{Kind: wire.EntryDir, Name: base + d.name + "/"}
 			err = each(&e)
 		}
@@ -111,9 +111,9 @@ func (s *store) keysIn(dir string) (n uint64, err error) {
 	return n, storeError(err, dir)
 }
 
-// holds reports whether there is a key below the directory. Usually the first
-// name it reads is one.
-func holds(fd int) bool {
+// hasKey reports whether there is a key below the directory. Usually the first name
+// that it reads is one.
+func hasKey(fd int) bool {
 	names, err := readDir(fd, "")
 	if err != nil {
 		return false
@@ -128,7 +128,7 @@ func holds(fd int) bool {
 		if err != nil {
 			continue
 		}
-		found := holds(sub)
+		found := hasKey(sub)
 		unix.Close(sub)
 		if found {
 			return true
@@ -158,7 +158,7 @@ func (s *store) listBuckets(ctx context.Context, each func(*wire.Entry) error) e
 		if err != nil {
 			continue
 		}
-		found, born := holds(sub), birth(sub)
+		found, born := hasKey(sub), birth(sub)
 		unix.Close(sub)
 		if !found {
 			continue

@@ -22,12 +22,11 @@ type socket interface {
 	SetWriteDeadline(time.Time) error
 }
 
-// blockingSocket is a TCP connection whose system calls block in the kernel, and
-// which the runtime's poller knows nothing of. Each call that waits takes a thread,
-// which is no way to serve many connections. For one that is busy all the time it
-// is cheaper: the poller is told of every segment that arrives, also while nobody
-// waits for it, and wakes a thread to find that out. A get of 1 GiB over loopback
-// took 6000 context switches and 0.36 s with it, 2300 and 0.27 s without.
+// blockingSocket is a TCP connection whose system calls block in the kernel, outside
+// of the runtime's poller. Each call that waits takes a thread, so it does not suit a
+// server with many connections. For a single busy connection it is cheaper: the
+// poller wakes a thread for every segment that arrives, even while nobody waits for
+// it (bench/NOTES.md, Get).
 type blockingSocket struct {
 	fd        int
 	remote    net.Addr
@@ -64,8 +63,8 @@ func newBlockingSocket(tcp *net.TCPConn) (*blockingSocket, error) {
 // RemoteAddr returns the peer's address.
 func (s *blockingSocket) RemoteAddr() net.Addr { return s.remote }
 
-// begin keeps fd open until end is called, or fails if it is closed.
-func (s *blockingSocket) begin() error {
+// acquire keeps fd open until release is called. It fails if the socket is closed.
+func (s *blockingSocket) acquire() error {
 	s.use.RLock()
 	if s.closed.Load() {
 		s.use.RUnlock()
@@ -74,9 +73,9 @@ func (s *blockingSocket) begin() error {
 	return nil
 }
 
-func (s *blockingSocket) end() { s.use.RUnlock() }
+func (s *blockingSocket) release() { s.use.RUnlock() }
 
-// why puts the error of a system call into the words of package net.
+// why returns the error that package net would return for that of a system call.
 func (s *blockingSocket) why(call string, err error) error {
 	switch {
 	case s.closed.Load():
@@ -88,10 +87,10 @@ func (s *blockingSocket) why(call string, err error) error {
 }
 
 func (s *blockingSocket) Read(p []byte) (int, error) {
-	if err := s.begin(); err != nil {
+	if err := s.acquire(); err != nil {
 		return 0, err
 	}
-	defer s.end()
+	defer s.release()
 	for {
 		n, err := unix.Read(s.fd, p)
 		switch {
@@ -111,29 +110,29 @@ func (s *blockingSocket) Read(p []byte) (int, error) {
 
 // Control calls f with the descriptor, as syscall.RawConn has it.
 func (s *blockingSocket) Control(f func(fd uintptr)) error {
-	if err := s.begin(); err != nil {
+	if err := s.acquire(); err != nil {
 		return err
 	}
-	defer s.end()
+	defer s.release()
 	f(uintptr(s.fd))
 	return nil
 }
 
-// Write calls f, which is to write, and reports false when that would block: here,
-// that it has blocked for as long as the deadline says.
+// Write calls f, which writes and reports false if that would block. Here, false means
+// that it has blocked until the deadline.
 func (s *blockingSocket) Write(f func(fd uintptr) bool) error {
-	if err := s.begin(); err != nil {
+	if err := s.acquire(); err != nil {
 		return err
 	}
-	defer s.end()
+	defer s.release()
 	if !f(uintptr(s.fd)) {
 		return s.why("send", unix.EAGAIN)
 	}
 	return nil
 }
 
-// SetReadDeadline makes every read that begins before the next call wait for no
-// longer than it is until t: the deadline is a timeout here (socket(7)).
+// SetReadDeadline sets a timeout for every read from now on (socket(7)): the time that
+// is left until t. It differs from a deadline for reads that begin later.
 func (s *blockingSocket) SetReadDeadline(t time.Time) error {
 	return s.setTimeout(unix.SO_RCVTIMEO, t)
 }
@@ -156,12 +155,13 @@ func (s *blockingSocket) setTimeout(option int, t time.Time) error {
 	return os.NewSyscallError("setsockopt", err)
 }
 
-// gather makes a read that waits go on waiting until n bytes are there, or the end
-// of the stream, an error or the deadline (socket(7), SO_RCVLOWAT): fewer waits, and
-// fewer times that the sender's system call has to wake a thread. 2n bytes must be
-// sure to come, also where a read asks for less: it may take nearly n that are there
-// already, and is woken only when n more are. The read in which a peer falls silent
-// waits in vain for the deadline, and ends with what came.
+// gather makes a blocked read wait until n bytes have arrived, or the stream ends, or
+// it fails, or its deadline passes (socket(7), SO_RCVLOWAT). The reader then waits
+// less often, and the sender's system calls wake it less often.
+//
+// The caller must be sure that 2n more bytes come, even if it reads fewer: a read may
+// take almost n bytes that are there already, and then sleeps until n more arrive.
+// If the peer falls silent, the read returns what came when the deadline passes.
 func (s *blockingSocket) gather(n int) error {
 	if !s.canGather {
 		return nil
@@ -174,9 +174,9 @@ func (s *blockingSocket) gather(n int) error {
 	return os.NewSyscallError("setsockopt", err)
 }
 
-// lowatWorks reports whether the kernel wakes a read that waits for more than its
-// window has room for: Linux 5.12 does ("tcp: fix SO_RCVLOWAT related hangs under
-// mem pressure").
+// lowatWorks reports whether the kernel wakes a read that waits for more bytes than
+// the receive window has room for. Linux does since 5.12 ("tcp: fix SO_RCVLOWAT
+// related hangs under mem pressure").
 func lowatWorks() bool {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
@@ -203,12 +203,12 @@ func (s *blockingSocket) CloseWrite() error {
 	return os.NewSyscallError("shutdown", err)
 }
 
-// Close ends what blocks, waits for that and closes the descriptor.
+// Close ends blocked calls, waits for them to return and closes the descriptor.
 func (s *blockingSocket) Close() error {
 	if s.closed.Swap(true) {
 		return net.ErrClosed
 	}
-	_ = unix.Shutdown(s.fd, unix.SHUT_RDWR) // or it is not connected any more, and nothing blocks
+	_ = unix.Shutdown(s.fd, unix.SHUT_RDWR) // fails if it is not connected any more; then nothing blocks
 	s.use.Lock()
 	defer s.use.Unlock()
 	return os.NewSyscallError("close", unix.Close(s.fd))

@@ -7,8 +7,7 @@ import (
 )
 
 // ChunkSize is how many bytes a stream reads, hashes and sends at a time, and
-// how many a receiver takes from the socket at most. See the measurement at
-// Recv.
+// how many a receiver takes from the socket at most. See Recv for why.
 const ChunkSize = 256 << 10
 
 // frontRoom is what a buffer has before a chunk, for the request and the
@@ -28,7 +27,7 @@ type buffer struct {
 // space returns the chunk's first n bytes, with room for a header behind.
 func (b *buffer) space(n int) []byte { return b.b[frontRoom : frontRoom+n] }
 
-// buffers holds nothing but memory to use again.
+// buffers keeps memory to reuse, and no state.
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 func getBuffer() *buffer  { return buffers.Get().(*buffer) }

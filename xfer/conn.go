@@ -18,15 +18,15 @@ import (
 // DefaultTimeout is how long a peer may be silent in mid transfer.
 const DefaultTimeout = 30 * time.Second
 
-// Stats counts the bytes that connections moved. One Stats may serve many, and
-// then they also share what they know of the host.
+// Stats counts the bytes that connections moved. Connections that have one Stats in
+// common also share what they know of the host.
 type Stats struct {
 	Sendfile atomic.Int64 // object bytes the kernel moved from file to socket
 	Copied   atomic.Int64 // object bytes sent through a buffer of this process
 	Received atomic.Int64 // plain object bytes received
 
 	cores cores        // how busy they are, for all that share this
-	naps  atomic.Int32 // threads that wait for a socket, see nap
+	polls atomic.Int32 // threads that wait for a socket, see pollBriefly
 }
 
 // Conn is a framed connection. One goroutine may read and any number write:
@@ -40,11 +40,11 @@ type Conn struct {
 
 	rx       atomic.Int64 // bytes read, to tell a silent peer from a busy one
 	checked  atomic.Bool  // frames that are written carry a checksum
-	pingTime atomic.Int64 // the longest between two PINGs, in nanoseconds; 0 for pingInterval
+	pingTime atomic.Int64 // upper limit of the time between two PINGs, in nanoseconds; 0 for none
 	noReads  atomic.Bool  // the position of what is read is lost
 	noWrites atomic.Bool  // the position of what is written is lost
 
-	// The reading goroutine's.
+	// Used by the reading goroutine only.
 	readArmed time.Time // when the read deadline was last set
 	hdr       [wire.HeaderSize]byte
 	hdrLen    int // bytes of the next header that came with the last body
@@ -54,13 +54,13 @@ type Conn struct {
 
 	wmu        sync.Mutex // guards what follows, and the order of frames
 	writeArmed time.Time
-	lastRx     int64 // inbound() when the count of silent looks began
+	lastRx     int64 // inbound() when the count of silent periods began
 	wbuf       []byte
-	link       link
+	policy     packPolicy
 	op         sendOp
 	sendFn     func(fd uintptr) bool // made once, so that a send allocates nothing
 	fileFn     func(fd uintptr) bool
-	lookFn     func(fd uintptr)
+	sampleFn   func(fd uintptr)
 }
 
 // sendOp holds the arguments and results of one send or sendfile.
@@ -82,39 +82,39 @@ func NewConn(tcp *net.TCPConn, timeout time.Duration, stats *Stats) (*Conn, erro
 		tcp.Close()
 		return nil, err
 	}
-	return makeConn(tcp, raw, newLink(tcp.LocalAddr(), tcp.RemoteAddr()), timeout, stats), nil
+	return makeConn(tcp, raw, newPackPolicy(tcp.LocalAddr(), tcp.RemoteAddr()), timeout, stats), nil
 }
 
 // NewBlockingConn is NewConn for one of a few connections that are busy: its
 // methods block a thread while they wait, which is cheaper then.
 func NewBlockingConn(tcp *net.TCPConn, timeout time.Duration, stats *Stats) (*Conn, error) {
-	link := newLink(tcp.LocalAddr(), tcp.RemoteAddr())
+	policy := newPackPolicy(tcp.LocalAddr(), tcp.RemoteAddr())
 	s, err := newBlockingSocket(tcp)
 	if err != nil {
 		return nil, err
 	}
-	return makeConn(s, s, link, timeout, stats), nil
+	return makeConn(s, s, policy, timeout, stats), nil
 }
 
-func makeConn(tcp socket, raw control, link link, timeout time.Duration, stats *Stats) *Conn {
+func makeConn(tcp socket, raw control, policy packPolicy, timeout time.Duration, stats *Stats) *Conn {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
 	if stats == nil {
 		stats = new(Stats)
 	}
-	c := &Conn{tcp: tcp, raw: raw, timeout: timeout, stats: stats, link: link}
+	c := &Conn{tcp: tcp, raw: raw, timeout: timeout, stats: stats, policy: policy}
 	c.sendFn = func(fd uintptr) bool {
 		c.op.n, c.op.err = unix.SendmsgN(int(fd), c.op.p, nil, nil, c.op.flags)
 		return c.op.err != unix.EAGAIN
 	}
-	c.fileFn = c.sendfileNap
-	c.lookFn = c.seeSocket
+	c.fileFn = c.sendfilePoll
+	c.sampleFn = c.sampleSocket
 	return c
 }
 
-// Check makes c write frames with a checksum from now on. An end that reads
-// such a frame does so by itself.
+// Check makes c write frames with a checksum from now on. An end that has read such
+// a frame writes them, too, without this call.
 func (c *Conn) Check() { c.checked.Store(true) }
 
 // frame appends a frame holding m to b.
@@ -142,18 +142,18 @@ func (c *Conn) Close() error {
 // CloseWrite tells the peer that nothing more comes, after what was written.
 func (c *Conn) CloseWrite() error { return c.tcp.CloseWrite() }
 
-// Broken reports whether the stream position is lost in one direction or the
-// other, so that no other request can use the connection.
+// Broken reports whether the stream position is lost in either direction. No other
+// request can use the connection then.
 func (c *Conn) Broken() bool { return c.noReads.Load() || c.noWrites.Load() }
 
-// fail marks what is read from c as broken and puts a timeout into words.
+// fail marks c as broken for reading. It returns err, or the error for a silent peer
+// if err is a timeout.
 func (c *Conn) fail(err error) error {
 	c.noReads.Store(true)
 	return c.silent(err)
 }
 
-// failWrite is fail for what is written. What the peer has said before can
-// still be read.
+// failWrite is fail for writing. What the peer has sent before can still be read.
 func (c *Conn) failWrite(err error) error {
 	c.noWrites.Store(true)
 	return c.silent(err)
@@ -166,32 +166,33 @@ func (c *Conn) silent(err error) error {
 	return err
 }
 
-// looks is how many deadlines in a row must pass without a byte before the peer
-// counts as silent; together they make the timeout. One alone would not do: where
-// this process stood still, as on a machine that was suspended or short of memory,
-// the deadline is over before what has come meanwhile is read, and a peer on the
-// same machine had no chance to say anything. However long that was, it is one look.
-const looks = 4
+// silentPeriods is how many deadlines in a row must pass without a byte before the
+// peer counts as silent. Together they make the timeout. A single deadline is not
+// enough: this process may have been stopped itself, for example on a machine that
+// was suspended. The deadline is then over before the bytes that arrived meanwhile
+// are read, and a peer on the same machine was stopped, too. However long the stop
+// took, it costs one period.
+const silentPeriods = 4
 
-// rearm is how old a deadline may be and still serve another call, as a part of
-// the time of a look: a timer per call is dear.
+// rearm saves a timer per call: a deadline is set anew only when it is older than
+// a period divided by rearm.
 const rearm = 4
 
-// lookTime is how long to wait before one look.
-func (c *Conn) lookTime() time.Duration { return c.timeout / looks }
+// period is the length of one silent period.
+func (c *Conn) period() time.Duration { return c.timeout / silentPeriods }
 
 // read reads once, with the I/O timeout.
 func (c *Conn) read(p []byte) (int, error) {
 	for silent := 1; ; silent++ {
-		if now := time.Now(); now.Sub(c.readArmed) > c.lookTime()/rearm {
+		if now := time.Now(); now.Sub(c.readArmed) > c.period()/rearm {
 			c.readArmed = now
-			if err := c.tcp.SetReadDeadline(now.Add(c.lookTime())); err != nil {
+			if err := c.tcp.SetReadDeadline(now.Add(c.period())); err != nil {
 				return 0, err
 			}
 		}
 		n, err := c.tcp.Read(p)
 		c.rx.Add(int64(n))
-		if silent == looks || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if silent == silentPeriods || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
 		c.readArmed = time.Time{}
@@ -220,9 +221,9 @@ func (c *Conn) ReadRaw(p []byte) error { return c.readFull(p) }
 // the body with ReadMessage, Recv or ReadBytes.
 func (c *Conn) ReadHeader() (wire.Header, error) { return c.readHeader(nil) }
 
-// AwaitHeader is ReadHeader for an end that waits for a request: the peer may
-// be silent for as long as patient, asked at the end of the I/O timeout, reports
-// true; nil always does. KeepAlive notices a dead peer.
+// AwaitHeader is ReadHeader for an end that waits for a request. Whenever the I/O
+// timeout passes without a byte, it calls patient, and goes on waiting if that reports
+// true. A nil patient waits for ever. KeepAlive notices a dead peer.
 func (c *Conn) AwaitHeader(patient func() bool) (wire.Header, error) {
 	if patient == nil {
 		patient = func() bool { return true }
@@ -260,7 +261,7 @@ func (c *Conn) readHeader(patient func() bool) (wire.Header, error) {
 	}
 }
 
-// readPing reads the rest of a PING, which is nothing but its checksum.
+// readPing reads the rest of a PING: its checksum, if it has one.
 func (c *Conn) readPing(h wire.Header) error {
 	size := uint32(0)
 	if h.Flags&wire.FlagChecked != 0 {
@@ -269,7 +270,7 @@ func (c *Conn) readPing(h wire.Header) error {
 	if h.Len != size {
 		return c.fail(wire.Errorf(wire.CodeBadRequest, "a PING with a body of %d bytes, not %d", h.Len, size))
 	}
-	body := c.hdr[:size] // the header is decoded
+	body := c.hdr[:size] // free: the header is decoded already
 	if err := c.readFull(body); err != nil {
 		return err
 	}
@@ -277,12 +278,12 @@ func (c *Conn) readPing(h wire.Header) error {
 	return err
 }
 
-// openBody returns a body without its checksum. Once the peer has sent one, it
-// must always.
+// openBody checks the checksum of a body and returns the body without it. Once the
+// peer has sent a checksum, all of its frames must have one.
 func (c *Conn) openBody(h wire.Header, body []byte) ([]byte, error) {
 	text, err := wire.OpenBody(h, body, c.mustCheck)
 	if err != nil {
-		return nil, c.fail(err) // it may be a part of some other frame
+		return nil, c.fail(err) // the damage may be in the header: the position is lost
 	}
 	if h.Flags&wire.FlagChecked != 0 && !c.mustCheck {
 		c.mustCheck = true
@@ -333,7 +334,7 @@ func (c *Conn) ReadMessage(h wire.Header) (wire.Message, error) {
 	}
 	m, err := wire.Decode(h.Type, text)
 	if cap(c.body) > 8<<10 {
-		c.body = nil // one large message must not hold its memory for hours
+		c.body = nil // do not keep the memory of one large message for hours
 	}
 	return m, err
 }
@@ -403,22 +404,22 @@ func (c *Conn) send(p []byte, more bool) error {
 	return nil
 }
 
-// do runs one send or sendfile until it moved something, with the I/O
-// timeout; c.wmu is held. A peer that accepts nothing is given up only when
-// it has sent nothing either: one that is slow to consume pings.
+// do runs one send or sendfile until it has moved something, with the I/O timeout;
+// c.wmu is held. A peer that accepts nothing is given up only if it has sent nothing
+// either. A peer that is only slow sends PINGs.
 func (c *Conn) do(fn func(uintptr) bool) error {
 	silent := 0
 	for {
 		if c.noWrites.Load() {
-			return net.ErrClosed // it would pass for the rest of a torn frame
+			return net.ErrClosed // the peer would take it for the rest of a torn frame
 		}
 		now := time.Now()
-		if now.Sub(c.writeArmed) > c.lookTime()/rearm {
+		if now.Sub(c.writeArmed) > c.period()/rearm {
 			c.writeArmed = now
 			if silent == 0 {
 				c.lastRx = c.inbound()
 			}
-			if err := c.tcp.SetWriteDeadline(now.Add(c.lookTime())); err != nil {
+			if err := c.tcp.SetWriteDeadline(now.Add(c.period())); err != nil {
 				return c.failWrite(err)
 			}
 		}
@@ -437,7 +438,7 @@ func (c *Conn) do(fn func(uintptr) bool) error {
 				silent = 0
 				continue
 			}
-			if silent++; silent == looks {
+			if silent++; silent == silentPeriods {
 				return c.failWrite(err)
 			}
 		default:

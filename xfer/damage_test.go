@@ -55,9 +55,9 @@ func transmit(t *testing.T, send func(*testing.T, *Conn, []byte), data []byte, a
 	return r, passed
 }
 
-// A bit flipped on the way is an error at the receiver, or hit a field that
-// says nothing about the bytes (a tag, a flag of no meaning); it is never
-// other bytes.
+// A bit that is flipped on the way never makes the receiver accept other bytes. It is
+// an error, or has no effect if it hit a field that does not describe the bytes, such
+// as a tag.
 func TestFlippedBits(t *testing.T) {
 	data := text(2*ChunkSize + 1000)
 	copy(data[ChunkSize:], random(ChunkSize)) // with lz4, one frame stays plain
@@ -114,8 +114,7 @@ func TestFlippedBits(t *testing.T) {
 	}
 }
 
-// A flip in the data alone is a checksum error after which the connection is
-// in step.
+// A flip in the data alone is a checksum error, and leaves the connection usable.
 func TestFlippedDataLeavesConnUsable(t *testing.T) {
 	for _, s := range senders {
 		t.Run(s.name, func(t *testing.T) {
@@ -232,8 +231,7 @@ func TestStrangersInAStream(t *testing.T) {
 	}
 }
 
-// lz4 frames whose content is nonsense are an error of the object, not of the
-// connection.
+// An lz4 frame with nonsense in it fails the object, and not the connection.
 func TestBadLZ4Frames(t *testing.T) {
 	a, b := connPair(t, patient, patient)
 	for name, c := range map[string]struct {

@@ -12,8 +12,8 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// A file that has become shorter cannot be sent: the frame is begun and
-// cannot be cut. Nobody takes what was sent for the object.
+// A file that became shorter breaks the connection, because the frame that was begun
+// cannot be completed. The receiver does not accept what was sent.
 func TestShortFileBreaksConn(t *testing.T) {
 	for _, c := range []struct{ have, want int }{{0, 1}, {999, 1000}, {wire.MaxData, wire.MaxData + 1}, {ChunkSize, 2 * wire.MaxData}} {
 		a, b := connPair(t, patient, patient)
@@ -107,8 +107,7 @@ func TestSinkError(t *testing.T) {
 	}
 }
 
-// A sender that gives up after the receiver's disk was full does not hide
-// that it was.
+// The receiver's full disk is reported even if the sender gives up after it.
 func TestSinkErrorThenAbort(t *testing.T) {
 	a, b := connPair(t, patient, patient)
 	full := make(chan struct{})
@@ -204,8 +203,8 @@ func TestErrorInsideStream(t *testing.T) {
 	wantUsable(t, a, b)
 }
 
-// A message that makes no sense inside a good frame leaves the stream in
-// step; raw bytes where a message belongs do not.
+// A malformed message inside a good frame leaves the connection usable. Raw bytes in
+// the place of a message do not.
 func TestReadMessageErrors(t *testing.T) {
 	a, b := connPair(t, patient, patient)
 	if err := a.WriteRaw([]byte("\x00\x00\x00\x03\x20\x00\x00\x01xyz")); err != nil {

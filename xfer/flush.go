@@ -6,11 +6,11 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// Flushed reports whether the peer has sent FLUSH for the request with the given
-// tag, and takes it; the caller then owes OK to the FLUSH, whose own tag is
-// returned. It does not wait. It is for the goroutine that reads, between two
-// frames of an answer. A FLUSH behind another request is not seen: it is read,
-// and answered, in its turn.
+// Flushed reports whether the next frame is a FLUSH for the request with the given
+// tag. If so, it reads the frame and returns the FLUSH's own tag, and the caller must
+// answer that with OK. It does not wait. It is for the goroutine that reads, between
+// two frames of an answer. A FLUSH that comes after another request is not found
+// here: it is read and answered in its turn.
 func (c *Conn) Flushed(tag uint16) (flush uint16, ok bool) {
 	for {
 		var frame [wire.HeaderSize + 2 + wire.CheckSize]byte
@@ -45,14 +45,14 @@ func (c *Conn) Flushed(tag uint16) (flush uint16, ok bool) {
 	}
 }
 
-// readFrameHeader reads a header that has come.
+// readFrameHeader reads the rest of a header that has arrived.
 func (c *Conn) readFrameHeader() error {
 	err := c.readFull(c.hdr[c.hdrLen:])
 	c.hdrLen = 0
 	return err
 }
 
-// peek copies what has come and was not read, without taking it.
+// peek copies the bytes that have arrived, and leaves them to be read.
 func (c *Conn) peek(p []byte) (n int) {
 	_ = c.raw.Control(func(fd uintptr) {
 		if got, _, err := unix.Recvfrom(int(fd), p, unix.MSG_PEEK|unix.MSG_DONTWAIT); err == nil {

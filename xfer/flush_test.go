@@ -7,8 +7,8 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// Flushed sees a FLUSH that is next, and takes nothing else, however much of a
-// frame has come.
+// Flushed reads a FLUSH if that is the next frame, and nothing else, however much of a
+// frame has arrived.
 func TestFlushed(t *testing.T) {
 	for _, flags := range []byte{0, wire.FlagChecked} {
 		flush := wire.AppendFrame(nil, 7, flags, &wire.Flush{Tag: 5})

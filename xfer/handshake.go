@@ -32,9 +32,9 @@ type Dialer struct {
 	Blocking    bool          // see NewBlockingConn
 }
 
-// Dial connects, and exchanges preambles. The caller owns the connection. An
-// error is a *wire.Error, CodeUnavailable if there is no connection, or the cause
-// of ctx's end, or one of the network.
+// Dial connects and exchanges preambles. The caller owns the connection. An error is
+// a *wire.Error (CodeUnavailable if the server cannot be reached), the cause of ctx's
+// end, or an error of the network.
 func (d *Dialer) Dial(ctx context.Context, channel wire.Channel) (*Conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	nc, err := dialer.DialContext(ctx, "tcp", d.Addr)
@@ -74,15 +74,15 @@ type noAnswer struct{ error }
 
 func (e noAnswer) Unwrap() error { return e.error }
 
-// Between two tries of DialPatiently, more or less.
+// About the time between two tries of DialPatiently, at first and at most.
 const (
 	dialPause     = 100 * time.Millisecond
 	dialPauseMost = 2 * time.Second
 )
 
-// DialPatiently is Dial for a connection that is worth a wait: a server that does
-// not answer, as one that is too busy to accept, is tried again until the I/O
-// timeout is over. One that refuses is not.
+// DialPatiently is Dial for a connection that is worth a wait. It tries again until the
+// I/O timeout is over if the server does not answer, for example because it is too
+// busy to accept. It does not try again if the server refuses.
 func (d *Dialer) DialPatiently(ctx context.Context, channel wire.Channel) (*Conn, error) {
 	limit := cmp.Or(d.Timeout, DefaultTimeout)
 	start := time.Now()
@@ -91,7 +91,7 @@ func (d *Dialer) DialPatiently(ctx context.Context, channel wire.Channel) (*Conn
 		if !errors.As(err, new(noAnswer)) {
 			return conn, err
 		}
-		wait := pause/2 + rand.N(pause) // those that wait for one server do not all come at once
+		wait := pause/2 + rand.N(pause) // random, so that waiting clients do not all come at once
 		if time.Since(start)+wait >= limit {
 			return nil, wire.Errorf(wire.CodeUnavailable, "cannot connect: no answer within %v", max(limit, dialTimeout))
 		}
@@ -119,7 +119,7 @@ func milliseconds(d time.Duration) uint32 {
 	return uint32(min(d.Milliseconds(), 1<<32-1))
 }
 
-// dialReason puts the usual failures to connect into few words.
+// dialReason words the usual failures to connect briefly.
 func dialReason(err error) string {
 	var ne net.Error
 	var dns *net.DNSError
@@ -166,13 +166,13 @@ func (c *Conn) greet(mine wire.Preamble) error {
 	return nil
 }
 
-// agree takes in what the preambles have settled.
+// agree stores what both preambles have settled.
 func (c *Conn) agree(features wire.Features, timeout uint32) {
 	c.features = features
 	c.pingTime.Store(int64(time.Duration(timeout) * time.Millisecond / 3))
 }
 
-// Features returns what both ends can do.
+// Features returns the features that both ends have.
 func (c *Conn) Features() wire.Features { return c.features }
 
 // readRefusal reads the rest of the line that a server sent in place of its
@@ -195,9 +195,9 @@ func (c *Conn) readRefusal(start []byte) error {
 	return wire.ParseRefusal(string(line))
 }
 
-// Accept is the server's half: it reads the client's preamble and answers with
-// the server's, of which Fingerprint and Index are given, or refuses in words and
-// returns why. name is the server's in those words, host:port.
+// Accept is the server's half: it reads the client's preamble, and answers with the
+// server's own, made of fingerprint and index. Or it refuses with a line of text, and
+// returns the reason. name, host:port, is what that text calls the server.
 func (c *Conn) Accept(fingerprint uint64, index uint32, name string) (wire.Channel, error) {
 	theirs, err := c.readPreamble()
 	if err == nil {
@@ -242,7 +242,7 @@ func preambleError(err error) error {
 	return wire.Errorf(wire.CodeBadRequest, "the connection ended inside the preamble")
 }
 
-// acceptable says what is wrong with a client's preamble, if something is.
+// acceptable returns an error if a client's preamble cannot be accepted.
 func acceptable(p wire.Preamble, fingerprint uint64, index uint32, name string) error {
 	switch {
 	case !p.Speaks():
@@ -264,8 +264,8 @@ func (c *Conn) refuse(err error) {
 	}
 }
 
-// LastWord tells a peer that broke the protocol, or was silent, why the
-// connection ends. Nothing but Close may follow.
+// LastWord tells a peer that broke the protocol, or was silent, why the connection
+// ends. Only Close may follow.
 func (c *Conn) LastWord(tag uint16, err error) {
 	var we *wire.Error
 	if errors.As(err, &we) && c.Write(tag, 0, c.toPeer(we)) == nil {
@@ -273,8 +273,7 @@ func (c *Conn) LastWord(tag uint16, err error) {
 	}
 }
 
-// toPeer is an error as the peer is to understand it: of a timeout, "the peer" is
-// the one that reads it.
+// toPeer rewords an error for the peer that reads it: a timeout is its own silence.
 func (c *Conn) toPeer(we *wire.Error) *wire.Error {
 	if we.Code == wire.CodeTimeout && c.Broken() {
 		return wire.Errorf(wire.CodeTimeout, "the server heard nothing from this client for %v", c.timeout)
@@ -282,8 +281,8 @@ func (c *Conn) toPeer(we *wire.Error) *wire.Error {
 	return we
 }
 
-// linger reads on for a moment after the last word, because closing a socket
-// with unread input resets it, and the reset can overtake the word (RFC 1122,
+// linger reads on for a moment after the last word. Closing a socket with unread
+// input resets the connection, and the reset can overtake the last word (RFC 1122,
 // 4.2.2.13).
 func (c *Conn) linger() {
 	if c.CloseWrite() == nil {

@@ -136,8 +136,8 @@ func TestAcceptByHand(t *testing.T) {
 	}
 }
 
-// An end that has sent a frame with a checksum sends no other: a bit that flips the
-// flag away must not take the check away.
+// After a frame with a checksum, a frame without one is refused. Otherwise a bit flip
+// in the flag would switch off the check.
 func TestPlainAfterChecked(t *testing.T) {
 	ca, cb := tcpPair(t)
 	b := newConn(t, cb, patient)

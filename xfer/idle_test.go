@@ -127,8 +127,8 @@ func TestSilentPeerIsDropped(t *testing.T) {
 	}
 }
 
-// heldUp is a socket whose next calls find their deadlines passed, as those do that
-// this process was too late for.
+// heldUp is a socket whose next calls find their deadlines passed, as if this process
+// had been stopped meanwhile.
 type heldUp struct {
 	socket
 	control
@@ -161,9 +161,9 @@ func (s *heldUp) Write(f func(uintptr) bool) error {
 	return s.control.Write(f)
 }
 
-// One deadline that has passed is not silence: this end may have been held up.
+// A single deadline that has passed is not silence: this end may have been stopped.
 func TestDeadlinesThatPass(t *testing.T) {
-	for n := range looks + 1 {
+	for n := range silentPeriods + 1 {
 		a, b := connPair(t, patient, patient)
 		if err := b.Write(1, 0, &wire.Get{Key: "b/k"}); err != nil {
 			t.Fatal(err)
@@ -174,18 +174,18 @@ func TestDeadlinesThatPass(t *testing.T) {
 		if late.n = n; err == nil {
 			err = a.Write(1, 0, wire.Empty{T: wire.TypeOK})
 		}
-		if n < looks && err != nil {
-			t.Errorf("%d looks: %v", n, err)
+		if n < silentPeriods && err != nil {
+			t.Errorf("%d silent periods: %v", n, err)
 		}
-		if n == looks {
+		if n == silentPeriods {
 			wantCode(t, err, wire.CodeTimeout)
 		}
 
-		// A ping on the way, and the count begins anew.
+		// A ping that arrives starts the count anew.
 		a, b = connPair(t, patient, patient)
-		late = &heldUp{socket: a.tcp, control: a.raw, n: looks + n}
+		late = &heldUp{socket: a.tcp, control: a.raw, n: silentPeriods + n}
 		late.each = func(left int) {
-			if left == looks-1 {
+			if left == silentPeriods-1 {
 				had := a.inbound()
 				if err := b.Write(0, 0, wire.Empty{T: wire.TypePing}); err != nil {
 					t.Error(err)
@@ -194,9 +194,9 @@ func TestDeadlinesThatPass(t *testing.T) {
 			}
 		}
 		a.tcp, a.raw = late, late
-		if err := a.Write(1, 0, wire.Empty{T: wire.TypeOK}); n < looks && err != nil {
-			t.Errorf("%d looks, a ping, and %d more: %v", n, looks-1, err)
-		} else if n == looks {
+		if err := a.Write(1, 0, wire.Empty{T: wire.TypeOK}); n < silentPeriods && err != nil {
+			t.Errorf("%d silent periods, a ping, and %d more: %v", n, silentPeriods-1, err)
+		} else if n == silentPeriods {
 			wantCode(t, err, wire.CodeTimeout)
 		}
 	}
@@ -436,8 +436,8 @@ func TestStaleBehindPing(t *testing.T) {
 	until(t, "stale behind an unread ping", a.Stale)
 }
 
-// After a frame was cut, by a timeout, nothing may be written: it would pass
-// for the rest of that frame.
+// After a timeout has cut a frame nothing may be written: the peer would take it for
+// the rest of that frame.
 func TestNoWriteInsideTornFrame(t *testing.T) {
 	ca, cb := tcpPair(t)
 	a := newConn(t, ca, brisk)

@@ -10,13 +10,13 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// Packing says what of a stream to compress with lz4.
+// Packing says which chunks of a stream to compress with lz4.
 type Packing byte
 
 // The ways to pack. A chunk that would not get shorter is always sent plain.
 const (
 	PackNever  Packing = iota
-	PackAuto           // what gets to the peer sooner for it: see link
+	PackAuto           // chunks that reach the peer sooner that way: see packPolicy
 	PackAlways         // all
 )
 
@@ -63,23 +63,23 @@ func unpack(body, plain []byte) ([]byte, error) {
 	return plain[:n], nil
 }
 
-// worth reports whether mode says to pack the next n bytes; c.wmu is held. If it
-// does, pack is to be called with them, else sentPlain.
+// worth reports whether mode says to pack the next n bytes; c.wmu is held. The
+// caller then calls pack with them, or else sentPlain.
 func (c *Conn) worth(mode Packing, n int) bool {
-	if mode != PackAuto || c.link.local {
+	if mode != PackAuto || c.policy.local {
 		return mode == PackAlways
 	}
 	if n < packMin {
-		c.link.dry = true // or not: it is not looked at
+		c.policy.drained = true // perhaps: no sample is taken for so few bytes
 		return false
 	}
-	c.look()
-	return c.link.worth(n)
+	c.sampleTCP()
+	return c.policy.worth(n)
 }
 
-// worthStream is worth without c.wmu, for a chunk that is sent whatever it says.
+// worthStream is worth without c.wmu. It calls sentPlain if it reports false.
 func (c *Conn) worthStream(mode Packing, n int) bool {
-	if mode != PackAuto || c.link.local {
+	if mode != PackAuto || c.policy.local {
 		return mode == PackAlways
 	}
 	c.wmu.Lock()
@@ -94,13 +94,13 @@ func (c *Conn) worthStream(mode Packing, n int) bool {
 // sentPlain says that n bytes were sent as they are; c.wmu is held.
 func (c *Conn) sentPlain(mode Packing, n int64) {
 	if mode == PackAuto {
-		c.link.sent(n)
+		c.policy.sent(n)
 	}
 }
 
-// pack packs plain, of at most ChunkSize bytes, which was worth it to mode; c.wmu
-// is not held. It returns the body of the DATA frame, which lies in p.out where a
-// chunk starts, or false if plain is to be sent as it is.
+// pack packs plain, of at most ChunkSize bytes, after worth reported true; c.wmu is
+// not held. It returns the body of the DATA frame, which lies in p.out where a chunk
+// starts, or false if plain should be sent as it is.
 func (c *Conn) pack(mode Packing, p *packer, plain []byte) ([]byte, bool) {
 	if mode == PackAlways {
 		return p.pack(plain)
@@ -113,8 +113,8 @@ func (c *Conn) pack(mode Packing, p *packer, plain []byte) ([]byte, bool) {
 		n = len(body)
 	}
 	c.wmu.Lock()
-	c.look() // before more bytes wait: if none do now, the network is the faster
-	c.link.packed(len(plain), n, took)
+	c.sampleTCP() // before the chunk is sent: if the socket is empty now, the network is faster
+	c.policy.packed(len(plain), n, took)
 	c.wmu.Unlock()
 	return body, ok && float64(n) <= packLeast*float64(len(plain))
 }

@@ -14,7 +14,7 @@ import (
 // farPair is connPair of ends that do not know that they are on one host.
 func farPair(t testing.TB) (a, b *Conn) {
 	a, b = connPair(t, patient, patient)
-	a.link.local, b.link.local = false, false
+	a.policy.local, b.policy.local = false, false
 	return a, b
 }
 
@@ -22,11 +22,11 @@ func farPair(t testing.TB) (a, b *Conn) {
 func steer(a *Conn, pack bool) {
 	a.wmu.Lock()
 	defer a.wmu.Unlock()
-	a.link.rate, a.link.held, a.link.skip = 5e9, 0, 0
+	a.policy.rate, a.policy.stalled, a.policy.skip = 5e9, 0, 0
 	if pack {
-		a.link.rate = 1e3
+		a.policy.rate = 1e3
 	}
-	a.link.last.at = time.Now().Add(time.Hour) // nothing is measured until then
+	a.policy.last.at = time.Now().Add(time.Hour) // nothing is measured until then
 }
 
 // mixed returns bytes of which lz4 shrinks some, and no chunk boundary.
@@ -72,11 +72,11 @@ func TestPackAuto(t *testing.T) {
 	a, b := farPair(t)
 	steer(a, true)
 	sendBoth(t, a, b, random(8*ChunkSize), PackAuto)
-	if a.link.pause == 0 {
+	if a.policy.pause == 0 {
 		t.Error("incompressible bytes were not noticed")
 	}
-	if a.link.ratio != firstRatio || a.link.speed != firstSpeed {
-		t.Errorf("speed %v and ratio %v are of bytes that did not shrink", a.link.speed, a.link.ratio)
+	if a.policy.ratio != firstRatio || a.policy.speed != firstSpeed {
+		t.Errorf("speed %v and ratio %v are of bytes that did not shrink", a.policy.speed, a.policy.ratio)
 	}
 }
 
@@ -142,15 +142,15 @@ func TestPackRefused(t *testing.T) {
 	wantUsable(t, a, b)
 }
 
-// look sees what the kernel knows.
-func TestLook(t *testing.T) {
+// A sample holds what the kernel knows of the connection.
+func TestSampleTCP(t *testing.T) {
 	a, b := farPair(t)
 	sendBoth(t, a, b, random(4*ChunkSize), PackNever)
 	a.wmu.Lock()
 	defer a.wmu.Unlock()
-	a.look()
-	s := a.link.last
-	if s.acked < 4*ChunkSize || s.window == 0 || s.least <= 0 || s.rtt < s.least || s.full < 0 || s.full > 1 {
+	a.sampleTCP()
+	s := a.policy.last
+	if s.acked < 4*ChunkSize || s.window == 0 || s.minRTT <= 0 || s.rtt < s.minRTT || s.cpuPressure < 0 || s.cpuPressure > 1 {
 		t.Errorf("after 2 MiB over loopback: %+v", s)
 	}
 }
@@ -158,33 +158,33 @@ func TestLook(t *testing.T) {
 // The pressure on the cores is what the kernel says, and a half if it does not.
 func TestPressure(t *testing.T) {
 	_, err := os.ReadFile(pressureFile)
-	total, ok := pressure()
+	total, ok := readPressure()
 	if ok != (err == nil) || ok && total <= 0 {
 		t.Fatalf("%v, %v; %s: %v", total, ok, pressureFile, err)
 	}
 	var c cores
 	now := time.Now()
-	if got := c.full(now); got != 0.5 {
+	if got := c.pressure(now); got != 0.5 {
 		t.Errorf("at first %v, want a half", got)
 	}
 	c.total = total + time.Hour // as if it had gone back
-	if got := c.full(now.Add(time.Second)); got < 0 || got > 0.5 {
+	if got := c.pressure(now.Add(time.Second)); got < 0 || got > 0.5 {
 		t.Errorf("then %v", got)
 	}
 	if !ok {
 		t.Log("this kernel does not say")
 		return
 	}
-	c.known = false // a look failed: there is nothing to compare with
-	if got := c.full(now.Add(2 * time.Second)); got != 0.5 {
-		t.Errorf("after a failed look %v, want a half", got)
+	c.known = false // a read failed: there is nothing to compare with
+	if got := c.pressure(now.Add(2 * time.Second)); got != 0.5 {
+		t.Errorf("after a failed read %v, want a half", got)
 	}
 	c.total = total - time.Hour
 	for i := range 10 {
-		c.full(now.Add(time.Duration(i+3) * time.Second))
+		c.pressure(now.Add(time.Duration(i+3) * time.Second))
 		c.total -= time.Hour
 	}
-	if got := c.full(now.Add(time.Minute)); got < 0.9 || got > 1 {
+	if got := c.pressure(now.Add(time.Minute)); got < 0.9 || got > 1 {
 		t.Errorf("on a full host %v", got)
 	}
 }

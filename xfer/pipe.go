@@ -12,8 +12,8 @@ import (
 // first 64 KiB, writer and reader wake each other for every quarter of a chunk.
 const pipeSize = 1 << 20
 
-// growPipe makes room in the pipe that r reads from, if that is what r is. It is
-// a help and not a need: a user may have used up the pages for pipes.
+// growPipe enlarges the pipe that r reads from, if r is one. It ignores errors: it is
+// only an optimization, and a user may have used up the pages allowed for pipes.
 func growPipe(r io.Reader) {
 	f, ok := r.(*os.File)
 	if !ok {

@@ -47,7 +47,7 @@ type call struct {
 	tag      uint16
 	answered atomic.Bool // Recv has returned an error
 	mu       sync.Mutex
-	half     bool // one of Send and Recv has ended; guarded by mu
+	oneEnded bool // one of Send and Recv has ended; guarded by mu
 	sendErr  error
 	recvErr  error
 }
@@ -61,8 +61,8 @@ func (c *call) finish(sendErr, recvErr error) {
 	if recvErr != nil {
 		c.recvErr = recvErr
 	}
-	second := c.half
-	c.half = true
+	second := c.oneEnded
+	c.oneEnded = true
 	c.mu.Unlock()
 	if !second {
 		return
@@ -109,7 +109,7 @@ func (p *Pipeline) Do(r Request) {
 	c.finish(err, nil)
 }
 
-// enqueue puts c in line for the reader, or says why there is none any more.
+// enqueue puts c in the reader's queue, or returns why the reader has ended.
 func (p *Pipeline) enqueue(c *call) error {
 	select {
 	case <-p.ended:
@@ -144,9 +144,9 @@ func (p *Pipeline) reason() error {
 	return p.err
 }
 
-// read hands out answers in order until the queue is closed or nothing more
-// can be read. That a Send has failed does not end it: the answers to what was
-// sent before still come, and perhaps the reason why.
+// read hands out answers in order until the queue is closed or nothing more can be
+// read. A Send that failed does not end it: the answers to earlier requests still
+// come, and perhaps the peer's reason.
 func (p *Pipeline) read() {
 	defer close(p.gone)
 	var broken error
@@ -179,8 +179,8 @@ func (p *Pipeline) read() {
 	}
 }
 
-// Idle reports whether the pipeline can take a request after a rest: the peer
-// has not closed the connection meanwhile.
+// Idle reports whether an idle pipeline can still be used: the peer has not closed
+// the connection meanwhile.
 func (p *Pipeline) Idle() bool { return !p.conn.Stale() }
 
 // Broken reports whether the pipeline can take no more requests.
@@ -190,8 +190,8 @@ func (p *Pipeline) Broken() bool { return p.conn.Broken() }
 // Close must still be called.
 func (p *Pipeline) Interrupt() { p.conn.Close() }
 
-// Abandon closes the connection and does not wait: for a caller that cannot,
-// because a Send is stuck in a reader of its own. The goroutines end when that
+// Abandon closes the connection without waiting. It is for a caller that cannot wait,
+// because a Send is stuck in the caller's own reader. The goroutines end when that
 // Send does.
 func (p *Pipeline) Abandon() {
 	p.conn.Close()

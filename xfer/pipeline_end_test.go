@@ -160,8 +160,8 @@ func TestPipelineCloseInFlight(t *testing.T) {
 	}
 }
 
-// A Send that is stuck in its reader does not hold up the answers to those
-// before it, nor Abandon; Interrupt fails all but itself.
+// A Send that is stuck in its reader blocks neither the answers to earlier requests nor
+// Abandon. Interrupt fails all requests but the stuck one.
 func TestPipelineStuckSend(t *testing.T) {
 	a, b := connPair(t, patient, patient)
 	defer serving(b)()
@@ -188,8 +188,8 @@ func TestPipelineStuckSend(t *testing.T) {
 	wantAllDone(t, p, nil)
 }
 
-// The peer's answer, not the broken pipe it leaves, is what a sender is told
-// when the peer refuses and hangs up.
+// When the peer refuses and hangs up, the sender gets the peer's answer, and not the
+// error of the broken pipe.
 func TestPipelineRefusedAndClosed(t *testing.T) {
 	for range 20 {
 		a, b := connPair(t, patient, patient)

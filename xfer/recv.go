@@ -31,20 +31,13 @@ func (e *PeerError) Unwrap() error { return e.Said }
 // not nil, is called once, at once, when w fails, to tell the sender early;
 // Recv goes on to drop the rest, so that the connection stays in step.
 //
-// The bytes are copied through a pooled buffer of ChunkSize, and hashed there.
-// The alternatives were measured against that: 1 GiB over loopback into a
-// fallocated file on tmpfs, 2 cores, Linux 6.18, medians of 5 alternating
-// rounds as ratios of throughput. Splice into the file, and the hash from its
-// page cache by mmap, on the way or afterwards: 0.90 and 0.91 (1.27 and 1.31 in
-// another sitting, of 512 MiB). The hash in a second goroutine: 0.79. Buffers of
-// 64 KiB 0.88, 512 KiB 0.91, 1 MiB 1.18. The copy against itself spread from 0.67
-// to 1.28, so only the small buffer and the second goroutine are out; what
-// decides for the copy is that it hashes the bytes that came, not those read
-// back, and for 256 KiB that many connections at once stay small.
+// The bytes are copied through a pooled buffer of ChunkSize, and hashed there. That
+// way the hash is of the bytes that came and not of those read back from disk. Other
+// ways were no faster (bench/NOTES.md, Get). The buffer is small so that many
+// connections at once need little memory.
 //
 // Errors: *wire.Error of kind checksum, or canceled if the sender gave up;
-// *PeerError; *SinkError; anything else has
-// broken the connection.
+// *PeerError; *SinkError. Any other error has broken the connection.
 func (c *Conn) Recv(w io.Writer, onSinkError func(error)) (int64, uint64, error) {
 	buf := getBuffer()
 	defer putBuffer(buf)
@@ -124,8 +117,9 @@ func (c *Conn) Recv(w io.Writer, onSinkError func(error)) (int64, uint64, error)
 	}
 }
 
-// streamEnd reads the frame h that is no DATA in a stream, of which so many bytes
-// of that xxh64 have come. It returns nil if it is a TRAILER that says the same.
+// streamEnd reads the frame h that ends a stream: any other than DATA. total and sum
+// are the length and xxh64 of the bytes received. It returns nil if the frame is a
+// TRAILER that states the same.
 func (c *Conn) streamEnd(h wire.Header, total, sum uint64) error {
 	switch h.Type {
 	case wire.TypeTrailer, wire.TypeAbort, wire.TypeError:
@@ -152,12 +146,11 @@ func (c *Conn) streamEnd(h wire.Header, total, sum uint64) error {
 }
 
 // gathered is how many bytes a read waits for inside of a large body. Over loopback
-// a segment is 64 KiB less its headers, so that these are two. 1 GiB to nowhere took
-// 0.85 to 1.02 of its time without, 0.96 in the middle of eleven sittings of 25 to 40
-// rounds, and the server's CPU time fell as much; 128 and 256 KiB were no gain.
+// that is two segments: one is 64 KiB less its headers. More was no gain
+// (bench/NOTES.md, Get).
 const gathered = 64 << 10
 
-// gatherMin is from which size on a body is worth two system calls.
+// gatherMin is the size of a body from which on gather is worth its two system calls.
 const gatherMin = 1 << 20
 
 // recvPlain reads a DATA body of n bytes, piece by piece as it arrives.
@@ -197,9 +190,8 @@ func (c *Conn) recvPlain(n int, buf *buffer, take func([]byte)) error {
 	return nil
 }
 
-// ReadBytes reads the body of a DATA or STDERR frame and writes it to w. An
-// error of w is a *SinkError, after which the connection counts as
-// broken: whoever wrote to w wants no more.
+// ReadBytes reads the body of a DATA or STDERR frame and writes it to w. An error of
+// w is a *SinkError and breaks the connection: the rest of the stream has no taker.
 func (c *Conn) ReadBytes(h wire.Header, w io.Writer) error {
 	if h.Flags&wire.FlagLZ4 != 0 {
 		return c.fail(wire.Errorf(wire.CodeBadRequest, "a packed %s frame stands where none belongs", h.Type))

@@ -10,8 +10,8 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// ErrRefused is what a sender returns when refused reported true: the peer
-// has answered in mid stream, and its answer says why.
+// ErrRefused is what a sender returns when refused reported true: the peer has
+// answered before the stream's end, and its answer says why.
 var ErrRefused = errors.New("refused by the peer")
 
 // abort gives the stream up; c.wmu is held.
@@ -32,7 +32,7 @@ type Source struct {
 	// bytes read: the checksum stored with them.
 	Sum *uint64
 	// Check, if not nil, is called when R has yielded all, before the trailer is
-	// sent. An error is one of the reader: the stream is given up.
+	// sent. Its error counts as one of R: the stream is given up.
 	Check func() error
 }
 
@@ -50,11 +50,10 @@ func (e *SourceError) Unwrap() error { return e.Err }
 // sent and their xxh64. An error is a *SourceError, ErrRefused, or breaks the
 // connection.
 //
-// A chunk goes out in one write with the frame header before it, the first
-// of a small object with head, the last one with the trailer: a small object is
-// one system call. Reading and writing 256 KiB at a time moves more bytes a second over
-// loopback than sendfile does, and the bytes hashed are the bytes sent even
-// if the file changes meanwhile.
+// A chunk goes out in one write together with its frame header. The first chunk
+// takes head along, and the last one the trailer, so a small object is one system
+// call. Over loopback this is faster than sendfile, and the bytes hashed are the bytes
+// sent, even if a file changes meanwhile.
 func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Source, refused func() bool) (int64, uint64, error) {
 	stop := c.KeepAlive(nil)
 	defer stop()
@@ -160,9 +159,9 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 	}
 }
 
-// fill reads until p is full or r ends, which is io.EOF. Unlike io.ReadFull it
-// leaves io.ErrUnexpectedEOF to r, by which readers say that their own input
-// was cut: that is no end.
+// fill reads until p is full, or r ends with io.EOF. Unlike io.ReadFull it never makes
+// an io.ErrUnexpectedEOF of its own. If r returns one, r's input was cut short, which
+// is an error and not an end.
 func fill(r io.Reader, p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var m int
@@ -170,7 +169,7 @@ func fill(r io.Reader, p []byte) (n int, err error) {
 		n += m
 	}
 	if n == len(p) && err == io.EOF {
-		err = nil // the next call, if there is one, sees it again
+		err = nil // the next call, if there is one, gets it again
 	}
 	return n, err
 }

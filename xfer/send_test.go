@@ -120,7 +120,7 @@ func TestSendStreamStopsAtSize(t *testing.T) {
 	}
 }
 
-// Readers are allowed strange manners (io.Reader).
+// Readers may behave in all the ways that io.Reader allows.
 func TestSendStreamReaders(t *testing.T) {
 	a, b := connPair(t, patient, patient)
 	data := random(3*1000 + 7)
@@ -161,8 +161,8 @@ func TestSendStreamStoredSum(t *testing.T) {
 	}
 }
 
-// What is compressible takes fewer bytes on the wire, what is not takes no
-// more than plain would.
+// Compressible data takes fewer bytes on the wire. Other data takes no more than it
+// would without packing.
 func TestLZ4OnTheWire(t *testing.T) {
 	const size = 4*ChunkSize + 5
 	wireBytes := func(data []byte, pack Packing, file bool) int64 {

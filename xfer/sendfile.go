@@ -11,13 +11,13 @@ import (
 )
 
 // SendFile sends head, the first size bytes of f by sendfile(2), and a trailer
-// with sum, the checksum of those bytes as it was stored with them: no byte
-// passes through this process but what pack says to compress, and a byte that
-// has changed on disk is found out by the receiver. refused, if not nil, is asked
-// between frames.
+// with sum, the checksum that was stored with those bytes. Only bytes that pack says
+// to compress pass through this process. The receiver finds out if a byte has
+// changed on disk. refused, if not nil, is called between frames, and ends the
+// stream by reporting true.
 //
-// A file shorter than size breaks the connection, as a frame cannot be cut.
-// f stays the caller's; its offset is read and moved.
+// A file shorter than size breaks the connection, because a frame that was begun
+// must be completed. f stays the caller's; its offset is read and moved.
 func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.File, size int64, sum uint64, pack Packing, refused func() bool) error {
 	var chunks filePacker
 	defer chunks.close()
@@ -58,14 +58,14 @@ func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.Fil
 	return c.send(c.wbuf, false)
 }
 
-// plainMax returns how much of a file to send before thinking again whether to
-// pack; c.wmu is held.
+// plainMax returns how many bytes of a file to send plain before the packing policy
+// is asked again; c.wmu is held.
 func (c *Conn) plainMax(pack Packing) int64 {
 	switch {
-	case pack == PackNever || c.link.local:
+	case pack == PackNever || c.policy.local:
 		return wire.MaxData
 	case pack == PackAuto:
-		return min(wire.MaxData, c.link.ahead())
+		return min(wire.MaxData, c.policy.ahead())
 	}
 	return ChunkSize
 }
@@ -84,14 +84,14 @@ func (p *filePacker) close() {
 }
 
 // sendPacked sends c.wbuf and the next n bytes of f, packed if that makes them
-// shorter; c.wmu is held, but for the time of reading and packing.
+// shorter. c.wmu is held, and released while it reads and packs.
 func (c *Conn) sendPacked(tag uint16, p *filePacker, f *os.File, n int, pack Packing) error {
 	if p.buf == nil {
 		p.buf, p.packer = getBuffer(), getPacker()
 	}
 	plain := p.buf.space(n)
 	if len(c.wbuf) > 0 {
-		// The buffer is the connection's, and may not wait outside its lock.
+		// c.wbuf may be overwritten as soon as c.wmu is released.
 		if err := c.send(c.wbuf, true); err != nil {
 			return err
 		}
@@ -148,43 +148,41 @@ func (c *Conn) sendfile(f *os.File, n int64) error {
 }
 
 const (
-	napTime  = 10 // ms: longer than most peers take to make room, and soon over
-	maxNaps  = 16 // threads of one Stats that may nap at a time
-	napTries = 4  // times to ask a socket that says it takes more, and does not
+	pollTime  = 10 // ms: longer than most peers take to make room, and soon over
+	maxPolls  = 16 // threads of one Stats that may poll at a time
+	pollTries = 4  // polls that may find room where sendfile then finds none
 )
 
-// sendfileNap calls sendfile(2), and again as long as the socket, full at first,
-// takes more within a nap. It reports whether the call ended other than by EAGAIN.
+// sendfilePoll calls sendfile(2), and again as long as the socket, full at first,
+// takes more within a brief poll. It reports whether the call ended other than by
+// EAGAIN.
 //
-// A peer that is about as fast as this end makes room all the time. With the
-// runtime's poller each time is a goroutine that parks, and two or three threads
-// that wake each other: 1 GiB over loopback to nowhere took 1.06 to 1.21 of the time
-// of a blocking sender, and 0.96 to 1.12 with naps of 1 ms (10 and 13 sittings of 20
-// to 30 rounds, 2 cores, medians 1.12 and 1.03). Naps of 10 ms cost less where the
-// peer is slower.
-func (c *Conn) sendfileNap(fd uintptr) bool {
-	for range napTries {
+// A peer that is about as fast as this end makes room all the time. Each time the
+// runtime's poller would park a goroutine, and two or three threads would wake each
+// other. Waiting for a moment in poll(2) is cheaper (bench/NOTES.md, Get).
+func (c *Conn) sendfilePoll(fd uintptr) bool {
+	for range pollTries {
 		c.op.n, c.op.err = unix.Sendfile(int(fd), c.op.file, nil, c.op.max)
 		if c.op.err != unix.EAGAIN {
 			return true
 		}
-		if !c.stats.nap(int(fd)) {
+		if !c.stats.pollBriefly(int(fd)) {
 			return false
 		}
 	}
 	return false
 }
 
-// nap waits a moment for a socket to take bytes, and reports whether it is worth
-// asking again. It takes a thread, so that only some may nap at once; where a wait is
-// long, the poller does the rest of it.
-func (s *Stats) nap(fd int) bool {
-	defer s.naps.Add(-1)
-	if s.naps.Add(1) > maxNaps {
+// pollBriefly waits a moment for a socket to take bytes, and reports whether to try
+// again. It blocks a thread, so only maxPolls may wait at once. A longer wait is left
+// to the runtime's poller.
+func (s *Stats) pollBriefly(fd int) bool {
+	defer s.polls.Add(-1)
+	if s.polls.Add(1) > maxPolls {
 		return false
 	}
 	p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-	_, err := unix.Poll(p[:], napTime)
+	_, err := unix.Poll(p[:], pollTime)
 	// Go's own signals end a wait (runtime, preemption by SIGURG).
 	return err == unix.EINTR || err == nil && p[0].Revents&unix.POLLOUT != 0
 }

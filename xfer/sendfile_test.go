@@ -7,26 +7,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A nap ends with an answer: the socket takes more, or it does not, or too many
-// others nap.
-func TestNap(t *testing.T) {
+// A brief poll ends with an answer: the socket takes more bytes, or it does not, or
+// too many others poll.
+func TestPollBriefly(t *testing.T) {
 	a, b := tcpPair(t)
 	raw, err := a.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	stats := new(Stats)
-	nap := func() (more bool) {
+	poll := func() (more bool) {
 		t.Helper()
-		if err := raw.Control(func(fd uintptr) { more = stats.nap(int(fd)) }); err != nil {
+		if err := raw.Control(func(fd uintptr) { more = stats.pollBriefly(int(fd)) }); err != nil {
 			t.Fatal(err)
 		}
-		if n := stats.naps.Load(); n != 0 {
-			t.Errorf("%d nap on after the end of the only one", n)
+		if n := stats.polls.Load(); n != 0 {
+			t.Errorf("%d polls are counted after the end of the only one", n)
 		}
 		return more
 	}
-	if !nap() {
+	if !poll() {
 		t.Error("a socket with room takes nothing")
 	}
 
@@ -46,28 +46,28 @@ func TestNap(t *testing.T) {
 		return err == unix.EAGAIN
 	}
 	// It ends, as nobody reads.
-	for !full() || nap() {
+	for !full() || poll() {
 	}
 	if _, err := io.CopyN(io.Discard, b, int64(total)); err != nil {
 		t.Fatal(err)
 	}
 	// The last acknowledgment may be under way.
-	for !nap() {
+	for !poll() {
 	}
 
-	stats.naps.Store(maxNaps)
+	stats.polls.Store(maxPolls)
 	_ = raw.Control(func(fd uintptr) {
-		if stats.nap(int(fd)) {
-			t.Error("one more than may nap did")
+		if stats.pollBriefly(int(fd)) {
+			t.Error("one more poll than allowed")
 		}
 	})
-	if n := stats.naps.Load(); n != maxNaps {
-		t.Errorf("%d nap in place of %d", n, maxNaps)
+	if n := stats.polls.Load(); n != maxPolls {
+		t.Errorf("%d polls are counted, want %d", n, maxPolls)
 	}
 }
 
-// A peer that is gone is no reason to nap again and again.
-func TestNapGone(t *testing.T) {
+// A send to a peer that is gone fails at once, and does not poll again and again.
+func TestPollBrieflyGone(t *testing.T) {
 	a, b := tcpPair(t)
 	if err := b.SetLinger(0); err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestNapGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := c.raw.Control(func(fd uintptr) {
-			if !c.sendfileNap(fd) {
+			if !c.sendfilePoll(fd) {
 				t.Error("a dead socket is waited for")
 			}
 		}); err != nil {

@@ -8,18 +8,18 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// Stream is a stream of DATA frames for a reader that pulls, where Recv pushes. It
-// is used by one goroutine at a time, the one that may read from the connection.
-// Close must be called.
+// Stream is an io.Reader over a stream of DATA frames, where Recv writes to an
+// io.Writer. It is used by one goroutine at a time, the one that may read from the
+// connection. Close must be called.
 type Stream struct {
 	conn   *Conn
 	digest xxhash.Digest
 	total  int64
 	left   int     // bytes of the frame under way
-	buf    *buffer // of a packed frame
-	plain  []byte  // what is left of it, unpacked, in another buffer
-	out    *buffer // that buffer
-	err    error   // io.EOF behind a trailer that matches
+	buf    *buffer // a packed frame
+	out    *buffer // the same frame, unpacked
+	plain  []byte  // the part of out that was not read yet
+	err    error   // io.EOF after a trailer that matches
 }
 
 // Stream returns the stream that comes next on c.
@@ -42,7 +42,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 			n, err := s.conn.read(p[:min(len(p), s.left)])
 			s.left -= n
 			if n > 0 {
-				return s.took(p[:n]), nil // an error comes again
+				return s.took(p[:n]), nil // an error comes again at the next call
 			}
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
@@ -98,7 +98,7 @@ func (s *Stream) unpack(h wire.Header) error {
 	}
 	plain, err := unpack(body, s.out.space(wire.MaxPacked))
 	if err != nil {
-		return s.conn.fail(err) // the rest would be read for nothing
+		return s.conn.fail(err) // reading the rest would be in vain
 	}
 	s.plain = plain
 	return nil

@@ -45,7 +45,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A Stream that ends otherwise than well says so, and never io.EOF.
+// A Stream that is not whole ends with an error that is never io.EOF.
 func TestStreamFails(t *testing.T) {
 	data := "\x00\x00\x00\x01\x15\x00\x00\x01x"
 	for name, c := range map[string]struct {

@@ -10,10 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Temp is a file that has no name until it is whole. If the process dies,
-// the kernel frees it (open(2), O_TMPFILE); where the file system has no
-// O_TMPFILE it is a file with a temporary name, which a killed process leaves
-// behind.
+// Temp is a file that has no name until it is whole. If the process dies, the kernel
+// frees it (open(2), O_TMPFILE). On a file system without O_TMPFILE it has a
+// temporary name, and a killed process leaves it behind.
 type Temp struct {
 	*os.File
 	dir       int    // descriptor of the directory of name
@@ -25,8 +24,7 @@ type Temp struct {
 const TempPrefix = ".s4-tmp-"
 
 // CreateTemp makes a Temp on the file system of the directory open as dir, with
-// the permissions perm less the umask.
-// dir must stay open until Close.
+// the permissions perm less the umask. dir must stay open until Close.
 func CreateTemp(dir int, perm uint32) (*Temp, error) {
 	fd, err := unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, perm)
 	if err == nil {
@@ -47,9 +45,8 @@ func createNamed(dir int, perm uint32) (*Temp, error) {
 	return &Temp{File: os.NewFile(uintptr(fd), name), dir: dir, name: name}, nil
 }
 
-// Preallocate reserves size bytes on disk, so that a full disk is an error
-// now, and the file is laid out in one piece. File systems that cannot are
-// left alone.
+// Preallocate reserves size bytes on disk, so that a full disk is an error now, and
+// the file is laid out in one piece. It does nothing on file systems that cannot.
 func (t *Temp) Preallocate(size int64) error {
 	if size <= 0 {
 		return nil
@@ -99,7 +96,7 @@ func (t *Temp) Replace(dir int, name string) error {
 		return err
 	}
 	if t.name == "" {
-		// There is no linkat that replaces: take a name of our own first.
+		// linkat cannot replace a file: take a temporary name first, and rename.
 		own := TempPrefix + rand.Text()
 		if err := t.link(dir, own); err != nil {
 			return err

@@ -252,7 +252,7 @@ func TestTempReplace(t *testing.T) {
 	})
 }
 
-// A Replace or Publish that cannot be leaves what was, and nothing else.
+// A Replace or Publish that fails leaves the directory as it was.
 func TestTempCannotReplace(t *testing.T) {
 	eachKind(t, func(t *testing.T, path string, dir int, create func(string) *Temp) {
 		if err := os.MkdirAll(filepath.Join(path, "name", "full"), 0o755); err != nil {

@@ -7,8 +7,8 @@ import (
 )
 
 // OneDash returns args with two dashes before every long flag of f that has one,
-// as Go's flag package writes them: -port 80 and -port=80 become --port. What is
-// no long flag, and what is the value of a flag, stays as it is.
+// as Go's flag package writes them: -port 80 and -port=80 become --port. It leaves
+// values of flags, and everything else that is not a long flag, as they are.
 func OneDash(f *pflag.FlagSet, args []string) []string {
 	out := make([]string, 0, len(args))
 	for i := 0; i < len(args); i++ {
@@ -29,8 +29,8 @@ func OneDash(f *pflag.FlagSet, args []string) []string {
 	return out
 }
 
-// lookup returns the flag that arg is, with one dash or two, or a shorthand by
-// itself, and whether its value is in arg, too. It returns nil for anything else.
+// lookup returns the flag that arg names, with one dash or two or as a shorthand by
+// itself, and whether arg holds its value, too. It returns nil for anything else.
 func lookup(f *pflag.FlagSet, arg string) (flag *pflag.Flag, value bool) {
 	name, ok := strings.CutPrefix(arg, "-")
 	if !ok || name == "" {

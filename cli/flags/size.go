@@ -14,8 +14,8 @@ var (
 
 // ParseSize returns the bytes that text says, at least 1, as split(1) and
 // dd(1) take them: 64M and 64MiB are 64 times 1024², 64MB is 64 times 1000².
-// The letter may be a small one, as in kB. Other text is an error that says what is
-// wanted.
+// The letter may be in lower case, as in kB. Other text is an error that says what is
+// allowed.
 func ParseSize(text string) (int64, error) {
 	digits := strings.TrimRight(text, "kKmMgGtTiB")
 	n, err := strconv.ParseUint(digits, 10, 63)

@@ -9,8 +9,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// logFlush is how long a line may wait in memory: a write(2) for each would be
-// one system call more for every small key.
+// logFlush is how long a line may wait in memory. Lines are buffered to save a write(2)
+// for every small key.
 const logFlush = 200 * time.Millisecond
 
 // newLog returns a logger to w. stop flushes it and ends its goroutine.
@@ -31,7 +31,7 @@ func newLog(w io.Writer, format, level string) (log *zap.Logger, stop func(), er
 	default:
 		return nil, nil, fmt.Errorf("--log-format %s: console or json", format)
 	}
-	// Without the Sync of an *os.File, which would be an fsync(2) each time.
+	// Hide the Sync method of an *os.File: the logger would call fsync(2) each time.
 	plain := struct{ io.Writer }{w}
 	out := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(plain), FlushInterval: logFlush}
 	return zap.New(zapcore.NewCore(enc, out, lvl)), func() { _ = out.Stop() }, nil // if stderr fails there is nowhere to say it

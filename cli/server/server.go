@@ -28,8 +28,8 @@ const (
 	exitUsage  = 2
 )
 
-// grace is how long transfers under way may take after a SIGTERM. With what
-// else there is to do the server has exited within 10 s.
+// grace is how long transfers under way may take after a SIGTERM. It leaves time for
+// the rest of the shutdown, so that the server exits within 10 s.
 const grace = 6 * time.Second
 
 // options are the flags of the command.
@@ -212,7 +212,7 @@ func (f *options) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger
 	return nil
 }
 
-// listenError says what can be done about an address that is not to be had.
+// listenError says what to do about an address that cannot be listened on.
 func listenError(addr string, err error) error {
 	var oe *net.OpError
 	if errors.As(err, &oe) {

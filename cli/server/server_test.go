@@ -123,7 +123,7 @@ func TestListenError(t *testing.T) {
 	}
 }
 
-// Main does not print a usage text behind an error, and logs to stderr only.
+// Main prints no usage text after an error, and logs to stderr only.
 func TestMainUsage(t *testing.T) {
 	for _, tt := range []struct {
 		args []string

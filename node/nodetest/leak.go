@@ -31,9 +31,9 @@ func Eventually(tb testing.TB, what string, ok func() bool) {
 	}
 }
 
-// Main runs the tests of a package and then checks that no goroutine of s4
-// and no child process is left. It makes this process the one that orphans go
-// to, so that whatever any task left running is a child in the end.
+// Main runs the tests of a package and then checks that no goroutine of s4 and no child
+// process is left. It makes this process the reaper of orphans (prctl(2),
+// PR_SET_CHILD_SUBREAPER), so that every process left by a task becomes its child.
 func Main(m *testing.M) int {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		fmt.Fprintln(os.Stderr, "prctl:", err)
@@ -47,7 +47,7 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// leftovers says what is left, or "".
+// leftovers describes what is left, or returns "".
 func leftovers() string {
 	end := time.Now().Add(patience)
 	for {
@@ -75,8 +75,8 @@ func children() string {
 	}
 }
 
-// Goroutines returns the stacks of all goroutines that run code of s4, but for
-// the caller's and those of tests.
+// Goroutines returns the stacks of all goroutines that run code of s4, except the
+// caller's and those of tests.
 func Goroutines() []string {
 	buf := make([]byte, 4<<20)
 	buf = buf[:runtime.Stack(buf, true)]
@@ -110,8 +110,8 @@ func Processes(marker string) []int {
 	return pids
 }
 
-// Files returns the regular files below dir, by path relative to it, but for
-// the server's lock and what it remembers of jobs that are over.
+// Files returns the regular files below dir, by path relative to it, except the
+// server's lock and its records of finished jobs.
 func Files(tb testing.TB, dir string) []string {
 	tb.Helper()
 	var list []string

@@ -10,10 +10,10 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// trouble words an error that is of the server's host and of no key, with what to do
-// about it, or returns nil. It is the one place that does; the client adds on which
-// server it is.
-func trouble(err error) *wire.Error {
+// hostError returns the error to report if err is a fault of the host and not of one
+// key, such as a full disk, and says what to do about it. It returns nil for all other
+// errors. It is the only place that words these faults. The client adds the server.
+func hostError(err error) *wire.Error {
 	switch {
 	case errors.Is(err, unix.ENOSPC):
 		return wire.Errorf(wire.CodeNoSpace, "the disk is full")
@@ -29,13 +29,13 @@ func trouble(err error) *wire.Error {
 	return nil
 }
 
-// errGone is the error of a data directory of which a part is missing.
-var errGone = wire.Errorf(wire.CodeStorage, "the data directory is gone, or a part of it (bring it back and restart s4-server)")
+// errDirGone is reported when the data directory, or a part of it, is missing.
+var errDirGone = wire.Errorf(wire.CodeStorage, "the data directory is gone, or a part of it (bring it back and restart s4-server)")
 
-// gone reports why what the server holds open is not the data directory any more,
-// or nil: it was removed, replaced or unmounted. Names in it would not be found,
-// and what is written to it, nobody would find.
-func (s *store) gone() error {
+// dirGone returns an error if the directory that the server holds open is not the
+// data directory any more, because that was removed, replaced or unmounted. Existing
+// keys would then not be found, and new ones would be lost.
+func (s *store) dirGone() error {
 	var held, named unix.Stat_t
 	if err := unix.Fstat(s.keys.fd(), &held); err != nil {
 		return storeError(err, "")
@@ -51,23 +51,24 @@ func (s *store) gone() error {
 	return nil
 }
 
-// lost is the error of a failure with a file of the server's own: that the data
-// directory is gone, if it is, whatever the file system makes of that.
-func (s *store) lost(err error) error {
+// serverFileError returns the error to report for a failed operation on one of the
+// server's own files. If the data directory is gone, it says so, because the errors
+// of the file system are misleading then.
+func (s *store) serverFileError(err error) error {
 	if err == nil {
 		return nil
 	}
-	if gone := s.gone(); gone != nil {
-		return gone
+	if derr := s.dirGone(); derr != nil {
+		return derr
 	}
-	return storeError(plain(err), "")
+	return storeError(withoutPath(err), "")
 }
 
-// missing is the error of a key that cannot be opened: that it is not there, or
-// why none is.
-func (s *store) missing(err error, name string) error {
+// openKeyError returns the error to report for a key that cannot be opened. If the
+// key is not found, it first makes sure that the data directory is there.
+func (s *store) openKeyError(err error, name string) error {
 	if errors.Is(err, unix.ENOENT) {
-		err = cmp.Or(s.gone(), err)
+		err = cmp.Or(s.dirGone(), err)
 	}
 	return storeError(err, name)
 }

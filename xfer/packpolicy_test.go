@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// network is a model of a sender, its socket buffer and a link, in its own time.
+// network is a model of a sender, its socket buffer and the path, with a clock of its own.
 type network struct {
-	rate   float64 // bytes/s of the link
-	reader float64 // bytes/s the peer takes, if less
-	speed  float64 // bytes/s of packing
-	ratio  float64 // packed by plain
-	source float64 // bytes/s the sender reads, if less than memory gives
-	full   float64 // share of the time that something waits for a core
-	window float64 // bytes the peer lets be under way, if that is what limits rate
-	rtt    time.Duration
+	rate        float64 // bytes/s of the path
+	reader      float64 // bytes/s the peer takes, if less
+	speed       float64 // bytes/s of packing
+	ratio       float64 // packed by plain
+	source      float64 // bytes/s the sender reads, if less than memory gives
+	cpuPressure float64 // share of the time that something waits for a core
+	window      float64 // bytes the peer lets be under way, if that is what limits rate
+	rtt         time.Duration
 
 	now   time.Duration
 	queue float64 // bytes in the socket buffer
@@ -29,7 +29,7 @@ const (
 	modelMemory = 4e9   // bytes/s of a copy
 )
 
-// pass lets time go by, and the link work.
+// pass lets time go by, in which the path carries bytes.
 func (n *network) pass(d time.Duration) {
 	rate := n.rate
 	if n.reader != 0 && n.reader < rate {
@@ -55,20 +55,20 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 // sample is what the model's kernel says.
 func (n *network) sample() sample {
 	return sample{
-		at:     time.Unix(0, int64(n.now)),
-		acked:  uint64(n.acked),
-		wait:   uint32(n.queue),
-		held:   n.held.Truncate(4 * time.Millisecond), // ticks
-		window: uint32(max(n.window, 1<<16)),
-		rtt:    max(n.rtt, 100*time.Microsecond),
-		least:  max(n.rtt, 100*time.Microsecond),
-		full:   n.full,
+		at:          time.Unix(0, int64(n.now)),
+		acked:       uint64(n.acked),
+		unsent:      uint32(n.queue),
+		stalled:     n.held.Truncate(4 * time.Millisecond), // ticks
+		window:      uint32(max(n.window, 1<<16)),
+		rtt:         max(n.rtt, 100*time.Microsecond),
+		minRTT:      max(n.rtt, 100*time.Microsecond),
+		cpuPressure: n.cpuPressure,
 	}
 }
 
 // run sends size bytes in chunks and returns how long that took, to the last
 // byte, and the share of chunks that choose packed.
-func (n *network) run(size int64, l *link, always bool) (time.Duration, float64) {
+func (n *network) run(size int64, p *packPolicy, always bool) (time.Duration, float64) {
 	packed, chunks := 0, 0
 	for ; size > 0; size -= ChunkSize {
 		chunks++
@@ -77,24 +77,24 @@ func (n *network) run(size int64, l *link, always bool) (time.Duration, float64)
 		}
 		out := float64(ChunkSize)
 		pack := always
-		if l != nil {
-			l.see(n.sample())
-			pack = l.worth(ChunkSize)
+		if p != nil {
+			p.observe(n.sample())
+			pack = p.worth(ChunkSize)
 		}
 		if pack {
 			packed++
 			took := seconds(ChunkSize / n.speed)
 			n.pass(took)
 			short := min(out, out*n.ratio)
-			if l != nil {
-				l.see(n.sample())
-				l.packed(ChunkSize, int(short), took)
+			if p != nil {
+				p.observe(n.sample())
+				p.packed(ChunkSize, int(short), took)
 			}
 			if short <= packLeast*out {
 				out = short
 			}
-		} else if l != nil {
-			l.sent(ChunkSize)
+		} else if p != nil {
+			p.sent(ChunkSize)
 		}
 		n.pass(seconds(out / modelMemory))
 		if over := n.queue + out - modelBuffer; over > 0 {
@@ -115,9 +115,9 @@ func (n *network) run(size int64, l *link, always bool) (time.Duration, float64)
 	return n.now, float64(packed) / float64(chunks)
 }
 
-// The choice is close to the better of packing all and nothing, over a model of
-// the network; the clock is the model's.
-func TestLinkChoosesTheFaster(t *testing.T) {
+// The policy takes about as long as the better of packing all and packing nothing, in a
+// model of the network with its own clock.
+func TestPackPolicyChoosesTheFaster(t *testing.T) {
 	const size = 256 << 20
 	data := []struct {
 		name         string
@@ -136,8 +136,8 @@ func TestLinkChoosesTheFaster(t *testing.T) {
 				model := func() *network { return &network{rate: rate, speed: d.speed, ratio: d.ratio} }
 				never, _ := model().run(size, nil, false)
 				always, _ := model().run(size, nil, true)
-				l := newLink(nil, nil)
-				auto, share := model().run(size, &l, false)
+				p := newPackPolicy(nil, nil)
+				auto, share := model().run(size, &p, false)
 				best := never
 				if always < never*7/8 {
 					best = always // for less, a core may have better to do
@@ -153,33 +153,34 @@ func TestLinkChoosesTheFaster(t *testing.T) {
 	}
 }
 
-func TestLinkLeavesIncompressibleAlone(t *testing.T) {
+func TestPackPolicyLeavesIncompressibleAlone(t *testing.T) {
 	for _, rate := range []float64{12.5e6, 125e6, 1250e6} {
 		n := &network{rate: rate, speed: 1e9, ratio: 1}
-		l := newLink(nil, nil)
-		if _, share := n.run(256<<20, &l, false); share > 0.07 {
+		p := newPackPolicy(nil, nil)
+		if _, share := n.run(256<<20, &p, false); share > 0.07 {
 			t.Errorf("at %.0f MB/s, %.0f %% of the chunks were tried", rate/1e6, 100*share)
 		}
 	}
 }
 
-// What makes up for no lack of network: a slow reader, and a slow source.
-func TestLinkPacksForTheNetworkOnly(t *testing.T) {
+// Nothing is packed if the bottleneck is a slow reader or a slow source, and not the
+// network.
+func TestPackPolicyPacksForTheNetworkOnly(t *testing.T) {
 	for name, n := range map[string]*network{
 		"slow reader":            {rate: 1250e6, reader: 50e6, speed: 400e6, ratio: 0.4},
 		"slow reader, 1 Gbit/s":  {rate: 125e6, reader: 50e6, speed: 400e6, ratio: 0.4},
 		"slow source":            {rate: 125e6, source: 50e6, speed: 400e6, ratio: 0.4},
 		"slow source, 10 Gbit/s": {rate: 1250e6, source: 200e6, speed: 400e6, ratio: 0.4},
 	} {
-		l := newLink(nil, nil)
-		if _, share := n.run(256<<20, &l, false); share > 0.05 {
+		p := newPackPolicy(nil, nil)
+		if _, share := n.run(256<<20, &p, false); share > 0.05 {
 			t.Errorf("%s: %.0f %% of the chunks were packed", name, 100*share)
 		}
 	}
 }
 
 // On a host whose cores are all in use, packing must save more than it takes.
-func TestLinkLeavesCoresToOthers(t *testing.T) {
+func TestPackPolicyLeavesCoresToOthers(t *testing.T) {
 	for _, c := range []struct {
 		rate, full float64
 		want       bool
@@ -189,74 +190,75 @@ func TestLinkLeavesCoresToOthers(t *testing.T) {
 		{125e6, 1, false},
 		{12.5e6, 1, true}, // a tenth of a core halves the time
 	} {
-		n := &network{rate: c.rate, speed: 250e6, ratio: 0.5, full: c.full}
-		l := newLink(nil, nil)
-		n.run(64<<20, &l, false)
-		if _, share := n.run(256<<20, &l, false); share > 0.1 != c.want || share < 0.9 == c.want {
+		n := &network{rate: c.rate, speed: 250e6, ratio: 0.5, cpuPressure: c.full}
+		p := newPackPolicy(nil, nil)
+		n.run(64<<20, &p, false)
+		if _, share := n.run(256<<20, &p, false); share > 0.1 != c.want || share < 0.9 == c.want {
 			t.Errorf("at %.0f MB/s, with cores full for %v of the time, %.0f %% of the chunks were packed", c.rate/1e6, c.full, 100*share)
 		}
 	}
 }
 
 // Data and networks change in the life of a connection.
-func TestLinkFollows(t *testing.T) {
+func TestPackPolicyFollows(t *testing.T) {
 	n := &network{rate: 125e6, speed: 2e9, ratio: 1}
-	l := newLink(nil, nil)
-	n.run(64<<20, &l, false)
+	p := newPackPolicy(nil, nil)
+	n.run(64<<20, &p, false)
 	n.speed, n.ratio = 400e6, 0.3
-	if _, share := n.run(64<<20, &l, false); share < 0.8 {
+	if _, share := n.run(64<<20, &p, false); share < 0.8 {
 		t.Errorf("after random bytes, %.0f %% of the CSV was packed", 100*share)
 	}
 	n.rate = 5e9
-	n.run(2*maxTrust, &l, false) // that long, at most, the old rate is believed
-	if _, share := n.run(64<<20, &l, false); share > 0.2 {
+	n.run(2*maxTrust, &p, false) // that long, at most, the old rate is believed
+	if _, share := n.run(64<<20, &p, false); share > 0.2 {
 		t.Errorf("with a fast network, %.0f %% of the CSV was packed", 100*share)
 	}
 	n.rate = 12.5e6
-	if _, share := n.run(64<<20, &l, false); share < 0.8 {
+	if _, share := n.run(64<<20, &p, false); share < 0.8 {
 		t.Errorf("with a slow network, %.0f %% of the CSV was packed", 100*share)
 	}
 }
 
-// What was learned in a bad moment, of other data or of a core that was busy, does
-// not hold for ever.
-func TestLinkTriesAgain(t *testing.T) {
+// What was learned from other data, or while the cores were busy, is tried again after
+// a while.
+func TestPackPolicyTriesAgain(t *testing.T) {
 	for _, rate := range []float64{125e6, 312e6} {
 		n := &network{rate: rate, speed: 120e6, ratio: 0.7}
-		l := newLink(nil, nil)
-		n.run(64<<20, &l, false)
+		p := newPackPolicy(nil, nil)
+		n.run(64<<20, &p, false)
 		n.speed, n.ratio = 3e9, 0.01
-		n.run(256<<20, &l, false)
-		if _, share := n.run(1<<30, &l, false); share < 0.9 {
+		n.run(256<<20, &p, false)
+		if _, share := n.run(1<<30, &p, false); share < 0.9 {
 			t.Errorf("at %.0f MB/s, after data that does not pay, %.0f %% of zeros was packed", rate/1e6, 100*share)
 		}
 	}
 	n := &network{rate: 125e6, speed: 400e6, ratio: 0.45}
-	l := newLink(nil, nil)
-	n.run(64<<20, &l, false)
+	p := newPackPolicy(nil, nil)
+	n.run(64<<20, &p, false)
 	n.speed = 60e6
-	n.run(24<<20, &l, false)
+	n.run(24<<20, &p, false)
 	n.speed = 400e6
-	n.run(64<<20, &l, false)
-	if _, share := n.run(1<<30, &l, false); share < 0.9 {
+	n.run(64<<20, &p, false)
+	if _, share := n.run(1<<30, &p, false); share < 0.9 {
 		t.Errorf("after the core was busy, %.0f %% was packed", 100*share)
 	}
 }
 
-// A window that limits what is under way on a long path is no slow reader.
-func TestLinkPacksForLongPaths(t *testing.T) {
+// On a long path the window may limit the bytes in flight. That does not count as a
+// slow reader.
+func TestPackPolicyPacksForLongPaths(t *testing.T) {
 	n := &network{rate: 1250e6, window: 1 << 20, rtt: 60 * time.Millisecond, speed: 300e6, ratio: 0.3}
-	l := newLink(nil, nil)
-	n.run(16<<20, &l, false)
-	if _, share := n.run(64<<20, &l, false); share < 0.9 {
+	p := newPackPolicy(nil, nil)
+	n.run(16<<20, &p, false)
+	if _, share := n.run(64<<20, &p, false); share < 0.9 {
 		t.Errorf("%.0f %% was packed", 100*share)
 	}
 }
 
-func TestLinkLeavesSmallAndLocalAlone(t *testing.T) {
-	slow := func(l *link) {
+func TestPackPolicyLeavesSmallAndLocalAlone(t *testing.T) {
+	slow := func(p *packPolicy) {
 		for i := range 100 {
-			l.see(sample{at: time.Unix(0, int64(i)*1e6), acked: uint64(i) * 1000, wait: 2e6})
+			p.observe(sample{at: time.Unix(0, int64(i)*1e6), acked: uint64(i) * 1000, unsent: 2e6})
 		}
 	}
 	tcp := func(s string) net.Addr {
@@ -266,13 +268,13 @@ func TestLinkLeavesSmallAndLocalAlone(t *testing.T) {
 		}
 		return a
 	}
-	far := newLink(tcp("10.0.0.1:5"), tcp("10.0.0.2:6"))
+	far := newPackPolicy(tcp("10.0.0.1:5"), tcp("10.0.0.2:6"))
 	slow(&far)
 	if !far.worth(ChunkSize) || !far.worth(packMin) || far.worth(packMin-1) {
 		t.Error("it is about the size")
 	}
 	for _, ends := range [][2]string{{"10.0.0.1:5", "10.0.0.1:6"}, {"127.0.0.1:5", "127.0.0.1:6"}, {"127.0.0.2:5", "127.0.0.1:6"}, {"[::1]:5", "[::1]:6"}} {
-		near := newLink(tcp(ends[0]), tcp(ends[1]))
+		near := newPackPolicy(tcp(ends[0]), tcp(ends[1]))
 		slow(&near)
 		if near.worth(ChunkSize) {
 			t.Errorf("packs from %s to %s", ends[0], ends[1])

@@ -9,25 +9,25 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// How an end of a connection shows that it is alive, and sees that the other
-// is not.
+// Keepalive: how one end of a connection shows that it is alive, and notices that
+// the other is not.
 
-// pingInterval is how often a connection that is kept alive is pinged. The
-// peer's timeout may be shorter than ours: it must be some times this.
+// pingInterval is how often a connection is pinged that is kept alive. A peer's
+// timeout must be several times as long: see MinTimeout.
 const pingInterval = time.Second
 
 // MinTimeout is the shortest I/O timeout that a peer's pings keep from firing.
 const MinTimeout = 3 * pingInterval
 
-// idlePings is how many pings are left out between two while idle: a peer that
-// is dead need not be noticed at once, but one that waits for an answer while
-// its own source has not yielded the first byte must not be kept too long.
+// idlePings is how many of the pings are skipped between two that are sent while a
+// connection is idle. A dead peer need not be noticed at once then. It is not more,
+// because a peer whose own source has not yielded its first byte looks idle, too.
 const idlePings = 4
 
-// KeepAlive sends a PING every second, or every third of a shorter timeout of
-// either end, until stop is called, so that the peer does not take a long wait for a death.
-// If busy is not nil, it is every five seconds when that reports false. stop
-// waits for a ping that is under way.
+// KeepAlive sends PINGs until stop is called, so that the peer does not mistake a
+// long wait for a dead connection: one every second, or three in the shorter of
+// both ends' timeouts. While busy, if it is not nil, reports false, only one in
+// five is sent. stop waits for a ping that is being sent.
 func (c *Conn) KeepAlive(busy func() bool) (stop func()) {
 	var (
 		mu      sync.Mutex
@@ -63,18 +63,18 @@ func (c *Conn) KeepAlive(busy func() bool) (stop func()) {
 	}
 }
 
-// ping sends a PING, unless a frame is being written, which says as much.
+// ping sends a PING, unless a frame is being written: that shows life as well.
 func (c *Conn) ping() {
 	if !c.wmu.TryLock() {
 		return
 	}
 	defer c.wmu.Unlock()
 	c.wbuf = c.frame(c.wbuf[:0], 0, 0, wire.Empty{T: wire.TypePing})
-	_ = c.send(c.wbuf, false) // a broken connection shows at the next frame
+	_ = c.send(c.wbuf, false) // the next frame reports a broken connection
 }
 
-// Drain reads and forgets what still comes, until the peer closes or for d at
-// most: the last use of a connection before Close.
+// Drain reads and discards what still arrives, until the peer closes the connection
+// or d is over. Only Close may follow.
 func (c *Conn) Drain(d time.Duration) {
 	c.noReads.Store(true)
 	if c.tcp.SetReadDeadline(time.Now().Add(d)) != nil {
@@ -89,11 +89,10 @@ func (c *Conn) Drain(d time.Duration) {
 	}
 }
 
-// WaitGone watches for the peer closing the connection until stop is called;
-// it is for a handler that works long without reading. gone is called then,
-// unless stop came first. A peer that has only said that it sends no more (a
-// half-closed connection, as nc -N makes) is sent PINGs: if nobody is there,
-// its kernel answers with a reset.
+// WaitGone calls gone when the peer closes the connection, unless stop is called
+// first. It is for a handler that works for long without reading. A half-closed
+// connection, as nc -N makes, does not count as closed: it is pinged, and if nobody
+// is there, the peer's kernel answers with a reset.
 func (c *Conn) WaitGone(gone func()) (stop func()) {
 	done := make(chan struct{})
 	quit := make(chan struct{})
@@ -124,10 +123,10 @@ func (c *Conn) WaitGone(gone func()) (stop func()) {
 	}
 }
 
-// goneInterval is how often WaitGone looks.
+// goneInterval is how often WaitGone checks the connection.
 const goneInterval = 200 * time.Millisecond
 
-// events returns what poll(2) says of the connection's end.
+// events returns the events of poll(2) that concern the end of the connection.
 func (c *Conn) events() (ev int16) {
 	err := c.raw.Control(func(fd uintptr) {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
@@ -141,8 +140,8 @@ func (c *Conn) events() (ev int16) {
 	return ev
 }
 
-// Stale reports whether an idle connection is of no use any more, because the
-// peer has closed it, say.
+// Stale reports whether an idle connection cannot be used any more, for example
+// because the peer has closed it.
 func (c *Conn) Stale() bool {
 	return c.Broken() || c.events() != 0
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// What ails the host is told with what to do, whoever met it, and without the
-// server's own file names.
-func TestTroubleInWords(t *testing.T) {
+// A fault of the host is reported with what to do about it, in the same words
+// everywhere, and without the server's own file names.
+func TestHostError(t *testing.T) {
 	for errno, want := range map[unix.Errno]struct {
 		code wire.Code
 		text string
@@ -27,7 +27,7 @@ func TestTroubleInWords(t *testing.T) {
 		unix.EIO:    {wire.CodeStorage, "input/output error in the data directory (see dmesg: the disk may be failing)"},
 	} {
 		err := fmt.Errorf("start bash in x: %w", &os.PathError{Op: "mkdir", Path: "/d/_s4/jobs/eval-1", Err: errno})
-		for _, e := range []*wire.Error{toWire(err), toWire(storeError(plain(err), ""))} {
+		for _, e := range []*wire.Error{toWire(err), toWire(storeError(withoutPath(err), ""))} {
 			if e.Code != want.code || e.Text != want.text {
 				t.Errorf("%v: %v %q", errno, e.Code, e.Text)
 			}
@@ -43,8 +43,8 @@ func TestTroubleInWords(t *testing.T) {
 	}
 }
 
-// A data directory that was removed, emptied or replaced under the server is told as
-// that, and not as keys that are not there.
+// If the data directory was removed or replaced under the server, the error says so,
+// and not that a key does not exist.
 func TestDataDirectoryIsGone(t *testing.T) {
 	for name, lose := range map[string]func(dir string) error{
 		"removed": os.RemoveAll,
@@ -77,7 +77,7 @@ func TestDataDirectoryIsGone(t *testing.T) {
 					t.Errorf("put: %v", err)
 				}
 				wantCode(t, "remove", s.remove("b/k"), wire.CodeStorage)
-				_, err := s.removeAll(t.Context(), "b/")
+				_, err := s.removePrefix(t.Context(), "b/")
 				wantCode(t, "remove of a prefix", err, wire.CodeStorage)
 			}
 		})
