@@ -209,6 +209,8 @@ def read_cluster(path):
             line = line.split("#", 1)[0].strip()
             if line:
                 host, _, port = line.rpartition(":")
+                if not host or not (port.isascii() and port.isdigit()):
+                    raise ValueError(f"{path}: not host:port: {line}")
                 servers.append((host.lower(), int(port)))
     if not servers:
         raise ValueError(f"{path}: names no server")
@@ -571,6 +573,9 @@ def main(argv):
         if err.key:
             key = "s4://" + err.key
         what, stderr = str(err), err.stderr
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 1
     except (OSError, ValueError) as err:
         what = str(err)
     except KeyboardInterrupt:

@@ -117,6 +117,7 @@ func TestPythonClient(t *testing.T) {
 	t.Run("map", c.testMap)
 	t.Run("failing map", c.testFailingMap)
 	t.Run("silence", c.testSilence)
+	t.Run("reader leaves", c.testReaderLeaves)
 	t.Run("damaged", c.testDamaged)
 	t.Run("wrong cluster", c.testWrongCluster)
 	t.Run("usage", c.testUsage)
@@ -314,6 +315,14 @@ func (c *pyCluster) testSilence(t *testing.T) {
 	})
 }
 
+func (c *pyCluster) testReaderLeaves(t *testing.T) {
+	c.s4(t, "cp", file(t, "in", value(3_000_000)), "s4://leaves/big").want(t, 0)
+	r := run(t, c.env, "bash", "-c", `"$0" get s4://leaves/big - | true; echo "${PIPESTATUS[0]}"`, script("s4client.py"))
+	if r.want(t, 0); r.out != "1\n" || r.errOut != "" {
+		t.Errorf("want exit code 1 and silence, got %q and %q", r.out, r.errOut)
+	}
+}
+
 func (c *pyCluster) testDamaged(t *testing.T) {
 	key := "s4://damaged/big"
 	c.py(t, "put", file(t, "in", value(200_000)), key).want(t, 0)
@@ -362,6 +371,9 @@ func (c *pyCluster) testWrongCluster(t *testing.T) {
 	none := &pyCluster{env: append([]string{}, c.env...)}
 	none.env[0] = "S4_CONF_PATH=" + filepath.Join(t.TempDir(), "none")
 	none.py(t, "ls", "s4://seed/").onlyLine(t, "ls s4://seed/: [Errno 2]")
+	bad := file(t, "s4.conf", []byte("127.0.0.1\n"))
+	none.env[0] = "S4_CONF_PATH=" + bad
+	none.py(t, "ls", "s4://seed/").onlyLine(t, "ls s4://seed/: "+bad+": not host:port: 127.0.0.1")
 	none.env[0] = "S4_CONF_PATH=" + file(t, "s4.conf", []byte(fmt.Sprintf("127.0.0.1:%d\n", freePort(t))))
 	none.py(t, "ls", "s4://seed/").onlyLine(t, "ls s4://seed/: connection failed: Connection refused on 127.0.0.1:")
 }
