@@ -116,6 +116,7 @@ func TestPythonClient(t *testing.T) {
 	t.Run("eval", c.testEval)
 	t.Run("map", c.testMap)
 	t.Run("failing map", c.testFailingMap)
+	t.Run("canceled map", c.testCancel)
 	t.Run("silence", c.testSilence)
 	t.Run("reader leaves", c.testReaderLeaves)
 	t.Run("damaged", c.testDamaged)
@@ -289,6 +290,17 @@ func (c *pyCluster) testFailingMap(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(c.dir, "*/_s4/jobs/*")); left != nil {
 		t.Errorf("left behind: %q", left)
 	}
+}
+
+func (c *pyCluster) testCancel(t *testing.T) {
+	r := run(t, append(c.env, "PATH="+bin+":"+os.Getenv("PATH")), "bash", "-c", `
+		"$0" map s4://seed/in/ s4://canceled/out/ 'sleep 100000' & client=$!
+		until id=$(s4 jobs | awk '$2 == "running" { print $1 }'); test -n "$id"; do sleep 0.1; done
+		s4 jobs cancel -q "$id"
+		wait $client`, script("s4client.py"))
+	r.onlyLine(t, "map s4://seed/in/: canceled on request")
+	c.s4(t, "ls", "-r", "s4://canceled/").want(t, 1, "no key matches")
+	c.nothingRuns(t)
 }
 
 // testSilence has a put and a job that say nothing for longer than the I/O
