@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/nathants/s4"
 	"github.com/nathants/s4/node/nodetest"
+	"github.com/nathants/s4/wire"
 )
 
 // process is a server in a process of its own.
@@ -69,8 +69,10 @@ func (p *processes) start(i int) {
 		p.t.Fatal(err)
 	}
 	p.servers[i] = &process{cmd, dir}
-	nodetest.Eventually(p.t, "the server accepts", func() bool {
-		c, err := net.Dial("tcp", p.cluster.Servers[i].String())
+	// It must answer: what accepts may be the killed one's socket, of which a child
+	// that was about to become a command still holds a copy.
+	nodetest.Eventually(p.t, "the server answers", func() bool {
+		c, err := dialServer(guarded(p.t), p.cluster, i, wire.ChannelControl)
 		if err == nil {
 			c.Close()
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/nathants/s4/node/nodetest"
 )
 
 // pyCluster is a cluster of three servers, and both clients of it.
@@ -386,7 +388,7 @@ func (c *pyCluster) testWrongCluster(t *testing.T) {
 	bad := file(t, "s4.conf", []byte("127.0.0.1\n"))
 	none.env[0] = "S4_CONF_PATH=" + bad
 	none.py(t, "ls", "s4://seed/").onlyLine(t, "ls s4://seed/: "+bad+": not host:port: 127.0.0.1")
-	none.env[0] = "S4_CONF_PATH=" + file(t, "s4.conf", []byte(fmt.Sprintf("127.0.0.1:%d\n", freePort(t))))
+	none.env[0] = "S4_CONF_PATH=" + file(t, "s4.conf", []byte(fmt.Sprintf("127.0.0.1:%d\n", nodetest.FreePort())))
 	none.py(t, "ls", "s4://seed/").onlyLine(t, "ls s4://seed/: connection failed: Connection refused on 127.0.0.1:")
 }
 
