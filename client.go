@@ -139,13 +139,14 @@ func (c *Client) release(server int, p *xfer.Pipeline) {
 
 // use says what a request is.
 type use struct {
-	foreign bool // it runs in a reader or writer of the caller's that may block for ever
+	foreign bool // it runs in a reader of the caller's that may block for ever, and is left alone then
 	single  bool // it gets a key
 }
 
 // request runs one request on a data connection and waits for its end. If ctx
-// ends first, the connection is closed, which ends the request soon; a foreign one
-// is not waited for.
+// ends first, the connection is closed, which ends the request soon, or when a Write
+// under way to the caller's writer has: nothing is written after request has
+// returned. A foreign one is not waited for.
 func (c *Client) request(ctx context.Context, server int, how use, r xfer.Request) error {
 	if how.single {
 		c.singles.Add(1)

@@ -20,7 +20,8 @@ type ExitStatus struct {
 // Eval runs cmd with bash on the key's server, with the key as its standard
 // input, and copies its standard output and error to stdout and stderr as
 // they come. A command that fails is not an error: see the ExitStatus. If ctx
-// ends, so does the command.
+// ends, so does the command. Nothing is written to stdout and stderr once Eval has
+// returned: if ctx ends while a Write blocks, Eval waits for that Write.
 func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Writer) (ExitStatus, error) {
 	name, err := names.ParseKey(key)
 	if err != nil {
@@ -31,7 +32,7 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 	}
 	server := c.cluster.Place(name)
 	var status ExitStatus
-	err = c.request(ctx, server, use{foreign: true}, xfer.Request{
+	err = c.request(ctx, server, use{}, xfer.Request{
 		Send: func(conn *xfer.Conn, tag uint16, _ func() bool) error {
 			return conn.Write(tag, 0, &wire.Eval{Key: name, Command: cmd})
 		},
@@ -46,7 +47,7 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 		},
 	})
 	if err != nil {
-		return ExitStatus{}, c.wrap(ctx, "eval", key, server, err) // status may still be written
+		return ExitStatus{}, c.wrap(ctx, "eval", key, server, err)
 	}
 	return status, nil
 }

@@ -199,6 +199,9 @@ func await[T any](ctx context.Context, open func() (T, error), undo func(T)) (T,
 // Get writes a key's bytes to w and checks them against the checksum stored
 // with the key. If it fails, w may have got some bytes, and must not be
 // trusted: with ErrChecksum, wrong ones. GetFile leaves no such doubt.
+//
+// Nothing is written to w once Get has returned: if ctx ends while a Write blocks,
+// Get waits for that Write.
 func (c *Client) Get(ctx context.Context, key string, w io.Writer) (Object, error) {
 	name, err := names.ParseKey(key)
 	if err != nil {
@@ -206,14 +209,14 @@ func (c *Client) Get(ctx context.Context, key string, w io.Writer) (Object, erro
 	}
 	server := c.cluster.Place(name)
 	var o Object
-	err = c.request(ctx, server, use{foreign: true, single: true}, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
+	err = c.request(ctx, server, use{single: true}, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
 		o = toObject(m)
 		stop := conn.KeepAlive(nil) // w may block for hours
 		defer stop()
 		return checked(m)(conn.Recv(w, nil))
 	}))
 	if err != nil {
-		return Object{}, c.wrap(ctx, "get", key, server, passedOn(err)) // o may still be written
+		return Object{}, c.wrap(ctx, "get", key, server, passedOn(err))
 	}
 	return o, nil
 }

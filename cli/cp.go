@@ -108,7 +108,13 @@ func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, opts s4.C
 			a.each(&t, from, to, r)
 		}
 	}
-	err := c.Copy(ctx, src, dst, &opts)
+	run := func() error { return c.Copy(ctx, src, dst, &opts) }
+	var err error
+	if dst == "-" {
+		err = unlessStuck(ctx, run)
+	} else {
+		err = run()
+	}
 	var e *s4.Error
 	switch {
 	case errors.As(err, &e) && e.Op == "cp" && e.Kind == s4.ErrBadRequest:

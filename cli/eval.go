@@ -20,8 +20,12 @@ command that a signal ended gives 128 plus the signal's number.`,
 		Args: cobra.ExactArgs(2),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			a.subject = args[0]
-			status, err := c.Eval(ctx, args[0], args[1], a.stdout, a.stderr)
-			if err != nil {
+			var status s4.ExitStatus
+			err := unlessStuck(ctx, func() (err error) {
+				status, err = c.Eval(ctx, args[0], args[1], a.stdout, a.stderr)
+				return err
+			})
+			if err != nil { // status may still be written
 				return err
 			}
 			a.exit = status.Code

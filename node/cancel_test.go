@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/nathants/s4"
 	"github.com/nathants/s4/node"
@@ -97,12 +98,68 @@ func TestCancelGet(t *testing.T) {
 	w := newBlocking(nil)
 	blocked := w.blocked
 	canceled(t, func(ctx context.Context) error {
+		// Get waits for the Write that blocks.
+		context.AfterFunc(ctx, func() { close(w.free) })
 		_, err := client.Get(ctx, "s4://b/1_k", w)
 		return err
 	}, func() { <-blocked })
-	close(w.free)
 	client.Close()
 	check()
+}
+
+// What a caller's writer got is the caller's again when Get or Eval has returned:
+// with the race detector, this fails if either writes on.
+func TestCancelWriters(t *testing.T) {
+	c, setup := start(t, node.Config{})
+	put(t, setup, "b/1_k", noise("x", 24<<20))
+	setup.Close()
+	check := baseline(t, 0)
+	client := s4.NewClient(c.Cluster, nil)
+	for name, run := range map[string]func(context.Context, io.Writer) error{
+		"get": func(ctx context.Context, w io.Writer) error { _, err := client.Get(ctx, "s4://b/1_k", w); return err },
+		"eval stdout": func(ctx context.Context, w io.Writer) error {
+			_, err := client.Eval(ctx, "s4://b/1_k", "cat; sleep 100", w, io.Discard)
+			return err
+		},
+		"eval stderr": func(ctx context.Context, w io.Writer) error {
+			_, err := client.Eval(ctx, "s4://b/1_k", "cat >&2; sleep 100", io.Discard, w)
+			return err
+		},
+	} {
+		ctx, cancel := context.WithCancel(guarded(t))
+		w := &ownedBuffer{enough: 1 << 20, cancel: cancel}
+		if err := run(ctx, w); !errors.Is(err, s4.ErrCanceled) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := w.Len(); n < 1<<20 {
+			t.Errorf("%s: canceled after %d bytes", name, n)
+		}
+		w.Reset()
+		w.ended = true
+		cancel()
+	}
+	client.Close()
+	check()
+}
+
+// ownedBuffer is a buffer that cancels the transfer to it when it holds enough, and
+// goes on to write slowly.
+type ownedBuffer struct {
+	bytes.Buffer
+	enough int
+	cancel func()
+	ended  bool // whoever owns it uses it now
+}
+
+func (b *ownedBuffer) Write(p []byte) (int, error) {
+	if b.Len() >= b.enough {
+		b.cancel()
+		time.Sleep(10 * time.Millisecond) // for whoever does not wait to return
+	}
+	if b.ended {
+		panic("a write after the transfer's end")
+	}
+	return b.Buffer.Write(p)
 }
 
 // The rest of the transfers, held up in the network.
@@ -195,11 +252,13 @@ func TestCancelEval(t *testing.T) {
 	w := newBlocking(nil)
 	blocked := w.blocked
 	canceled(t, func(ctx context.Context) error {
+		context.AfterFunc(ctx, func() {
+			defer close(w.free)
+			noProcess(t, mark) // although the Write still blocks, which Eval waits for
+		})
 		_, err := client.Eval(ctx, "s4://b/1_k", "sleep "+mark+" & cat /dev/zero", w, io.Discard)
 		return err
 	}, func() { <-blocked })
-	noProcess(t, mark)
-	close(w.free)
 	client.Close()
 	check()
 	clean(t, dataDirs(c), "b/1_k")
