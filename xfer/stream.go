@@ -104,6 +104,9 @@ func (s *Stream) unpack(h wire.Header) error {
 	return nil
 }
 
+// Sum returns how many plain bytes have been read so far, and their xxh64.
+func (s *Stream) Sum() (int64, uint64) { return s.total, s.digest.Sum64() }
+
 // Ended reports whether the stream has been read to its end, so that the
 // connection can go on.
 func (s *Stream) Ended() bool { return s.err != nil && !s.conn.noReads.Load() }
