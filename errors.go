@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"strings"
 	"syscall"
@@ -114,9 +115,20 @@ func (e *Error) code() wire.Code {
 	return wire.CodeInternal
 }
 
-// Is makes errors.Is work with the kinds of this package.
+// Is makes errors.Is work with the kinds of this package, and with fs.ErrExist and
+// fs.ErrNotExist.
 func (e *Error) Is(target error) bool {
-	return target != nil && (target == e.Kind || target == ErrUnavailable && e.Kind == wire.CodeShuttingDown)
+	switch target {
+	case nil:
+		return false
+	case e.Kind:
+		return true
+	case fs.ErrExist:
+		return e.Kind == ErrExists
+	case fs.ErrNotExist:
+		return e.Kind == ErrNotFound
+	}
+	return target == ErrUnavailable && e.Kind == wire.CodeShuttingDown
 }
 
 // As makes errors.As find the *wire.Error that tells e to another program: a
