@@ -1,9 +1,12 @@
 package s4_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log"
 	"os"
 	"strings"
@@ -98,6 +101,137 @@ func ExampleClient_List() {
 	// Output:
 	// demo/a/ 0
 	// demo/b 1
+}
+
+func ExampleClient_Open() {
+	client, stop := exampleCluster()
+	defer stop()
+	ctx := context.Background()
+
+	key := "s4://demo/words"
+	if err := client.Put(ctx, key, strings.NewReader("to be or not to be"), -1); err != nil {
+		log.Fatal(err)
+	}
+	r, err := client.Open(ctx, key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	words := bufio.NewScanner(r)
+	words.Split(bufio.ScanWords)
+	n := 0
+	for words.Scan() {
+		n++
+	}
+	fmt.Println(n, words.Err(), r.Object().Size)
+	// Output: 6 <nil> 18
+}
+
+func ExampleReader_Seek() {
+	client, stop := exampleCluster()
+	defer stop()
+	ctx := context.Background()
+
+	if err := client.Put(ctx, "s4://demo/log", strings.NewReader("first\nlast\n"), -1); err != nil {
+		log.Fatal(err)
+	}
+	r, err := client.Open(ctx, "s4://demo/log")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := r.Seek(-5, io.SeekEnd); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := io.Copy(os.Stdout, r); err != nil {
+		log.Fatal(err)
+	}
+	// Output: last
+}
+
+func ExampleClient_Create() {
+	client, stop := exampleCluster()
+	defer stop()
+	ctx := context.Background()
+
+	key := "s4://demo/squares"
+	w, err := client.Create(ctx, key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer w.Abort() // without Close before, there is no key
+	for i := range 4 {
+		if _, err := fmt.Fprintln(w, i*i); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil { // the key is there
+		log.Fatal(err)
+	}
+	if _, err := client.Get(ctx, key, os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// 0
+	// 1
+	// 4
+	// 9
+}
+
+func ExampleClient_FS() {
+	client, stop := exampleCluster()
+	defer stop()
+	ctx := context.Background()
+
+	for _, name := range []string{"2024/may", "2024/june", "readme"} {
+		if err := client.Put(ctx, "s4://demo/"+name, strings.NewReader(name), -1); err != nil {
+			log.Fatal(err)
+		}
+	}
+	files := client.FS(ctx, "s4://demo")
+	err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
+		fmt.Println(path)
+		return err
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = fs.ReadFile(files, "2024/july")
+	fmt.Println(errors.Is(err, fs.ErrNotExist))
+	// Output:
+	// .
+	// 2024
+	// 2024/june
+	// 2024/may
+	// readme
+	// true
+}
+
+func ExampleClient_Buckets() {
+	client, stop := exampleCluster()
+	defer stop()
+	ctx := context.Background()
+
+	for _, key := range []string{"s4://raw/1", "s4://raw/2", "s4://clean/1"} {
+		if err := client.Put(ctx, key, strings.NewReader(key), -1); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for bucket, err := range client.Buckets(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		for e, err := range client.List(ctx, s4.Scheme+bucket.Name, true) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			fmt.Println(e.Name)
+			break // a range that is left early ends the listing
+		}
+	}
+	// Output:
+	// clean/1
+	// raw/1
 }
 
 func ExampleClient_Eval() {
