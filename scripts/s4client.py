@@ -7,6 +7,8 @@ Usage: s4client.py put FILE|- KEY
        s4client.py rm [-r] PREFIX
        s4client.py eval KEY CMD
        s4client.py map INDIR OUTDIR CMD
+       s4client.py map-to-n INDIR OUTDIR CMD
+       s4client.py map-from-n INDIR OUTDIR CMD
 
 Keys are s4://bucket/path. The cluster file is $S4_CONF_PATH or ~/.s4.conf. Exit
 codes: 0 done, 1 it failed or nothing matched, 2 usage, 130 interrupted; eval
@@ -37,7 +39,8 @@ CHUNK = 262144
 SIZE_UNKNOWN = 2**64 - 1
 RECURSIVE = 1  # flag of LIST and REMOVE
 KEY, DIRECTORY, BUCKET = 1, 2, 3  # kinds of an entry
-MAP = 1  # verb of a job
+MAP, MAP_TO_N, MAP_FROM_N = 1, 2, 3  # verbs of a job
+JOB_VERBS = ("map", "map-to-n", "map-from-n")
 TAG = 1  # one request at a time on a connection: they need no telling apart
 
 ERROR, OK, PING = 0x01, 0x02, 0x03
@@ -429,6 +432,17 @@ class Client:
         """Runs cmd for every key below indir; its stdout is the key below outdir."""
         return self._job(MAP, indir, outdir, cmd)
 
+    def map_to_n(self, indir, outdir, cmd):
+        """Runs cmd for every key below indir; each file that it writes, and whose name
+        it prints, is the key outdir/PATH/FILE, where PATH is the input's below indir."""
+        return self._job(MAP_TO_N, indir, outdir, cmd)
+
+    def map_from_n(self, indir, outdir, cmd):
+        """Runs cmd for every group of keys below indir that have one number, or one
+        basename; its stdin is the paths of their files, its stdout the key of that
+        name below outdir."""
+        return self._job(MAP_FROM_N, indir, outdir, cmd)
+
     def _job(self, verb, indir, outdir, cmd):
         job = struct.pack(">QBIIQ", secrets.randbelow(2**64 - 1) + 1, verb, 0, 0, 0) + string("")
         for name in parse_prefix(indir).rstrip("/"), parse_prefix(outdir).rstrip("/"), cmd:
@@ -547,8 +561,8 @@ def command(client, verb, recursive, args):
         code, out, err = client.eval(*args)
         stdout.write(out)
         sys.stderr.buffer.write(err)
-    elif verb == "map":
-        result = client.map(*args)
+    elif verb in JOB_VERBS:
+        result = getattr(client, verb.replace("-", "_"))(*args)
         stdout.write(b"%d tasks, %d bytes out in %d keys\n" % (result.tasks, result.bytes, result.keys))
     stdout.flush()
     return code
@@ -561,9 +575,10 @@ def main(argv):
         return 0
     recursive = verb in ("ls", "rm") and args[:1] == ["-r"]
     args = args[recursive:]
-    if len(args) != {"put": 2, "get": 2, "ls": 1, "rm": 1, "eval": 2, "map": 3}.get(verb):
+    counts = {"put": 2, "get": 2, "ls": 1, "rm": 1, "eval": 2, **dict.fromkeys(JOB_VERBS, 3)}
+    if len(args) != counts.get(verb):
         print("s4client.py: usage: put FILE|- KEY, get KEY FILE|-, ls [-r] PREFIX, rm [-r] PREFIX,"
-              " eval KEY CMD, map INDIR OUTDIR CMD", file=sys.stderr)
+              " eval KEY CMD, map|map-to-n|map-from-n INDIR OUTDIR CMD", file=sys.stderr)
         return 2
     key, stderr = args[1 if verb == "put" else 0], b""
     try:

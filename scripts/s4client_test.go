@@ -118,6 +118,8 @@ func TestPythonClient(t *testing.T) {
 	t.Run("eval", c.testEval)
 	t.Run("map", c.testMap)
 	t.Run("failing map", c.testFailingMap)
+	t.Run("shuffle", c.testShuffle)
+	t.Run("failing shuffle", c.testFailingShuffle)
 	t.Run("canceled map", c.testCancel)
 	t.Run("silence", c.testSilence)
 	t.Run("reader leaves", c.testReaderLeaves)
@@ -258,10 +260,7 @@ func (c *pyCluster) testEval(t *testing.T) {
 func (c *pyCluster) testMap(t *testing.T) {
 	c.s4(t, "map", "s4://seed/in/", "s4://map/s4/", "tr a-z A-Z").want(t, 0)
 	c.py(t, "map", "s4://seed/in/", "s4://map/py/", "tr a-z A-Z").want(t, 0, "12 tasks, ")
-	want, got := t.TempDir(), t.TempDir()
-	c.s4(t, "cp", "-r", "s4://map/s4/", want+"/").want(t, 0)
-	c.s4(t, "cp", "-r", "s4://map/py/", got+"/").want(t, 0)
-	run(t, nil, "diff", "-r", want, got).want(t, 0)
+	got := c.same(t, "s4://map/s4/", "s4://map/py/")
 	if data, err := os.ReadFile(filepath.Join(got, "d1/011")); err != nil || string(data) != "LINE 11\n" {
 		t.Errorf("d1/011: %q, %v", data, err)
 	}
@@ -269,6 +268,74 @@ func (c *pyCluster) testMap(t *testing.T) {
 	c.py(t, "map", "s4://seed/in/d1/*", "s4://map/glob/", "cat").want(t, 0, "6 tasks, ")
 	c.py(t, "map", "s4://seed/none/", "s4://map/none/", "cat").onlyLine(t, "map s4://seed/none/: no key matches")
 	c.nothingRuns(t)
+}
+
+// same fails the test unless both prefixes have keys of the same names and bytes.
+// It returns a directory with those of the second.
+func (c *pyCluster) same(t *testing.T, s4, py string) string {
+	t.Helper()
+	want, got := t.TempDir(), t.TempDir()
+	c.s4(t, "cp", "-r", s4, want+"/").want(t, 0)
+	c.s4(t, "cp", "-r", py, got+"/").want(t, 0)
+	run(t, nil, "diff", "-r", want, got).want(t, 0)
+	return got
+}
+
+// testShuffle has files of all kinds of names: with a number and a suffix that
+// the group shares or does not, and without a number, in a directory.
+func (c *pyCluster) testShuffle(t *testing.T) {
+	split := `read -r line n
+for i in 0 1 2; do printf -v f '%03d_%d' $(((n + i) % 7)) $((n % 2)); echo "$line $n $i" >$f; echo $f; done
+echo $n >100_all; echo; echo 100_all
+mkdir sub; : >sub/name; echo sub/name; : >unnamed`
+	c.s4(t, "map-to-n", "s4://seed/in/", "s4://shuffle/s4/", split).want(t, 0)
+	c.py(t, "map-to-n", "s4://seed/in/", "s4://shuffle/py/", split).want(t, 0, "12 tasks, ", " in 60 keys")
+	parts := c.same(t, "s4://shuffle/s4/", "s4://shuffle/py/")
+	for name, want := range map[string]string{"d1/011/006_1": "line 11 2\n", "d0/010/100_all": "10\n", "d1/003/name": ""} {
+		if data, err := os.ReadFile(filepath.Join(parts, name)); err != nil || string(data) != want {
+			t.Errorf("%s: %q, %v, want %q", name, data, err, want)
+		}
+	}
+
+	merge := `xargs -d '\n' cat; echo $filename`
+	c.s4(t, "map-from-n", "s4://shuffle/py/", "s4://merged/s4/", merge).want(t, 0)
+	c.py(t, "map-from-n", "s4://shuffle/py/", "s4://merged/py/", merge).want(t, 0, "9 tasks, ", " in 9 keys")
+	merged := c.same(t, "s4://merged/s4/", "s4://merged/py/")
+	for name, want := range map[string]string{
+		"100_all": "0\n2\n4\n6\n8\n10\n1\n3\n5\n7\n9\n11\n100_all\n", // d0 before d1
+		"006":     "line 4 2\nline 6 0\nline 5 1\nline 11 2\n006\n",
+		"name":    "name\n",
+	} {
+		if data, err := os.ReadFile(filepath.Join(merged, name)); err != nil || string(data) != want {
+			t.Errorf("%s: %q, %v, want %q", name, data, err, want)
+		}
+	}
+
+	c.py(t, "map-to-n", "s4://seed/in/", "s4://shuffle/py/", split).fails(t, "map-to-n s4://shuffle/py/d")
+	c.py(t, "map-from-n", "s4://shuffle/py/", "s4://merged/py/", merge).fails(t, "map-from-n s4://merged/py/")
+	c.py(t, "map-from-n", "s4://seed/none/", "s4://merged/none/", "cat").onlyLine(t, "map-from-n s4://seed/none/: no key matches")
+	c.nothingRuns(t)
+}
+
+// testFailingShuffle prints a name twice, and two names with one basename.
+func (c *pyCluster) testFailingShuffle(t *testing.T) {
+	for name, cmd := range map[string]string{
+		"000":     `echo x >000; echo 000; test "$filename" != 004 || echo 000`,
+		"sub/000": `echo x >000; echo 000; test "$filename" != 004 || { mkdir sub; cp 000 sub/; echo sub/000; }`,
+	} {
+		args := []string{"map-to-n", "s4://seed/in/", "s4://twice/out/", cmd}
+		want := c.s4(t, args...).want(t, 1)
+		got := c.py(t, args...)
+		got.onlyLine(t, fmt.Sprintf("map-to-n s4://seed/in/d0/004: the command printed %q, which it has given already on 127.0.0.1:", name))
+		if got.errOut != strings.Replace(want.errOut, "s4: ", "s4client.py: ", 1) {
+			t.Errorf("s4 says %q, s4client.py %q", want.errOut, got.errOut)
+		}
+		c.s4(t, "ls", "-r", "s4://twice/").want(t, 1, "no key matches")
+	}
+	c.nothingRuns(t)
+	if left, _ := filepath.Glob(filepath.Join(c.dir, "*/_s4/jobs/*")); left != nil {
+		t.Errorf("left behind: %q", left)
+	}
 }
 
 // nothingRuns fails the test if a job of this cluster is under way.
@@ -394,7 +461,8 @@ func (c *pyCluster) testWrongCluster(t *testing.T) {
 
 func (c *pyCluster) testUsage(t *testing.T) {
 	for _, args := range [][]string{{}, {"what"}, {"put", "x"}, {"get", "s4://b/k"}, {"ls"}, {"ls", "-r"},
-		{"rm", "-x", "s4://b/"}, {"put", "-r", "x", "s4://b/k"}, {"map", "s4://b", "s4://c"}} {
+		{"rm", "-x", "s4://b/"}, {"put", "-r", "x", "s4://b/k"}, {"map", "s4://b", "s4://c"},
+		{"map-to-n", "s4://b", "s4://c"}, {"map-from-n", "s4://b", "s4://c", "cat", "x"}} {
 		r := c.py(t, args...).want(t, 2, "s4client.py: usage: ")
 		if r.out != "" || strings.Count(r.errOut, "\n") != 1 {
 			t.Errorf("%q: stdout %q, stderr %q", args, r.out, r.errOut)
