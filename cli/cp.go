@@ -91,20 +91,15 @@ func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, opts s4.C
 	}
 	many := opts.Recursive || opts.Split != nil
 	opts.Report = func(r s4.Transfer) {
-		from, to := src, dst
-		switch {
-		case up && opts.Recursive:
-			from, to = r.Path, r.Key
-		case up:
-			to = r.Key
-		case opts.Recursive:
-			from, to = r.Key, r.Path
-		case r.Path == "":
-			return // to stdout, where nothing else belongs
-		default:
-			to = r.Path
+		from, to := r.Key, r.Path
+		if up {
+			from, to = to, from
 		}
-		if many || a.json {
+		if !opts.Recursive {
+			from = src // as it was given
+		}
+		// A copy to stdout has no path: nothing but the key belongs there.
+		if many || a.json && to != "" {
 			a.each(&t, from, to, r)
 		}
 	}
