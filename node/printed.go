@@ -98,7 +98,7 @@ func (p *printed) check(line string, seen map[string]bool) error {
 		return bad("is a directory")
 	}
 	if seen[base] {
-		return bad("it has given already")
+		return bad("has the basename of another that it printed")
 	}
 	seen[base] = true
 	var st unix.Stat_t
