@@ -8,8 +8,8 @@ import (
 )
 
 var (
-	errNoStdin  = errors.New("standard input is closed (give it something to read, or </dev/null for an empty key)")
-	errNoStdout = errors.New("standard output is closed (give it somewhere to write to, or >/dev/null to check the key alone)")
+	errNoStdin  = errors.New("standard input is closed, or /dev/null opened for writing, too (give it something to read, or </dev/null for an empty key)")
+	errNoStdout = errors.New("standard output is closed, or /dev/null opened for reading, too (give it somewhere to write to, or >/dev/null to check the key alone)")
 )
 
 // closedAtStart reports whether stream is a standard stream that was closed when the
@@ -18,7 +18,8 @@ var (
 // runtime/fds_unix.go). A shell opens /dev/null for only one of both.
 //
 // Some programs also start others with a /dev/null open for both, because they ignore
-// the output. So this is only for data that would be lost, and not for listings.
+// the output (Python's subprocess.DEVNULL), which cannot be told from that. So this is
+// only for data that would be lost, not for listings, and the error names both.
 func closedAtStart(stream any) bool {
 	f, ok := stream.(*os.File)
 	if !ok || f.Fd() > 2 {
