@@ -54,10 +54,17 @@ func pathError(op, name string, err error) error {
 		return nil
 	}
 	if errors.Is(err, ErrBadKey) {
-		err = errors.Join(err, fs.ErrNotExist)
+		err = noSuchName{err}
 	}
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }
+
+// noSuchName is the error of a name that no key may have: there is no such file.
+type noSuchName struct{ error }
+
+func (e noSuchName) Unwrap() error { return e.error }
+
+func (e noSuchName) Is(target error) bool { return target == fs.ErrNotExist }
 
 // Open opens a key or a directory.
 func (f *keyFS) Open(name string) (fs.File, error) {

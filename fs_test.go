@@ -97,3 +97,13 @@ func TestErrorIsOfFS(t *testing.T) {
 		}
 	}
 }
+
+// A name that no key may have is that of no file, in one line.
+func TestFSBadName(t *testing.T) {
+	c := s4.NewClient(&s4.Cluster{Servers: []s4.Server{{Address: "127.0.0.1", Port: "1"}}}, nil)
+	defer c.Close()
+	_, err := fs.ReadFile(c.FS(t.Context(), "s4://b"), "a b")
+	if !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, s4.ErrBadKey) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%v", err)
+	}
+}

@@ -42,6 +42,8 @@ func (e *localError) Error() string {
 		hint = "you need permission to write to " + dir + ", or another place"
 	case errors.Is(e.err, syscall.EROFS):
 		hint = "copy to another place"
+	case errors.Is(e.err, syscall.ENOENT) && isDirectory(dir):
+		hint = "no file can be made there: copy to another place"
 	case errors.Is(e.err, syscall.ENOENT):
 		reason, hint = "there is no directory "+dir, "make it first, or end the name with a slash for a new directory"
 	}
@@ -169,4 +171,9 @@ func (t *target) close() {
 	if t.dir != nil {
 		t.dir.Close()
 	}
+}
+
+func isDirectory(path string) bool {
+	fi, err := os.Stat(path)
+	return err == nil && fi.IsDir()
 }

@@ -59,7 +59,7 @@ type givenUp struct{ why *wire.Error }
 func (g givenUp) Error() string { return g.why.Error() }
 func (g givenUp) Unwrap() error { return g.why }
 
-var errClientGone = givenUp{wire.Errorf(wire.CodeCanceled, "the client is gone")}
+var errClientGone = givenUp{wire.Errorf(wire.CodeCanceled, "the job's client is gone, or the server that drove it")}
 
 // discarded is the cause of a job that its client has given up.
 func discarded(why wire.Error) givenUp {

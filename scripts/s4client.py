@@ -537,6 +537,8 @@ def get_file(client, key, path):
 
 def command(client, verb, recursive, args):
     """Runs one verb; returns the exit code."""
+    if sys.stdin is None or sys.stdout is None:
+        raise S4Error("storage", "a standard stream is closed")
     code, stdout = 0, sys.stdout.buffer
     if verb == "put" and args[0] == "-":
         client.put(args[1], sys.stdin.buffer)
