@@ -213,9 +213,6 @@ func (c *Conn) readFull(p []byte) error {
 	return nil
 }
 
-// ReadRaw fills p: for the preamble, before there are frames.
-func (c *Conn) ReadRaw(p []byte) error { return c.readFull(p) }
-
 // ReadHeader reads the header of the next frame, skipping PINGs. At the end
 // of the stream between two frames it returns io.EOF. The caller must read
 // the body with ReadMessage, Recv or ReadBytes.
