@@ -137,29 +137,35 @@ func (c *Client) release(server int, p *xfer.Pipeline) {
 	}
 }
 
-// use says what a request is.
-type use struct {
-	foreign bool // it runs in a reader of the caller's that may block for ever, and is left alone then
-	single  bool // it gets a key
-}
+// requestKind is what is special about a request on a data connection. 0 is an
+// ordinary one.
+type requestKind byte
+
+const (
+	// mayBlock is for a request that reads or writes a file or reader of the
+	// caller's, which may block for ever. Nobody waits for it after a cancel.
+	mayBlock requestKind = 1 << iota
+	// singleGet is for a get of one key.
+	singleGet
+)
 
 // request runs one request on a data connection and waits for its end. If ctx
 // ends first, the connection is closed, which ends the request soon, or when a Write
 // under way to the caller's writer has: nothing is written after request has
-// returned. A foreign one is not waited for.
-func (c *Client) request(ctx context.Context, server int, how use, r xfer.Request) error {
-	if how.single {
+// returned. One that mayBlock is not waited for.
+func (c *Client) request(ctx context.Context, server int, kind requestKind, r xfer.Request) error {
+	if kind&singleGet != 0 {
 		c.singles.Add(1)
 		defer c.singles.Add(-1)
 	}
-	p, err := c.pipe(ctx, server, how.single)
+	p, err := c.pipe(ctx, server, kind&singleGet != 0)
 	if err != nil {
 		return err
 	}
 	done := make(chan error, 1)
 	r.Done = func(err error) { done <- err }
 	failed := make(chan error, 1)
-	if how.foreign {
+	if kind&mayBlock != 0 {
 		recv := r.Recv
 		r.Recv = func(conn *xfer.Conn, tag uint16) error {
 			err := recv(conn, tag)
@@ -187,7 +193,7 @@ func (c *Client) request(ctx context.Context, server int, how use, r xfer.Reques
 		return err
 	case <-ctx.Done():
 	}
-	if how.foreign {
+	if kind&mayBlock != 0 {
 		p.Abandon()
 	} else {
 		p.Close()
@@ -231,7 +237,7 @@ func (c *Client) ask(ctx context.Context, server int, flags byte, m wire.Message
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	quiet := conn.KeepAlive(nil) // each may block for as long as a pager
-	err = exchange(conn, flags, m, each)
+	err = roundTrip(conn, flags, m, each)
 	quiet()
 	if !stop() {
 		return context.Cause(ctx)
@@ -253,7 +259,7 @@ func (c *Client) ask(ctx context.Context, server int, flags byte, m wire.Message
 	return err
 }
 
-func exchange(conn *xfer.Conn, flags byte, m wire.Message, each func(wire.Message) (bool, error)) error {
+func roundTrip(conn *xfer.Conn, flags byte, m wire.Message, each func(wire.Message) (bool, error)) error {
 	if err := conn.Write(1, flags, m); err != nil {
 		return err
 	}

@@ -110,9 +110,9 @@ func newJobConn(conn *xfer.Conn) *jobConn {
 	return j
 }
 
-// exchange is the package's exchange, but for the answer to DISCARD.
-func (j *jobConn) exchange(m wire.Message, each func(wire.Message) (bool, error)) error {
-	return exchange(j.Conn, 0, m, func(m wire.Message) (bool, error) {
+// roundTrip is the package function roundTrip, and takes the answer to DISCARD.
+func (j *jobConn) roundTrip(m wire.Message, each func(wire.Message) (bool, error)) error {
+	return roundTrip(j.Conn, 0, m, func(m wire.Message) (bool, error) {
 		if m.Type() == wire.TypeOK {
 			j.acked = true
 			return true, errDiscarded
@@ -183,17 +183,17 @@ func (co *Coordinator) all(ctx context.Context, phase func(context.Context, int)
 		}
 		mu.Lock()
 		if first == errAbandoned {
-			first = co.wrap(ctx, i, err)
+			first = co.opError(ctx, i, err)
 		}
 		mu.Unlock()
 		return err
 	})
-	return co.wrap(ctx, server, err)
+	return co.opError(ctx, server, err)
 }
 
-// wrap is Client.wrap for this job.
-func (co *Coordinator) wrap(ctx context.Context, server int, err error) error {
-	return co.client.wrap(ctx, co.job.Verb.String(), "", server, err)
+// opError is Client.opError for this job.
+func (co *Coordinator) opError(ctx context.Context, server int, err error) error {
+	return co.client.opError(ctx, co.job.Verb.String(), "", server, err)
 }
 
 // errAbandoned is why a job ends whose client has gone for a reason of its own.
@@ -224,7 +224,7 @@ func (co *Coordinator) submitTo(ctx context.Context, i int) error {
 	// Not by co.conns[i]: the function may run when close has cleared it.
 	stop := context.AfterFunc(ctx, func() { j.giveUp(reasonOf(ctx, errAbandoned)) })
 	defer stop()
-	return j.exchange(co.job, func(m wire.Message) (bool, error) {
+	return j.roundTrip(co.job, func(m wire.Message) (bool, error) {
 		ready, ok := m.(*wire.Ready)
 		if !ok {
 			return true, unexpected(m)
@@ -237,7 +237,7 @@ func (co *Coordinator) submitTo(ctx context.Context, i int) error {
 }
 
 func (co *Coordinator) start(i int) error {
-	return co.conns[i].exchange(wire.Empty{T: wire.TypeStart}, func(m wire.Message) (bool, error) {
+	return co.conns[i].roundTrip(wire.Empty{T: wire.TypeStart}, func(m wire.Message) (bool, error) {
 		switch m := m.(type) {
 		case *wire.Progress:
 			co.update(i, m)
@@ -254,7 +254,7 @@ func (co *Coordinator) start(i int) error {
 }
 
 func (co *Coordinator) prepare(i int) error {
-	return co.conns[i].exchange(wire.Empty{T: wire.TypePrepare}, func(m wire.Message) (bool, error) {
+	return co.conns[i].roundTrip(wire.Empty{T: wire.TypePrepare}, func(m wire.Message) (bool, error) {
 		if m.Type() != wire.TypePrepared {
 			return true, unexpected(m)
 		}
@@ -272,7 +272,7 @@ func (co *Coordinator) commitAll(ctx context.Context) error {
 			if err != nil && co.conns[i].Broken() {
 				err = co.learn(i)
 			}
-			errs[i] = co.wrap(ctx, i, err)
+			errs[i] = co.opError(ctx, i, err)
 		})
 	}
 	wg.Wait()
@@ -285,7 +285,7 @@ func (co *Coordinator) commitAll(ctx context.Context) error {
 }
 
 func (co *Coordinator) commit(i int) error {
-	return co.conns[i].exchange(wire.Empty{T: wire.TypeCommit}, func(m wire.Message) (bool, error) {
+	return co.conns[i].roundTrip(wire.Empty{T: wire.TypeCommit}, func(m wire.Message) (bool, error) {
 		done, ok := m.(*wire.Committed)
 		if !ok {
 			return true, unexpected(m)
@@ -424,7 +424,7 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 		defer j.close()
 		stop := context.AfterFunc(ctx, func() { j.giveUp(reasonOf(ctx, errAbandoned)) })
 		defer stop()
-		err = j.exchange(m, func(m wire.Message) (bool, error) {
+		err = j.roundTrip(m, func(m wire.Message) (bool, error) {
 			r, ok := m.(*wire.Ready)
 			if !ok {
 				return true, unexpected(m)
@@ -445,7 +445,7 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 			return context.Cause(ctx)
 		}
 		// The OK to START is that of a job that was handed over.
-		err = j.exchange(wire.Empty{T: wire.TypeStart}, func(m wire.Message) (bool, error) {
+		err = j.roundTrip(wire.Empty{T: wire.TypeStart}, func(m wire.Message) (bool, error) {
 			return true, unexpected(m)
 		})
 		if errors.Is(err, errDiscarded) {
@@ -457,5 +457,5 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 	if errors.As(err, &we) && (told || we.Code != wire.CodeUnavailable) {
 		server = -1 // it tells what another has said or that it cannot reach it, or names itself
 	}
-	return sumParts([]jobPart{{ready: ready}}), c.wrap(ctx, m.Verb.String(), Scheme+m.Indir, server, err)
+	return sumParts([]jobPart{{ready: ready}}), c.opError(ctx, m.Verb.String(), Scheme+m.Indir, server, err)
 }

@@ -40,11 +40,11 @@ func (c *Client) GetTree(ctx context.Context, prefix, dir string, report func(Tr
 	errs := make([]error, len(c.cluster.Servers))
 	var wg sync.WaitGroup
 	for i := range errs {
-		wg.Go(func() { errs[i] = c.wrap(ctx, "get", prefix, i, c.download(ctx, i, name, dir, done)) })
+		wg.Go(func() { errs[i] = c.opError(ctx, "get", prefix, i, c.download(ctx, i, name, dir, done)) })
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
-		return c.wrap(ctx, "get", prefix, -1, ctx.Err())
+		return c.opError(ctx, "get", prefix, -1, ctx.Err())
 	}
 	for _, err := range errs {
 		if err != nil {
@@ -97,7 +97,7 @@ func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, p
 		key := Scheme + e.Name
 		t := Transfer{Key: key, Path: filepath.Join(dir, filepath.FromSlash(e.Name[len(prefix):])), Size: int64(e.Size)}
 		finish := func(err error) {
-			t.Err = c.wrap(ctx, "get", key, server, err)
+			t.Err = c.opError(ctx, "get", key, server, err)
 			done(t)
 		}
 		p, err := line.pipe()

@@ -159,9 +159,9 @@ func fromWire(we *wire.Error) *Error {
 // Unwrap returns the cause, if it was an error of this side.
 func (e *Error) Unwrap() error { return e.Err }
 
-// wrap puts err into an *Error. server is the index of the server that was
+// opError puts err into an *Error. server is the index of the server that was
 // asked, or -1.
-func (c *Client) wrap(ctx context.Context, op, key string, server int, err error) error {
+func (c *Client) opError(ctx context.Context, op, key string, server int, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -32,7 +32,7 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 	}
 	server := c.cluster.Place(name)
 	var status ExitStatus
-	err = c.request(ctx, server, use{}, xfer.Request{
+	err = c.request(ctx, server, 0, xfer.Request{
 		Send: func(conn *xfer.Conn, tag uint16, _ func() bool) error {
 			return conn.Write(tag, 0, &wire.Eval{Key: name, Command: cmd})
 		},
@@ -47,7 +47,7 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 		},
 	})
 	if err != nil {
-		return ExitStatus{}, c.wrap(ctx, "eval", key, server, err)
+		return ExitStatus{}, c.opError(ctx, "eval", key, server, err)
 	}
 	return status, nil
 }

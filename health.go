@@ -62,5 +62,5 @@ func (c *Client) healthError(ctx, one context.Context, err error) error {
 	if ctx.Err() == nil && one.Err() != nil {
 		return &Error{Op: "health", Kind: ErrTimeout, Text: context.Cause(one).Error()}
 	}
-	return c.wrap(ctx, "health", "", -1, err)
+	return c.opError(ctx, "health", "", -1, err)
 }

@@ -229,7 +229,7 @@ func (c *Client) notDir(ctx context.Context, verb Verb, indir string, err error)
 			err = &Error{Kind: ErrNotFound, Text: "it is a key, not a directory of keys: use eval, or a pattern for its name"}
 		}
 	}
-	return c.wrap(ctx, string(verb), indir, -1, err)
+	return c.opError(ctx, string(verb), indir, -1, err)
 }
 
 // JobProgress is how far a job is, over all servers.
@@ -419,13 +419,13 @@ func (c *Client) sendFiles(ctx context.Context, job uint64, files []*jobFile) er
 	}
 	server, err := c.eachServer(ctx, func(ctx context.Context, i int) error {
 		for _, f := range files {
-			if err := c.request(ctx, i, use{}, assetRequest(job, f)); err != nil {
+			if err := c.request(ctx, i, 0, assetRequest(job, f)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return c.wrap(ctx, "", "", server, err)
+	return c.opError(ctx, "", "", server, err)
 }
 
 // assetRequest makes the request that uploads a file; Done is left to set.

@@ -131,7 +131,7 @@ func (c *Client) Jobs(ctx context.Context) ([]JobStatus, error) {
 				}
 				return true, unexpected(m)
 			})
-			errs[i] = c.wrap(ctx, "jobs", "", i, err)
+			errs[i] = c.opError(ctx, "jobs", "", i, err)
 		})
 	}
 	wg.Wait()
@@ -172,7 +172,7 @@ func (c *Client) Job(ctx context.Context, id string) (JobStatus, error) {
 			if errors.As(err, &we) && we.Code == wire.CodeNoJob {
 				err = nil
 			}
-			infos[i], errs[i] = info, c.wrap(ctx, "jobs", "", i, err)
+			infos[i], errs[i] = info, c.opError(ctx, "jobs", "", i, err)
 		})
 	}
 	wg.Wait()
@@ -341,7 +341,7 @@ func (c *Client) JobTasks(ctx context.Context, id string, each func(JobTask) err
 			known = true
 		case errors.As(err, &we) && we.Code == wire.CodeNoJob:
 		case first == nil:
-			first = c.wrap(ctx, "jobs", "", i, err)
+			first = c.opError(ctx, "jobs", "", i, err)
 		}
 	}
 	if !known && first == nil {
@@ -390,7 +390,7 @@ func (c *Client) CancelJob(ctx context.Context, id string) error {
 			mu.Lock()
 			stopped = stopped || err == nil
 			mu.Unlock()
-			errs[i] = c.wrap(ctx, "jobs", "", i, err)
+			errs[i] = c.opError(ctx, "jobs", "", i, err)
 		})
 	}
 	wg.Wait()
@@ -429,7 +429,7 @@ func (c *Client) WaitJob(ctx context.Context, id string, progress func(JobStatus
 		seen = seen || known
 		switch {
 		case ctx.Err() != nil:
-			return s, c.wrap(ctx, "jobs", "", -1, context.Cause(ctx))
+			return s, c.opError(ctx, "jobs", "", -1, context.Cause(ctx))
 		case err != nil && !(seen && (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrTimeout))):
 			return s, err
 		case known && s.State.Over():

@@ -97,7 +97,7 @@ func (c *Client) merge(ctx context.Context, prefix string, flags byte, name stri
 			e := l.head()
 			if e == nil {
 				if l.err != nil {
-					yield(Entry{}, c.wrap(ctx, "ls", prefix, l.server, l.err))
+					yield(Entry{}, c.opError(ctx, "ls", prefix, l.server, l.err))
 					return
 				}
 				continue

@@ -45,9 +45,9 @@ func (c *Client) put(ctx context.Context, key string, src xfer.Source) (int64, e
 	}
 	server := c.cluster.Place(name)
 	var size int64
-	err = c.request(ctx, server, use{foreign: true}, c.putRequest(name, src, &size))
+	err = c.request(ctx, server, mayBlock, c.putRequest(name, src, &size))
 	if err != nil {
-		return 0, c.wrap(ctx, "put", key, server, err) // size may still be written
+		return 0, c.opError(ctx, "put", key, server, err) // size may still be written
 	}
 	return size, nil
 }
@@ -106,7 +106,7 @@ func (c *Client) putFile(ctx context.Context, path, key string) (int64, error) {
 func (c *Client) openSource(ctx context.Context, path, key string) (source, error) {
 	src, err := await(ctx, func() (source, error) { return openSource(path) }, func(s source) { s.Close() })
 	if err != nil && ctx.Err() != nil {
-		return source{}, c.wrap(ctx, "put", key, -1, err)
+		return source{}, c.opError(ctx, "put", key, -1, err)
 	}
 	if err != nil {
 		return source{}, &Error{Op: "put", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err}
@@ -209,14 +209,14 @@ func (c *Client) Get(ctx context.Context, key string, w io.Writer) (Object, erro
 	}
 	server := c.cluster.Place(name)
 	var o Object
-	err = c.request(ctx, server, use{single: true}, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
+	err = c.request(ctx, server, singleGet, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
 		o = toObject(m)
 		stop := conn.KeepAlive(nil) // w may block for hours
 		defer stop()
 		return checked(m)(conn.Recv(w, nil))
 	}))
 	if err != nil {
-		return Object{}, c.wrap(ctx, "get", key, server, passedOn(err))
+		return Object{}, c.opError(ctx, "get", key, server, passedOn(err))
 	}
 	return o, nil
 }
@@ -274,15 +274,19 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 	}
 	dst, err := await(ctx, func() (*target, error) { return openTarget(path) }, (*target).close)
 	if err != nil && ctx.Err() != nil {
-		return Object{}, c.wrap(ctx, "get", key, -1, err)
+		return Object{}, c.opError(ctx, "get", key, -1, err)
 	}
 	if err != nil {
 		return Object{}, &Error{Op: "get", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err}
 	}
 	defer dst.close()
 	server := c.cluster.Place(name)
+	kind := singleGet
+	if dst.dev != nil {
+		kind |= mayBlock
+	}
 	var o Object
-	err = c.request(ctx, server, use{foreign: dst.dev != nil, single: true}, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
+	err = c.request(ctx, server, kind, c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
 		o = toObject(m)
 		stop := conn.KeepAlive(nil)
 		defer stop()
@@ -291,7 +295,7 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 	if dst.dev != nil {
 		err = passedOn(err)
 	}
-	return o, c.wrap(ctx, "get", key, server, err)
+	return o, c.opError(ctx, "get", key, server, err)
 }
 
 // Stat tells what a key is, or ErrNotFound.
@@ -310,5 +314,5 @@ func (c *Client) Stat(ctx context.Context, key string) (Object, error) {
 		o = toObject(head)
 		return true, nil
 	})
-	return o, c.wrap(ctx, "stat", key, server, err)
+	return o, c.opError(ctx, "stat", key, server, err)
 }

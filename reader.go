@@ -47,7 +47,7 @@ func (c *Client) Open(ctx context.Context, key string) (*Reader, error) {
 	}
 	r := &Reader{c: c, ctx: ctx, key: key, name: name, server: c.cluster.Place(name)}
 	if r.body, err = c.openBody(ctx, r.server, name, 0); err != nil {
-		return nil, r.wrap(err)
+		return nil, r.opError(err)
 	}
 	r.head = r.body.head
 	return r, nil
@@ -161,7 +161,7 @@ func (r *Reader) ended(err error) error {
 	}
 	r.drop()
 	if err != io.EOF {
-		err = r.wrap(err)
+		err = r.opError(err)
 	}
 	r.err = err
 	return err
@@ -174,7 +174,7 @@ func (r *Reader) drop() {
 	}
 }
 
-func (r *Reader) wrap(err error) error { return r.c.wrap(r.ctx, "get", r.key, r.server, err) }
+func (r *Reader) opError(err error) error { return r.c.opError(r.ctx, "get", r.key, r.server, err) }
 
 func (r *Reader) closedError() error {
 	return &Error{Op: "get", Key: r.key, Kind: ErrBadRequest, Text: "the reader is closed", Err: fs.ErrClosed}

@@ -118,7 +118,7 @@ func (c *Client) Remove(ctx context.Context, prefix string, recursive bool) (int
 		}
 		server := c.cluster.Place(name)
 		n, err := c.removeOn(ctx, server, 0, name)
-		return n, c.wrap(ctx, "rm", prefix, server, err)
+		return n, c.opError(ctx, "rm", prefix, server, err)
 	}
 	name, err := names.ParsePrefix(prefix)
 	if err != nil {
@@ -136,7 +136,7 @@ func (c *Client) Remove(ctx context.Context, prefix string, recursive bool) (int
 	if err == nil && total == 0 {
 		return 0, &Error{Op: "rm", Key: prefix, Kind: ErrNotFound, Text: "no key matches"}
 	}
-	return total, c.wrap(ctx, "rm", prefix, server, err)
+	return total, c.opError(ctx, "rm", prefix, server, err)
 }
 
 func (c *Client) removeOn(ctx context.Context, server int, flags byte, name string) (n int64, err error) {

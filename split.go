@@ -143,7 +143,7 @@ func (c *Client) putParts(ctx context.Context, cut cutter, workers int, path, ke
 		wg.Go(work)
 	}
 	wg.Wait()
-	return c.wrap(ctx, "put", key, -1, ctx.Err())
+	return c.opError(ctx, "put", key, -1, ctx.Err())
 }
 
 // readHeader reads the first line, which may be all there is.

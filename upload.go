@@ -68,7 +68,7 @@ func (c *Client) PutTree(ctx context.Context, dir, prefix string, report func(Tr
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
-		return c.wrap(ctx, "put", prefix, -1, ctx.Err())
+		return c.opError(ctx, "put", prefix, -1, ctx.Err())
 	}
 	if err != nil {
 		return &Error{Op: "put", Key: prefix, Kind: ErrStorage, Text: err.Error(), Err: err}
@@ -150,7 +150,7 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, que
 		key := Scheme + u.name
 		t := Transfer{Path: u.path, Key: key}
 		fail := func(err error) {
-			t.Err = c.wrap(ctx, "put", key, server, err)
+			t.Err = c.opError(ctx, "put", key, server, err)
 			done(t)
 		}
 		p, err := line.pipe()

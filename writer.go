@@ -55,7 +55,7 @@ func (c *Client) Create(ctx context.Context, key string) (*Writer, error) {
 // is closed, so that nothing waits for what is not written any more.
 func (c *Client) create(ctx context.Context, key, name string, out *io.PipeReader) error {
 	server := c.cluster.Place(name)
-	stop := context.AfterFunc(ctx, func() { _ = out.CloseWithError(c.wrap(ctx, "put", key, server, context.Cause(ctx))) })
+	stop := context.AfterFunc(ctx, func() { _ = out.CloseWithError(c.opError(ctx, "put", key, server, context.Cause(ctx))) })
 	defer stop()
 	r := c.putRequest(name, xfer.Source{R: out, Size: -1}, new(int64))
 	var refusal error
@@ -64,15 +64,15 @@ func (c *Client) create(ctx context.Context, key, name string, out *io.PipeReade
 		err := recv(conn, tag)
 		if err != nil {
 			refusal = err
-			_ = out.CloseWithError(c.wrap(ctx, "put", key, server, err))
+			_ = out.CloseWithError(c.opError(ctx, "put", key, server, err))
 		}
 		return err
 	}
-	err := c.request(ctx, server, use{}, r)
+	err := c.request(ctx, server, 0, r)
 	if err != nil && refusal != nil {
 		err = refusal // what Send says then is that out is closed
 	}
-	return c.wrap(ctx, "put", key, server, err)
+	return c.opError(ctx, "put", key, server, err)
 }
 
 // failure is what Write returns after the request is over.
