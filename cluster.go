@@ -3,7 +3,6 @@ package s4
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -83,10 +81,11 @@ func LoadCluster(path string) (*Cluster, error) {
 
 // ParseCluster reads a cluster file: a host:port a line, blank lines and
 // everything from # on ignored, as are a byte order mark and the carriage returns
-// that some editors write. Errors name the file, as given in name, and the line.
+// that some editors write. A server that is listed twice is an error, also with its
+// address in another spelling. Errors name the file, as given in name, and the line.
 func ParseCluster(r io.Reader, name string) (*Cluster, error) {
 	c := &Cluster{Path: name}
-	seen := make(map[Server]int)
+	seen := make(serverLines)
 	sc := bufio.NewScanner(r)
 	n := 0
 	for sc.Scan() {
@@ -103,10 +102,9 @@ func ParseCluster(r io.Reader, name string) (*Cluster, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
-		if first, dup := seen[s]; dup {
-			return nil, fmt.Errorf("%s:%d: %s is already on line %d", name, n, s, first)
+		if err := seen.add(s, n); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
-		seen[s] = n
 		c.Servers = append(c.Servers, s)
 	}
 	if err := sc.Err(); err != nil {
@@ -138,35 +136,6 @@ func parseServer(line string) (Server, error) {
 		return Server{}, fmt.Errorf("%q has a bad port (1 to 65535)", line)
 	}
 	return Server{Address: host, Port: strconv.FormatUint(p, 10)}, nil
-}
-
-// parseHost checks a host name or address and returns it in lower case, but for
-// the zone of an IPv6 address: names of interfaces have a case.
-func parseHost(host string) (string, error) {
-	name, zone, zoned := strings.Cut(host, "%")
-	for _, part := range []string{strings.ReplaceAll(name, ":", ""), zone} {
-		if i := strings.IndexFunc(part, notInHost); i >= 0 {
-			r, _ := utf8.DecodeRuneInString(part[i:])
-			return "", fmt.Errorf("%q is in no host name", r)
-		}
-	}
-	switch {
-	case name == "":
-		return "", errors.New("it is empty")
-	case strings.Contains(name, ":"):
-		if _, err := netip.ParseAddr(host); err != nil {
-			return "", errors.New("it is no IPv6 address")
-		}
-	case zoned:
-		return "", errors.New("only IPv6 addresses have a zone")
-	}
-	return strings.ToLower(name) + host[len(name):], nil
-}
-
-// notInHost reports whether a host name has no such character. The underscore is
-// in names that DNS and /etc/hosts know all the same.
-func notInHost(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
 }
 
 // Fingerprint identifies the list of servers and its order: the xxh64 of

@@ -51,6 +51,15 @@ func TestParseClusterErrors(t *testing.T) {
 		"[1::2::3]:1":              `conf:1: "[1::2::3]:1" has no valid host: it is no IPv6 address`,
 		"[fe80::1%a b]:1":          `conf:1: "[fe80::1%a b]:1" has no valid host: ' ' is in no host name`,
 		"[fe80::1%]:1":             `conf:1: "[fe80::1%]:1" has no valid host: it is no IPv6 address`,
+		"300.1.1.1:1":              `conf:1: "300.1.1.1:1" has no valid host: it is no IPv4 address`,
+		"a:1\n1.2.3:1":             `conf:2: "1.2.3:1" has no valid host: it is no IPv4 address`,
+		"1.2.3.4.5:1":              `conf:1: "1.2.3.4.5:1" has no valid host: it is no IPv4 address`,
+		"010.0.0.1:1":              `conf:1: "010.0.0.1:1" has no valid host: it is no IPv4 address`,
+		"127.0.0.1.:1":             `conf:1: "127.0.0.1.:1" has no valid host: it is no IPv4 address`,
+		"127.1:1":                  `conf:1: "127.1:1" has no valid host: it is no IPv4 address`,
+		"127.0.0.0x1:1":            `conf:1: "127.0.0.0x1:1" has no valid host: it is no IPv4 address`,
+		"a.0X:1":                   `conf:1: "a.0X:1" has no valid host: it is no IPv4 address`,
+		"2130706433:1":             `conf:1: "2130706433:1" has no valid host: it is no IPv4 address`,
 		"::1:80":                   "conf:1: ",
 		"http://a:80":              "conf:1: ",
 		"a:1 b:2":                  "conf:1: ",
@@ -71,13 +80,69 @@ func TestParseClusterEditors(t *testing.T) {
 		"\ufeff# of ours\r\na:1\r\n\r\nb:2\r\n": "[a:1 b:2]",
 		"\ufeff\r\na:1":                         "[a:1]",
 		"[FE80::1%Eth0]:1\na_b-c.d:2\n":         "[[fe80::1%Eth0]:1 a_b-c.d:2]",
-		"[::]:1\n0.0.0.0:1":                     "[[::]:1 0.0.0.0:1]",
+		"[::]:1\n0.0.0.0:2":                     "[[::]:1 0.0.0.0:2]",
 	} {
 		c, err := s4.ParseCluster(strings.NewReader(in), "conf")
 		if err != nil {
 			t.Errorf("%q: %v", in, err)
 		} else if got := fmt.Sprint(c.Servers); got != want {
 			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}
+
+// A server that two lines spell in two ways is one server.
+func TestParseClusterSameServer(t *testing.T) {
+	for _, pair := range [][2]string{
+		{"0.0.0.0:1", "127.0.0.1:1"},
+		{"0.0.0.0:1", "127.0.0.2:1"},
+		{"0.0.0.0:1", "[::1]:1"},
+		{"0.0.0.0:1", "[::]:1"},
+		{"0.0.0.0:1", "[::ffff:0.0.0.0]:1"},
+		{"0.0.0.0:1", "localhost:1"},
+		{"[::]:1", "127.0.0.1:1"},
+		{"[::]:1", "[::1]:1"},
+		{"[::]:1", "localhost:1"},
+		{"localhost:1", "127.0.0.1:1"},
+		{"localhost:1", "[::1]:1"},
+		{"localhost:1", "localhost.:1"},
+		{"127.0.0.1:1", "[::ffff:127.0.0.1]:1"},
+		{"10.0.0.1:1", "[::ffff:a00:1]:1"},
+		{"[fe80::1%eth0]:1", "[fe80:0::1%eth0]:1"},
+		{"a.example:1", "a.example.:1"},
+	} {
+		for _, p := range [][2]string{pair, {pair[1], pair[0]}} {
+			_, err := s4.ParseCluster(strings.NewReader("# c\n"+p[0]+"\nz:1\n"+p[1]+"\n"), "conf")
+			want := fmt.Sprintf("conf:4: %s is already on line 2, as %s", p[1], p[0])
+			if err == nil || err.Error() != want {
+				t.Errorf("%q: %v, want %s", p, err, want)
+			}
+		}
+	}
+}
+
+// Servers that may be two are let be.
+func TestParseClusterOtherServers(t *testing.T) {
+	for _, in := range []string{
+		"127.0.0.1:1\n127.0.0.2:1\n[::1]:1\n",
+		"localhost:1\n127.0.0.2:1\n",
+		"0.0.0.0:1\n127.0.0.1:2\nlocalhost:3\n[::]:4\n",
+		"0.0.0.0:1\n10.0.0.1:1\na:1\n[2001:db8::1]:1\n",
+		"[fe80::1%a]:1\n[fe80::1%b]:1\n[fe80::1]:1\n",
+		"a.example:1\nb.example:1\nnode1:1\n1a:1\n1.a:1\n",
+		"0x.a:1\n0xfg:1\n",
+	} {
+		c, err := s4.ParseCluster(strings.NewReader(in), "conf")
+		if err != nil {
+			t.Errorf("%q: %v", in, err)
+			continue
+		}
+		var text string
+		for _, s := range c.Servers {
+			text += s.String() + "\n"
+		}
+		if text != in {
+			t.Errorf("%q lists %q", in, text)
 		}
 	}
 }
@@ -138,7 +203,7 @@ func TestLoadCluster(t *testing.T) {
 }
 
 func FuzzParseCluster(f *testing.F) {
-	for _, s := range []string{"a:1\n", "[::1]:1", "# x", "a:1\na:1", "[fe80::1%eth0]:7", "\xff:1", "a\x00:1"} {
+	for _, s := range []string{"a:1\n", "[::1]:1", "# x", "a:1\na:1", "127.0.0.1:1\nlocalhost:1\n[::]:1", "1.2.3:4", "[fe80::1%eth0]:7", "\xff:1", "a\x00:1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
