@@ -55,8 +55,9 @@ func NewClient(cluster *Cluster, opts *Options) *Client {
 	return c
 }
 
-// Open returns a Client of the cluster whose file is at confPath, or or if that is empty at
-// $S4_CONF_PATH or ~/.s4.conf.
+// Open returns a Client of the cluster whose file is at confPath, or if that is empty
+// at $S4_CONF_PATH or ~/.s4.conf. If there is no such file, the error is
+// fs.ErrNotExist.
 func Open(confPath string) (*Client, error) {
 	cluster, err := LoadCluster(confPath)
 	if err != nil {

@@ -3,8 +3,10 @@ package s4
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -66,18 +68,32 @@ func confPath(flag string) string {
 	return filepath.Join(home, ".s4.conf")
 }
 
-// LoadCluster reads the cluster file at path, or if path is empty at $S4_CONF_PATH or ~/.s4.conf.
+// LoadCluster reads the cluster file at path, or if path is empty at $S4_CONF_PATH
+// or ~/.s4.conf. If there is no such file, the error is fs.ErrNotExist.
 func LoadCluster(path string) (*Cluster, error) {
 	path = confPath(path)
 	b, err := os.ReadFile(path)
 	if err != nil {
-		if os.IsNotExist(err) {
-			return nil, fmt.Errorf("cluster file %s does not exist (write one host:port a line, or name another with --conf or $S4_CONF_PATH)", path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, &noClusterFile{path, err}
 		}
 		return nil, fmt.Errorf("cluster file: %w", err)
 	}
 	return ParseCluster(bytes.NewReader(b), path)
 }
+
+// noClusterFile is the error for a cluster file that does not exist.
+type noClusterFile struct {
+	path string
+	err  error
+}
+
+func (e *noClusterFile) Error() string {
+	return "cluster file " + e.path + " does not exist (write one host:port a line, or name another with --conf or $S4_CONF_PATH)"
+}
+
+// Unwrap makes the error an fs.ErrNotExist.
+func (e *noClusterFile) Unwrap() error { return e.err }
 
 // ParseCluster reads a cluster file: a host:port a line, blank lines and
 // everything from # on ignored, as are a byte order mark and the carriage returns

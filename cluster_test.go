@@ -1,7 +1,9 @@
 package s4_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -187,10 +189,6 @@ func TestLoadCluster(t *testing.T) {
 	if _, err := s4.LoadCluster(""); err == nil || !strings.Contains(err.Error(), path+":2:") {
 		t.Errorf("%v does not name %s:2", err, path)
 	}
-	missing := filepath.Join(dir, "missing")
-	if _, err := s4.LoadCluster(missing); err == nil || !strings.Contains(err.Error(), missing) {
-		t.Errorf("%v does not name %s", err, missing)
-	}
 	t.Setenv("S4_CONF_PATH", "")
 	t.Setenv("HOME", dir)
 	home := filepath.Join(dir, ".s4.conf")
@@ -199,6 +197,27 @@ func TestLoadCluster(t *testing.T) {
 	}
 	if c, err := s4.LoadCluster(""); err != nil || c.Path != home || len(c.Servers) != 1 {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// Whatever opens a cluster file says that it does not exist in a way that programs
+// understand.
+func TestMissingClusterFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "missing")
+	want := "cluster file " + path + " does not exist (write one host:port a line, or name another with --conf or $S4_CONF_PATH)"
+	for name, open := range map[string]func() error{
+		"Open":        func() error { _, err := s4.Open(path); return err },
+		"LoadCluster": func() error { _, err := s4.LoadCluster(path); return err },
+		"GetServers":  func() error { _, err := s4.GetServers(path); return err },
+	} {
+		err := open()
+		if !errors.Is(err, fs.ErrNotExist) || err.Error() != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+	}
+	// A file that is there, and cannot be read, is none that is missing.
+	if _, err := s4.Open(t.TempDir()); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a directory: %v", err)
 	}
 }
 
