@@ -30,10 +30,19 @@ func toObject(m *wire.Object) Object {
 // ErrUnavailable, ErrTimeout or ErrCanceled, which leave open whether the server
 // still got it all. It fails with ErrExists if the key exists.
 //
+// A reader that has more or fewer than size bytes is an error. To know, Put reads
+// once more after the last byte. A reader that then neither ends nor yields a byte
+// within a second, as a pipe that stays open, counts as ended, and that Read may be
+// under way when Put returns. Pass an io.LimitedReader where others read on from r.
+//
 // If ctx ends while r blocks, Put returns and r is read no further once that
 // read ends.
 func (c *Client) Put(ctx context.Context, key string, r io.Reader, size int64) error {
-	_, err := c.put(ctx, key, xfer.Source{R: r, Size: size})
+	src := xfer.Source{R: r, Size: size}
+	if size >= 0 {
+		src.Check = func() error { return checkEnd(r, size) }
+	}
+	_, err := c.put(ctx, key, src)
 	return err
 }
 
