@@ -188,11 +188,11 @@ func (b *body) close() {
 // giveBack ends the use of the pipeline.
 func (b *body) giveBack() {
 	b.c.singles.Add(-1)
-	if !b.release() || b.p.Broken() {
+	if !b.release() {
 		b.p.Close()
 		return
 	}
-	b.c.release(b.server, b.p)
+	b.c.data.Put(b.server, b.p)
 }
 
 type readFunc func([]byte) (int, error)

@@ -31,10 +31,8 @@ type Client struct {
 	singles atomic.Int32                // gets of single keys under way
 	silent  []atomic.Pointer[time.Time] // when a server last gave no answer about jobs
 
-	mu      sync.Mutex
-	closed  bool
-	data    [][]*xfer.Pipeline // idle, per server; guarded by mu
-	control [][]*xfer.Conn     // idle, per server; guarded by mu
+	data    *xfer.Pool[*xfer.Pipeline] // idle data connections
+	control *xfer.Pool[*xfer.Conn]     // idle control connections
 }
 
 // maxIdle is how many idle connections of a kind are kept per server.
@@ -45,8 +43,8 @@ const maxIdle = 8
 func NewClient(cluster *Cluster, opts *Options) *Client {
 	c := &Client{
 		cluster: cluster,
-		data:    make([][]*xfer.Pipeline, len(cluster.Servers)),
-		control: make([][]*xfer.Conn, len(cluster.Servers)),
+		data:    xfer.NewPool[*xfer.Pipeline](len(cluster.Servers), maxIdle),
+		control: xfer.NewPool[*xfer.Conn](len(cluster.Servers), maxIdle),
 		silent:  make([]atomic.Pointer[time.Time], len(cluster.Servers)),
 	}
 	if opts != nil {
@@ -72,40 +70,16 @@ func (c *Client) Cluster() *Cluster { return c.cluster }
 // Close closes the idle connections. Operations under way go on, and their
 // connections are closed when they end.
 func (c *Client) Close() error {
-	c.mu.Lock()
-	data, control := c.data, c.control
-	c.data = make([][]*xfer.Pipeline, len(data))
-	c.control = make([][]*xfer.Conn, len(control))
-	c.closed = true
-	c.mu.Unlock()
-	for i := range data {
-		for _, p := range data[i] {
-			p.Close()
-		}
-		for _, conn := range control[i] {
-			conn.Close()
-		}
-	}
+	c.data.Close()
+	c.control.Close()
 	return nil
 }
 
 // pipe returns a data pipeline to a server that nobody else uses. single says
 // that the caller will get one key over it.
 func (c *Client) pipe(ctx context.Context, server int, single bool) (*xfer.Pipeline, error) {
-	for {
-		c.mu.Lock()
-		idle := c.data[server]
-		if len(idle) == 0 {
-			c.mu.Unlock()
-			break
-		}
-		p := idle[len(idle)-1]
-		c.data[server] = idle[:len(idle)-1]
-		c.mu.Unlock()
-		if p.Idle() {
-			return p, nil
-		}
-		p.Close()
+	if p, ok := c.data.Get(server); ok {
+		return p, nil
 	}
 	d := c.cluster.Dialer(server, c.opts.IOTimeout)
 	d.Blocking = single && c.singles.Load() <= fewSingles && len(c.cluster.Servers) <= fewServers
@@ -124,19 +98,6 @@ const (
 	fewSingles = 16
 	fewServers = 32
 )
-
-// release gives back a pipeline without requests in flight.
-func (c *Client) release(server int, p *xfer.Pipeline) {
-	c.mu.Lock()
-	if !c.closed && len(c.data[server]) < maxIdle {
-		c.data[server] = append(c.data[server], p)
-		p = nil
-	}
-	c.mu.Unlock()
-	if p != nil {
-		p.Close()
-	}
-}
 
 // requestKind is what is special about a request on a data connection. 0 is an
 // ordinary one.
@@ -179,13 +140,13 @@ func (c *Client) request(ctx context.Context, server int, kind requestKind, r xf
 	go p.Do(r)
 	select {
 	case err = <-done:
-		c.release(server, p)
+		c.data.Put(server, p)
 		return err
 	case err = <-failed:
 		// Send sees it, too, unless it is stuck in a reader that pauses.
 		select {
 		case err = <-done:
-			c.release(server, p)
+			c.data.Put(server, p)
 		case <-time.After(stuckTime):
 			p.Abandon()
 		case <-ctx.Done():
@@ -209,20 +170,8 @@ const stuckTime = 200 * time.Millisecond
 
 // controlConn returns a control connection to a server that nobody else uses.
 func (c *Client) controlConn(ctx context.Context, server int) (*xfer.Conn, error) {
-	for {
-		c.mu.Lock()
-		idle := c.control[server]
-		if len(idle) == 0 {
-			c.mu.Unlock()
-			break
-		}
-		conn := idle[len(idle)-1]
-		c.control[server] = idle[:len(idle)-1]
-		c.mu.Unlock()
-		if !conn.Stale() {
-			return conn, nil
-		}
-		conn.Close()
+	if conn, ok := c.control.Get(server); ok {
+		return conn, nil
 	}
 	d := c.cluster.Dialer(server, c.opts.IOTimeout)
 	return d.Dial(ctx, wire.ChannelControl)
@@ -244,19 +193,10 @@ func (c *Client) ask(ctx context.Context, server int, flags byte, m wire.Message
 		return context.Cause(ctx)
 	}
 	var we *wire.Error
-	if conn.Broken() || (err != nil && !errors.As(err, &we)) {
-		conn.Close()
-		return err
-	}
-	c.mu.Lock()
-	if !c.closed && len(c.control[server]) < maxIdle {
-		c.control[server] = append(c.control[server], conn)
-		conn = nil
-	}
-	c.mu.Unlock()
-	if conn != nil {
+	if err != nil && !errors.As(err, &we) {
 		conn.Close()
 	}
+	c.control.Put(server, conn)
 	return err
 }
 

@@ -238,9 +238,9 @@ func (l *line) close() {
 	if l.p == nil {
 		return
 	}
-	if l.p.Broken() || !l.stop() {
+	if !l.stop() {
 		l.p.Close()
 		return
 	}
-	l.c.release(l.server, l.p)
+	l.c.data.Put(l.server, l.p)
 }

@@ -7,6 +7,7 @@
 //	SendStream  io.Reader -> buffer -> socket       hashed on the way, maybe lz4
 //	Recv        socket -> buffer -> io.Writer       hashed, checked against the trailer
 //	Pipeline    many requests in flight on one Conn, answered in order
+//	Pool        connections that are idle, to be used again
 //	Temp        a file without a name, published whole or not at all
 //
 // There is no bufio on a Conn: headers are read exactly, so that object bytes

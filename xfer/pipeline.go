@@ -179,9 +179,11 @@ func (p *Pipeline) read() {
 	}
 }
 
-// Idle reports whether an idle pipeline can still be used: the peer has not closed
-// the connection meanwhile.
-func (p *Pipeline) Idle() bool { return !p.conn.Stale() }
+// Idle reports whether an idle pipeline can still be used: it is not Stale.
+func (p *Pipeline) Idle() bool { return !p.Stale() }
+
+// Stale reports whether an idle pipeline cannot be used again: see Conn.Stale.
+func (p *Pipeline) Stale() bool { return p.conn.Stale() }
 
 // Broken reports whether the pipeline can take no more requests.
 func (p *Pipeline) Broken() bool { return p.conn.Broken() }
