@@ -200,9 +200,13 @@ func (c *Client) ask(ctx context.Context, server int, flags byte, m wire.Message
 	return err
 }
 
+// roundTrip sends a request, unless it is nil because it was sent before, and lets each
+// read the answers. See ask.
 func roundTrip(conn *xfer.Conn, flags byte, m wire.Message, each func(wire.Message) (bool, error)) error {
-	if err := conn.Write(1, flags, m); err != nil {
-		return err
+	if m != nil {
+		if err := conn.Write(1, flags, m); err != nil {
+			return err
+		}
 	}
 	for {
 		h, reply, err := conn.Read()

@@ -2,8 +2,6 @@ package s4
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +39,16 @@ type JobOptions struct {
 	// failed.
 	OKExit []int
 
+	// ServerWait is how long the job waits for a server that is lost while it runs,
+	// because it was killed and is started again, or the network is cut. 0 is not at
+	// all: then the job fails at once. DefaultServerWait is what the command line has.
+	ServerWait time.Duration
+
+	// Keep suspends the job if it fails, if it is canceled or if its client is lost:
+	// what is staged stays, and ResumeJob goes on from there. Without it, all of it is
+	// discarded.
+	Keep bool
+
 	// Files go along with the job: they stand in $S4_ASSETS, which is read-only,
 	// and those that are programs are on PATH.
 	Files []JobFile
@@ -66,6 +74,9 @@ type JobOptions struct {
 	Task     func(JobTask)
 	AllTasks bool
 }
+
+// DefaultServerWait is a good JobOptions.ServerWait: the time of a restart.
+const DefaultServerWait = 2 * time.Minute
 
 // Verb is what a job does with its input keys.
 type Verb string
@@ -152,9 +163,7 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 	if err := wire.CheckCommand(cmd); err != nil {
 		return nil, usage(op, indir, err)
 	}
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails, see crypto/rand
-	m := &wire.Job{ID: binary.BigEndian.Uint64(id[:]), Verb: verb.wire(), Indir: in, Outdir: out, Command: cmd}
+	m := &wire.Job{ID: randomID(), Verb: verb.wire(), Indir: in, Outdir: out, Command: cmd}
 	for bit, set := range map[wire.JobOption]bool{
 		wire.JobKeepGoing: opts.KeepGoing,
 		wire.JobResume:    opts.Resume,
@@ -162,15 +171,19 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 		wire.JobLZ4:       verb == VerbMapToN && opts.Compress != CompressNever,
 		wire.JobPackAll:   verb == VerbMapToN && opts.Compress == CompressAlways,
 		wire.JobDetach:    opts.Detach,
+		wire.JobKeep:      opts.Keep,
 	} {
 		if set {
 			m.Options |= bit
 		}
 	}
-	if opts.Retries < 0 || opts.Retries > math.MaxInt32 || opts.Timeout < 0 {
-		return nil, usage(op, indir, wire.Errorf(wire.CodeBadRequest, "retries and timeout cannot be negative, nor retries over %d", math.MaxInt32))
+	if err := opts.check(); err != nil {
+		return nil, usage(op, indir, err)
 	}
-	m.Retries, m.Timeout = uint32(opts.Retries), uint64(opts.Timeout)
+	m.Retries, m.Timeout, m.Wait = uint32(opts.Retries), uint64(opts.Timeout), uint64(opts.ServerWait)
+	if m.Durable() {
+		m.Driver = randomID()
+	}
 	var codes []byte
 	for _, code := range opts.OKExit {
 		if code < 1 || code > 255 {
@@ -181,6 +194,14 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 	slices.Sort(codes)
 	m.OKExit = string(slices.Compact(codes)) // at most wire.MaxOKExit
 	return m, nil
+}
+
+// check returns an error for options that no job can have.
+func (o *JobOptions) check() error {
+	if o.Retries < 0 || o.Retries > math.MaxInt32 || o.Timeout < 0 || o.ServerWait < 0 {
+		return wire.Errorf(wire.CodeBadRequest, "retries and times cannot be negative, nor retries over %d", math.MaxInt32)
+	}
+	return nil
 }
 
 func (c *Client) run(ctx context.Context, verb Verb, indir, outdir, cmd string, opts *JobOptions) (JobResult, error) {
@@ -212,13 +233,7 @@ func (c *Client) run(ctx context.Context, verb Verb, indir, outdir, cmd string, 
 		}
 		err = co.Run(ctx)
 	}
-	if err != nil {
-		co.Discard(reasonOf(ctx, err))
-	}
-	res.Keys, res.Bytes, res.JobProgress = co.keys, co.bytes, co.total()
-	if err == nil && res.Failed > 0 {
-		err = tasksFailed(res.Failed, res.Tasks)
-	}
+	res, err = c.jobResult(ctx, co, "", err)
 	return res, c.notDir(ctx, verb, indir, err)
 }
 
@@ -250,10 +265,16 @@ type JobProgress struct {
 	// any other. Left is how many those are. -1 and 0 if there is none.
 	Slowest int
 	Left    int64
+
+	// Lost is the index in the cluster of the server that the job waits for,
+	// JobOptions.ServerWait, and LostSince when it was lost: of several the one that
+	// was lost first. -1 and the zero time if there is none.
+	Lost      int
+	LostSince time.Time
 }
 
 func sumParts(parts []jobPart) JobProgress {
-	t := JobProgress{Slowest: -1}
+	t := JobProgress{Slowest: -1, Lost: -1}
 	var behind struct {
 		share, next float64 // the largest shares of tasks still to do
 		server      int
@@ -271,6 +292,9 @@ func sumParts(parts []jobPart) JobProgress {
 		t.BytesIn += int64(p.progress.BytesIn)
 		t.BytesOut += int64(p.progress.BytesOut)
 		t.Pushed += int64(p.progress.Pushed)
+		if !p.lost.IsZero() && (t.Lost < 0 || p.lost.Before(t.LostSince)) {
+			t.Lost, t.LostSince = i, p.lost
+		}
 		if p.ready.Tasks == 0 {
 			continue
 		}

@@ -27,7 +27,7 @@ func TestSlowest(t *testing.T) {
 	} {
 		var parts []jobPart
 		for _, p := range test.parts {
-			parts = append(parts, jobPart{wire.Ready{Tasks: p.tasks}, wire.Progress{Tasks: p.done, Failed: p.failed}})
+			parts = append(parts, jobPart{ready: wire.Ready{Tasks: p.tasks}, progress: wire.Progress{Tasks: p.done, Failed: p.failed}})
 		}
 		if got := sumParts(parts); got.Slowest != test.slowest || got.Left != test.left {
 			t.Errorf("%s: server %d with %d left, want %d with %d", test.name, got.Slowest, got.Left, test.slowest, test.left)

@@ -28,7 +28,8 @@ func parseJobID(s string) (uint64, error) {
 // JobState is how far a job is.
 type JobState string
 
-// The states of a job. The last four are final.
+// The states of a job. All but the first three are final, of which suspended can be
+// left again.
 const (
 	JobRunning    JobState = "running"
 	JobPublishing JobState = "publishing" // all tasks have ended, the output appears
@@ -37,11 +38,12 @@ const (
 	JobPartly     JobState = "partly"     // as done, but for tasks that failed: KeepGoing
 	JobFailed     JobState = "failed"
 	JobCanceled   JobState = "canceled"
+	JobSuspended  JobState = "suspended" // what is staged is kept: JobOptions.Keep, ResumeJob
 )
 
 // Over reports whether the state is final.
 func (s JobState) Over() bool {
-	return s == JobDone || s == JobPartly || s == JobFailed || s == JobCanceled
+	return s == JobDone || s == JobPartly || s == JobFailed || s == JobCanceled || s == JobSuspended
 }
 
 // JobStatus is what the servers know of a job.
@@ -91,6 +93,12 @@ func (c *Client) askJobs(ctx context.Context, server int, m wire.Message, each f
 		err = late
 	}
 	return err
+}
+
+// JobInfo asks one server for its part of a job, for servers. ErrNoJob if it has none.
+func (c *Client) JobInfo(ctx context.Context, server int, id uint64) (*wire.JobInfo, error) {
+	info, err := c.jobOn(ctx, server, id)
+	return info, c.opError(ctx, "jobs", "", server, err)
 }
 
 // jobOn asks one server for a job.
@@ -211,7 +219,7 @@ func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
 		if why := c.whyEnded(i, info); states[why.state] == nil {
 			states[why.state] = why.err
 		}
-		parts[i] = jobPart{info.Ready, info.Progress}
+		parts[i] = jobPart{ready: info.Ready, progress: info.Progress}
 		s.Keys += int64(info.Keys)
 		s.Bytes += int64(info.Bytes)
 		started := time.Unix(0, info.Started)
@@ -283,9 +291,11 @@ func mergeState(states map[wire.JobState]*Error) (JobState, *Error) {
 		here JobState
 	}{
 		{wire.JobRunning, JobRunning},
+		{wire.JobWaiting, JobRunning},
 		{wire.JobOrphaned, JobUnsettled},
 		{wire.JobPrepared, JobPublishing},
 		{wire.JobCommitted, JobDone},
+		{wire.JobSuspended, JobSuspended},
 		{wire.JobFailed, JobFailed},
 		{wire.JobCanceled, JobCanceled},
 	} {
@@ -293,7 +303,7 @@ func mergeState(states map[wire.JobState]*Error) (JobState, *Error) {
 		switch {
 		case why == nil:
 			continue
-		case s.here == JobFailed || s.here == JobCanceled:
+		case s.here == JobFailed || s.here == JobCanceled || s.here == JobSuspended:
 			return s.here, why
 		}
 		return s.here, nil
@@ -368,9 +378,15 @@ func (c *Client) tasksOn(ctx context.Context, server int, id uint64, list chan<-
 	})
 }
 
-// CancelJob stops a job on all servers, whoever started it. ErrNoJob if it does
-// not run, ErrCanceled if it is too late, because its output is being published.
+// CancelJob stops a job on all servers, whoever started it; one with JobOptions.Keep is
+// suspended. ErrNoJob if it does not run, ErrCanceled if it is too late, because its
+// output is being published.
 func (c *Client) CancelJob(ctx context.Context, id string) error {
+	return c.stopJob(ctx, id, false)
+}
+
+// stopJob cancels a job, or discards a suspended one.
+func (c *Client) stopJob(ctx context.Context, id string, discard bool) error {
 	num, err := parseJobID(id)
 	if err != nil {
 		return err
@@ -381,7 +397,7 @@ func (c *Client) CancelJob(ctx context.Context, id string) error {
 	var wg sync.WaitGroup
 	for i := range c.cluster.Servers {
 		wg.Go(func() {
-			err := c.askJobs(ctx, i, &wire.Cancel{Job: num}, func(m wire.Message) (bool, error) {
+			err := c.askJobs(ctx, i, &wire.Cancel{Job: num, Discard: discard}, func(m wire.Message) (bool, error) {
 				if m.Type() != wire.TypeOK {
 					return true, unexpected(m)
 				}

@@ -46,7 +46,7 @@ An ID may be shortened to its first digits, if no other job's begins with them.`
 		}),
 		SuggestionsMinimumDistance: 2,
 	}
-	cmd.AddCommand(a.jobsShow(), a.jobsCancel(), a.jobsWait())
+	cmd.AddCommand(a.jobsShow(), a.jobsCancel(), a.jobsWait(), a.jobsResume(), a.jobsDiscard())
 	return cmd
 }
 

@@ -100,9 +100,13 @@ type mapJob struct {
 	mapHelpText
 	indir, outdir, cmd string
 	opts               s4.JobOptions
+	resume             string // the job to go on with, in place of the above
 }
 
 func (j *mapJob) start(ctx context.Context, c *s4.Client) (s4.JobResult, error) {
+	if j.resume != "" {
+		return c.ResumeJob(ctx, j.resume, &j.opts)
+	}
 	return j.run(c, ctx, j.indir, j.outdir, j.cmd, &j.opts)
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,11 +15,16 @@ import (
 	"github.com/nathants/s4"
 )
 
+// keepOnFailure is the value of --on-failure that suspends a job that fails.
+const keepOnFailure = "keep"
+
 // mapFlags are the flags of the map verbs, as given.
 type mapFlags struct {
 	resume, keepGoing        bool
 	retries                  int
 	timeout                  timeoutFlag
+	serverWait               timeoutFlag
+	onFailure                string
 	okExit                   exitCodes
 	joblog, script           string
 	compress                 compressFlag
@@ -32,6 +38,9 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	fl.BoolVarP(&f.keepGoing, "keep-going", "k", false, "publish what succeeds, whatever fails")
 	fl.IntVar(&f.retries, "retries", 0, "run a task that fails again, up to `N` times")
 	fl.Var(&f.timeout, "timeout", "fail a task that runs longer than `D`, as in 90s, 5m or 30 (seconds)")
+	f.serverWait = timeoutFlag(s4.DefaultServerWait)
+	fl.Var(&f.serverWait, "server-wait", "wait `D` for a server that is lost meanwhile, 0 to fail at once")
+	fl.StringVar(&f.onFailure, "on-failure", "", "`WHAT` becomes of staged output if the job fails: discard (default, or $S4_ON_FAILURE), or keep it for s4 jobs resume")
 	fl.Var(&f.okExit, "ok-exit", "exit `codes` that are no failure, as in 0,1 (repeatable)")
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
 	fl.BoolVar(&f.explain, "explain", false, "print what would run where, and run nothing")
@@ -59,7 +68,12 @@ func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
+	if f.onFailure == "" {
+		f.onFailure = os.Getenv("S4_ON_FAILURE")
+	}
 	switch {
+	case f.onFailure != "" && f.onFailure != keepOnFailure && f.onFailure != "discard":
+		return errors.New("--on-failure (or $S4_ON_FAILURE) is discard or keep")
 	case f.retries < 0 || f.retries > math.MaxInt32:
 		return errors.New("--retries N is from 0 to 2147483647")
 	case f.detach && !f.explain && f.joblog != "":
@@ -72,12 +86,14 @@ func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
 	j := &mapJob{mapHelpText: h, indir: args[0], outdir: args[1]}
 	j.opts = s4.JobOptions{
-		KeepGoing: f.keepGoing,
-		Resume:    f.resume,
-		Retries:   f.retries,
-		Timeout:   time.Duration(f.timeout),
-		OKExit:    f.okExit,
-		Compress:  s4.Compression(f.compress),
+		KeepGoing:  f.keepGoing,
+		Resume:     f.resume,
+		Retries:    f.retries,
+		Timeout:    time.Duration(f.timeout),
+		ServerWait: time.Duration(f.serverWait),
+		Keep:       f.onFailure == keepOnFailure,
+		OKExit:     f.okExit,
+		Compress:   s4.Compression(f.compress),
 	}
 	for _, path := range f.files {
 		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})

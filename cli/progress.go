@@ -181,6 +181,9 @@ func (m *meter) line(now time.Time) string {
 	text.add(rate > 0, "%s/s", bytes(rate))
 	eta, ok := m.eta(elapsed)
 	text.add(ok, "ETA %s", seconds(eta))
+	if p.Lost >= 0 && p.Lost < len(m.servers) && !p.LostSince.IsZero() {
+		text.add(true, "waiting for %s, %s", m.servers[p.Lost], seconds(now.Sub(p.LostSince).Seconds()))
+	}
 	if p.Left > 0 && p.Slowest >= 0 && p.Slowest < len(m.servers) {
 		text.add(true, "slowest %s (%d left)", m.servers[p.Slowest], p.Left)
 	}

@@ -28,7 +28,7 @@ func (s *session) asset(tag uint16, m *wire.Asset) error {
 		switch {
 		case err != nil:
 			return err
-		case j.begun.Load():
+		case j.running.Load():
 			return wire.Errorf(wire.CodeBadRequest, "job %016x has begun: its files come before START", m.Job)
 		case strings.Contains(m.Name, "/"):
 			return &wire.Error{Code: wire.CodeBadKey, Key: m.Name, Text: "is a path, not the name of a file"}

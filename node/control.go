@@ -36,14 +36,18 @@ func (s *session) control(h wire.Header) error {
 		return s.count(h.Tag, m)
 	case *wire.Job:
 		return s.startJob(h.Tag, m)
-	case *wire.Discard:
+	case *wire.Attach:
+		return s.attachJob(h.Tag, m)
+	case *wire.Reset:
+		return s.reply(h.Tag, s.reset(m))
+	case *wire.Discard, *wire.Suspend:
 		return s.reply(h.Tag, nil) // of a job that is over: nothing to do
 	case *wire.Jobs:
 		return s.listJobs(h.Tag, m)
 	case *wire.JobTasks:
 		return s.jobTasks(h.Tag, m)
 	case *wire.Cancel:
-		return s.reply(h.Tag, s.node.cancelJob(m.Job))
+		return s.reply(h.Tag, s.node.cancelJob(m))
 	case *wire.Flush:
 		return s.reply(h.Tag, nil) // of a request that was answered
 	case *wire.Settle:
@@ -190,5 +194,7 @@ func (s *session) health(tag uint16) error {
 		Bytes:   uint64(n.store.bytes.Load()),
 		Free:    fs.Bavail * uint64(fs.Bsize),
 		Total:   fs.Blocks * uint64(fs.Bsize),
+
+		Suspended: n.suspendedBytes(),
 	})
 }

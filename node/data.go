@@ -72,7 +72,7 @@ func (s *session) push(tag uint16, m *wire.Push) error {
 		return j.accepts(m.Key)
 	}
 	return s.receive("push", tag, m.Key, m.Size, check, func(tmp *xfer.Temp, sum uint64) error {
-		return j.stage.add(tmp, m.Key, sum)
+		return j.accept(m, tmp, sum)
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// client is who a job answers to: a connection on which a JOB has come.
+// client is who a job answers to: a connection on which a JOB or ATTACH has come.
 type client interface {
 	// Send writes a frame of the job's answer.
 	Send(m wire.Message) error
@@ -22,26 +22,32 @@ type client interface {
 // drive takes a job through its phases, each on its client's request, see wire.Job. It
 // is the job's goroutine, and the only one that writes to the client for it. When it
 // returns, the job is over, and only its published output and its record are left. Or
-// the job has promised to publish and its client is gone: then settle continues it.
+// the job has promised to publish and its client is gone: then settle continues it. Or
+// the job is parked, and an ATTACH continues it.
 //
 // Events that end a job early, such as DISCARD, come from other goroutines at any time:
-// see next.
-func (j *job) drive(c client) {
-	err := j.phases(c)
+// see next. So do the loss of the client, and a client that takes its place: see link.
+func (j *job) drive() {
+	err := j.phases()
 	if cause := context.Cause(j.ctx); cause != nil && err != nil {
 		err = cause // err is only a consequence of the job's end
 	}
+	defer j.leaveClients(err)
 	if j.current() == wire.JobCommitted {
 		return // phases has finished it
+	}
+	if j.msg.Durable() && j.phase != 0 && errors.Is(err, errShutdown) && isDriven(j.current()) {
+		_ = j.client.Send(errShutdown)
+		return // the next start of the server parks it
 	}
 	// An error of the job's own ends it, unless it has promised.
 	j.move(jobFailed, err)
 	if j.current() == wire.JobPrepared {
 		// The client may have sent COMMIT to other servers. Only they can tell.
 		if errors.Is(err, wire.CodeBadRequest) {
-			_ = c.Send(toWire(err))
+			_ = j.client.Send(toWire(err))
 		}
-		c.Close()
+		j.client.Close()
 		j.move(jobLost, errClientGone)
 	}
 	if j.current() == wire.JobOrphaned {
@@ -50,46 +56,71 @@ func (j *job) drive(c client) {
 	}
 	told := errors.As(err, new(givenUp))
 	if !told {
-		_ = c.Send(toWire(err)) // before cleaning up, so that the client stops the others soon
+		_ = j.client.Send(toWire(err)) // before cleaning up, so that the client stops the others soon
 	}
-	j.node.finish(j, err)
+	if j.current() == wire.JobSuspended {
+		j.node.suspend(j, err)
+	} else {
+		j.node.finish(j, err)
+	}
 	for !told {
 		select {
-		case t := <-j.asks:
-			_ = c.Send(toWire(outOfTurn(t))) // every request gets an answer, also one sent ahead
+		case a := <-j.asks:
+			_ = a.from.Send(toWire(outOfTurn(a.t))) // every request gets an answer, also one sent ahead
 		default:
 			told = true
 		}
 	}
 }
 
+// leaveClients ends what ties connections to a job whose goroutine ends. A client that
+// was about to take it over is told why.
+func (j *job) leaveClients(err error) {
+	j.mu.Lock()
+	c := j.link.client
+	j.link.client = nil
+	j.link.stop()
+	j.mu.Unlock()
+	select {
+	case a := <-j.attaches:
+		if err == nil {
+			err = wire.Errorf(wire.CodeNoJob, "job %016x is over", j.id)
+		}
+		_ = a.client.Send(toWire(err))
+		a.client.end()
+	default:
+	}
+	if c != nil {
+		c.end()
+	}
+}
+
 // phases runs the phases and returns why the job was not committed, or nil.
-func (j *job) phases(c client) error {
-	if err := j.find(); err != nil {
-		return err
+func (j *job) phases() error {
+	if j.phase == 0 {
+		if err := j.look(); err != nil {
+			return err
+		}
 	}
-	j.found.Store(true)
-	ready := j.ready()
-	if err := c.Send(&ready); err != nil {
-		return err
+	if j.phase == wire.PhaseReady || j.phase == wire.PhaseHalted {
+		if err := j.await(wire.TypeStart); err != nil {
+			return err
+		}
+		if err := j.runTasks(); err != nil {
+			return err
+		}
+		j.phase = wire.PhaseDone
+		_ = j.client.Send(&wire.Done{Progress: j.progress()})
 	}
-	if err := j.await(wire.TypeStart); err != nil {
-		return err
-	}
-	if err := j.runTasks(c); err != nil {
-		return err
-	}
-	if err := c.Send(&wire.Done{Progress: j.progress()}); err != nil {
-		return err
-	}
-	if err := j.await(wire.TypePrepare); err != nil {
-		return err
-	}
-	if err := j.prepare(); err != nil {
-		return err
-	}
-	if err := c.Send(wire.Empty{T: wire.TypePrepared}); err != nil {
-		return err
+	if j.phase == wire.PhaseDone {
+		if err := j.await(wire.TypePrepare); err != nil {
+			return err
+		}
+		if err := j.prepare(); err != nil {
+			return err
+		}
+		j.phase = wire.PhasePrepared
+		_ = j.client.Send(wire.Empty{T: wire.TypePrepared})
 	}
 	if err := j.await(wire.TypeCommit); err != nil {
 		return err
@@ -103,40 +134,84 @@ func (j *job) phases(c client) error {
 	if err != nil {
 		answer = toWire(err)
 	}
-	_ = c.Send(answer) // the job is committed even if the client is gone
+	_ = j.client.Send(answer) // the job is committed even if the client is gone
 	return nil
+}
+
+// look finds the job's input, or what was found of it before, and tells the client.
+func (j *job) look() error {
+	if j.again != nil {
+		if err := j.restore(); err != nil {
+			return err
+		}
+		if j.phase = wire.PhaseReady; j.begun.Load() {
+			j.phase = wire.PhaseHalted
+		}
+		_ = j.client.Send(j.attached())
+		return nil
+	}
+	if err := j.find(); err != nil {
+		return err
+	}
+	j.found.Store(true)
+	if j.msg.Durable() {
+		if err := j.save(); err != nil {
+			return err
+		}
+	}
+	j.phase = wire.PhaseReady
+	ready := j.ready()
+	err := j.client.Send(&ready)
+	if j.msg.Durable() {
+		return nil // the session sees a lost client
+	}
+	return err
+}
+
+// ask is a request of a job's client.
+type ask struct {
+	t    wire.Type
+	from *jobSession
 }
 
 // maxAsks is how many requests of a job a client may send ahead of their turn: START,
 // PREPARE and COMMIT, and one more, which is an error that deserves its answer.
 const maxAsks = 4
 
-// ask queues a request of the client for the job, and reports whether the job is still
+// ask queues a request of a client for the job, and reports whether the job is still
 // under way.
-func (j *job) ask(t wire.Type) bool {
+func (j *job) ask(a ask) bool {
 	j.mu.Lock() // so that nothing is asked for once the state is final
 	defer j.mu.Unlock()
-	if isOver(j.state) {
+	if isOver(j.state) || j.state == wire.JobSuspended {
 		return false
 	}
 	select {
-	case j.asks <- t:
+	case j.asks <- a:
 	default:
-		j.moveLocked(jobFailed, outOfTurn(t))
+		j.moveLocked(jobFailed, outOfTurn(a.t))
 	}
 	return true
 }
 
-// await waits for a request of the client, or for the end of the job.
+// await waits for a request of the client, or for the end of the job. The client may
+// be another one then.
 func (j *job) await(want wire.Type) error {
-	select {
-	case got := <-j.asks:
-		if got != want {
-			return outOfTurn(got)
+	for {
+		select {
+		case a := <-j.attaches:
+			j.meet(a)
+		case got := <-j.asks:
+			switch {
+			case got.from != j.client: // of a client that has lost the job
+			case got.t != want:
+				return outOfTurn(got.t)
+			default:
+				return nil
+			}
+		case <-j.ctx.Done():
+			return context.Cause(j.ctx)
 		}
-		return nil
-	case <-j.ctx.Done():
-		return context.Cause(j.ctx)
 	}
 }
 
@@ -147,53 +222,63 @@ func outOfTurn(t wire.Type) error {
 // finish ends a job and logs how it went.
 func (n *Node) finish(j *job, outcome error) {
 	if err := j.end(outcome); err != nil {
-		n.log.Error("clean up job", zap.String("job", jobName(j.msg.ID)), zap.Error(err))
+		n.log.Error("clean up job", zap.String("job", jobName(j.id)), zap.Error(err))
 	}
-	n.log.Info("job", zap.String("job", jobName(j.msg.ID)), zap.Stringer("verb", j.msg.Verb),
+	n.logJob(j, outcome)
+}
+
+func (n *Node) logJob(j *job, outcome error) {
+	n.log.Info("job", zap.String("job", jobName(j.id)), zap.Stringer("verb", j.msg.Verb),
 		zap.String("indir", j.msg.Indir), zap.String("outdir", j.msg.Outdir),
 		zap.Uint64("tasks", j.done.Load()), zap.Uint64("failed", j.failed.Load()),
 		zap.Int64("keys", j.stage.keys.Load()), zap.Int64("bytes", j.stage.bytes.Load()),
 		zap.Duration("took", time.Since(j.started)),
-		zap.Bool("committed", j.current() == wire.JobCommitted), zap.NamedError("outcome", outcome))
+		zap.Stringer("state", j.current()), zap.NamedError("outcome", outcome))
 }
 
 // progressInterval is how often a running job tells how far it is.
 const progressInterval = 200 * time.Millisecond
 
-// runTasks runs the tasks, and sends PROGRESS and TASKS meanwhile.
-func (j *job) runTasks(c client) error {
-	err := j.begin(func(m *wire.Tasks) error { return c.Send(m) })
-	if err != nil {
+// runTasks runs the tasks. It sends PROGRESS and TASKS meanwhile, and meets clients
+// that take the place of the one before.
+func (j *job) runTasks() error {
+	j.phase = wire.PhaseRunning
+	if err := j.begin(); err != nil {
 		return err
 	}
-	stop := make(chan struct{})
+	log := j.log.Load()
+	ended := make(chan error, 1)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		tick := time.NewTicker(progressInterval)
-		defer tick.Stop()
-		var last wire.Progress
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
+		err := j.resetPushed()
+		if err == nil {
+			err = j.run()
+		} else {
+			j.move(jobFailed, err)
+		}
+		ended <- err
+	})
+	defer wg.Wait()
+	tick := time.NewTicker(progressInterval)
+	defer tick.Stop()
+	var last wire.Progress
+	for {
+		select {
+		case a := <-j.attaches:
+			j.meet(a)
+		case err := <-ended:
+			_ = log.tell()
+			if lerr := log.flush(); lerr != nil {
+				j.node.log.Error("job log", zap.String("job", jobName(j.id)), zap.Error(lerr))
 			}
-			_ = j.report.flush() // as below
-			_ = j.log.batch.flush()
+			return err
+		case <-tick.C:
+			_ = log.tell() // the session sees a lost client
+			_ = log.flush()
 			if p := j.progress(); p != last {
 				last = p
-				_ = c.Send(&p) // the reader sees a lost client
+				_ = j.client.Send(&p)
 			}
 		}
-	})
-	err = j.run()
-	close(stop)
-	wg.Wait()
-	if rerr := j.report.flush(); err == nil {
-		err = rerr
 	}
-	if lerr := j.log.batch.flush(); lerr != nil {
-		j.node.log.Error("job log", zap.String("job", jobName(j.msg.ID)), zap.Error(lerr))
-	}
-	return err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -186,6 +187,23 @@ func (n *Node) complete(ctx context.Context, outdir string) (map[string]bool, er
 // a frame.
 const maxCountBytes = wire.MaxMessage / 2
 
+// chunks cuts a list of directories into parts that fit into a frame.
+func chunks(dirs []string) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		for len(dirs) > 0 {
+			size, n := 0, 0
+			for n < len(dirs) && size < maxCountBytes && n < wire.MaxCount {
+				size += 4 + len(dirs[n])
+				n++
+			}
+			if !yield(dirs[:n]) {
+				return
+			}
+			dirs = dirs[n:]
+		}
+	}
+}
+
 // countOn adds to there how many keys a server has in the directory of each input.
 func (n *Node) countOn(ctx context.Context, peer int, outdir string, rels []string, there []atomic.Int64) error {
 	conn, err := n.dialPeer(ctx, peer)
@@ -194,12 +212,13 @@ func (n *Node) countOn(ctx context.Context, peer int, outdir string, rels []stri
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	for first := 0; first < len(rels); {
-		var m wire.Count
-		for size, i := 0, first; i < len(rels) && size < maxCountBytes && len(m.Dirs) < wire.MaxCount; i++ {
-			m.Dirs = append(m.Dirs, outdir+"/"+rels[i])
-			size += 4 + len(m.Dirs[i-first])
-		}
+	dirs := make([]string, len(rels))
+	for i, rel := range rels {
+		dirs[i] = outdir + "/" + rel
+	}
+	first := 0
+	for some := range chunks(dirs) {
+		m := wire.Count{Dirs: some}
 		if err := conn.Write(1, 0, &m); err != nil {
 			return atPeer(n.cfg.Cluster.Servers[peer], err)
 		}

@@ -13,29 +13,37 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// job is this server's part of a job. Its client's session drives it, see
-// drive; once the client is lost and the job prepared, settle does.
+// job is this server's part of a job. While it runs or is prepared it has a goroutine,
+// see drive. Once it is prepared and its client is lost for good, settle continues it.
+// While it waits for a client or is suspended it has no goroutine, see parked.
 type job struct {
-	node    *Node
-	msg     *wire.Job
-	in      names.Glob
-	asks    chan wire.Type // the client's requests, in their order
-	stage   *stage
-	tasks   taskList
-	started time.Time
-	saved   *wire.Ready // used in place of tasks by a job that a killed server began
+	node     *Node
+	id       uint64
+	msg      *wire.Job // replaced by revive, which holds mu
+	outdir   string    // of msg
+	in       names.Glob
+	asks     chan ask        // the client's requests, in their order
+	attaches chan attachment // a client that takes the place of the one before
+	stage    *stage
+	started  time.Time
+	saved    *wire.Ready // used in place of tasks by a job that was parked
 
 	ctx    context.Context // ends when the job is given up
 	cancel context.CancelCauseFunc
 
-	found atomic.Bool // tasks is complete
+	found   atomic.Bool   // tasks is complete, or saved is set
+	begun   atomic.Bool   // the job has a record
+	began   chan struct{} // closed when its tasks may run
+	running atomic.Bool   // its tasks may run, or have run
+	log     atomic.Pointer[taskLog]
 
-	// Set when the job begins.
-	begun    atomic.Bool
-	env      []string
-	log      *taskLog
-	report   *taskBatch    // to the client
-	finished *finishedList // of a shuffle, or nil
+	// The goroutine's, and its tasks'.
+	client client
+	phase  wire.Phase // what it does or waits for; 0 while it looks for its input
+	tasks  taskList
+	again  *wire.Attach // it was parked, and this took it up again
+	epoch  uint64       // of its run of tasks, see wire.Reset
+	env    []string
 
 	done     atomic.Uint64 // tasks
 	failed   atomic.Uint64 // tasks
@@ -43,13 +51,19 @@ type job struct {
 	bytesOut atomic.Uint64
 	pushed   atomic.Uint64
 
-	running runningTasks
-	final   atomic.Pointer[wire.JobInfo] // once the job is over
+	now   runningTasks
+	final atomic.Pointer[wire.JobInfo] // once the job is over
 
-	mu     sync.Mutex
-	state  wire.JobState  // guarded by mu
-	closed bool           // no more pushes and assets; guarded by mu
-	enters sync.WaitGroup // receiving now; Add under mu
+	fence *fence // of what peers push
+
+	mu      sync.Mutex
+	state   wire.JobState  // guarded by mu
+	closed  bool           // no more pushes and assets; guarded by mu
+	enters  sync.WaitGroup // receiving now; Add under mu
+	link    link           // guarded by mu
+	seeking bool           // a goroutine looks for a driver; guarded by mu
+	why     wire.Error     // of a suspended job; guarded by mu
+	ended   time.Time      // of a suspended job; guarded by mu
 }
 
 // givenUp is the cause of a job's end when its client has discarded it, or is
@@ -112,10 +126,32 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 	if n.stopping {
 		return nil, errors.Join(errShutdown, st.remove())
 	}
-	j := &job{node: n, msg: m, in: in, asks: make(chan wire.Type, maxAsks), stage: st, started: time.Now(), state: wire.JobRunning}
-	j.ctx, j.cancel = context.WithCancelCause(n.ctx)
+	j := n.makeJob(m, in, st, wire.JobRunning)
+	j.started = time.Now()
+	if m.Durable() {
+		j.link.term, j.link.driver, j.epoch = 1, m.Driver, 1
+	}
 	n.jobs[m.ID] = j
 	return j, nil
+}
+
+// makeJob returns a job without a client.
+func (n *Node) makeJob(m *wire.Job, in names.Glob, st *stage, state wire.JobState) *job {
+	j := &job{
+		node:     n,
+		id:       m.ID,
+		msg:      m,
+		outdir:   m.Outdir,
+		in:       in,
+		asks:     make(chan ask, maxAsks),
+		attaches: make(chan attachment, 1),
+		stage:    st,
+		state:    state,
+		fence:    new(fence),
+		began:    make(chan struct{}),
+	}
+	j.ctx, j.cancel = context.WithCancelCause(n.ctx)
+	return j
 }
 
 // job returns a job that has not ended, or nil.
@@ -136,6 +172,9 @@ func (n *Node) enterJob(id uint64) (*job, error) {
 	if j.closed {
 		return nil, wire.Errorf(wire.CodeNoJob, "job %016x is over", id)
 	}
+	if j.state == wire.JobSuspended {
+		return nil, wire.Errorf(wire.CodeCanceled, "job %016x is suspended", id)
+	}
 	if j.ctx.Err() != nil {
 		return nil, wire.Errorf(wire.CodeCanceled, "job %016x has failed", id)
 	}
@@ -147,7 +186,7 @@ func (j *job) leave() { j.enters.Done() }
 
 // accepts checks the name of an output.
 func (j *job) accepts(name string) error {
-	if !strings.HasPrefix(name, j.msg.Outdir+"/") {
+	if !strings.HasPrefix(name, j.outdir+"/") {
 		return &wire.Error{Code: wire.CodeBadKey, Key: name, Text: "is not below the job's OUTDIR"}
 	}
 	return nil
@@ -156,24 +195,38 @@ func (j *job) accepts(name string) error {
 // has reports whether an option is set.
 func (j *job) has(o wire.JobOption) bool { return j.msg.Options&o != 0 }
 
-// begin opens the job's record before its tasks run. report is given the tasks to tell
-// the client of: all if it wants them, or else the failed ones.
-func (j *job) begin(report func(*wire.Tasks) error) (err error) {
+// begin opens the job's record before its tasks run.
+func (j *job) begin() (err error) {
 	if j.env, err = j.jobEnv(); err != nil {
 		return err
 	}
-	if err := writeInfo(j.stage.path, j.info()); err != nil {
-		return storeError(err, "")
+	if !j.msg.Durable() { // of a durable one save has written it
+		if err := writeInfo(j.stage.path, j.info()); err != nil {
+			return storeError(err, "")
+		}
 	}
-	if j.log, err = newTaskLog(j.stage.path); err != nil {
+	log, err := newTaskLog(j.stage.path, j.msg.Durable())
+	if err != nil {
 		return err
 	}
-	j.report = &taskBatch{write: report}
-	j.begun.Store(true)
-	if j.msg.Verb == wire.VerbMapToN {
-		j.finished, err = newFinishedList(j.stage.path, j.msg.Outdir)
+	log.report = reportTo(j.client)
+	log.wanted = j.wanted
+	if j.again != nil && !j.again.Again {
+		// The same client goes on, and has not been told of all tasks before the restart.
+		if err := log.attach(j.stage.path, j.client, j.again.Seen, func() {}); err != nil {
+			return errors.Join(storeError(err, ""), log.close())
+		}
 	}
-	return err
+	j.log.Store(log)
+	j.running.Store(true)
+	j.begun.Store(true)
+	close(j.began)
+	return nil
+}
+
+// wanted reports whether the client is told of a task.
+func (j *job) wanted(t *wire.Task) bool {
+	return j.has(wire.JobReport) || t.State != wire.TaskDone && isTaskCode(t.Code)
 }
 
 // prepare refuses further pushes, reserves the names of the job's output, and promises
@@ -186,10 +239,8 @@ func (j *job) prepare() error {
 	if err := j.stage.prepare(); err != nil {
 		return err
 	}
-	if j.finished != nil {
-		err := j.finished.close()
-		j.finished = nil
-		if err != nil {
+	if j.msg.Verb == wire.VerbMapToN {
+		if err := j.writeFinished(); err != nil {
 			return err
 		}
 	}
@@ -243,11 +294,8 @@ func (j *job) end(why error) error {
 	j.cancel(nil)
 	state := j.current()
 	var errs []error
-	if j.finished != nil {
-		errs = append(errs, j.finished.close())
-	}
-	if j.log != nil {
-		errs = append(errs, j.log.close())
+	if log := j.log.Load(); log != nil {
+		errs = append(errs, log.close())
 	}
 	if j.stage.halfPublished {
 		return errors.Join(errs...) // the job stays, also to answer peers that ask
@@ -267,15 +315,15 @@ func (j *job) end(why error) error {
 		if saved != nil || kept != nil {
 			j.node.store.history.keepUnsaved(info)
 		} else {
-			j.node.store.history.savedNow(j.msg.ID)
+			j.node.store.history.savedNow(j.id)
 		}
 		errs = append(errs, saved, kept)
 	} else {
-		errs = append(errs, j.node.store.keepRecord(j.stage.path))
+		errs = append(errs, removeAll(j.stage.path))
 	}
 	// Last: from now on peers that ask are answered from the files above.
 	j.node.mu.Lock()
-	delete(j.node.jobs, j.msg.ID)
+	delete(j.node.jobs, j.id)
 	j.node.mu.Unlock()
 	return errors.Join(errs...)
 }
@@ -286,22 +334,37 @@ func (j *job) info() *wire.JobInfo {
 	if info := j.final.Load(); info != nil {
 		return info
 	}
-	state := j.current()
-	switch state {
-	case wire.JobCommitted:
-		state = wire.JobPrepared
-	case wire.JobFailed, wire.JobCanceled:
-		state = wire.JobRunning
-	}
-	return &wire.JobInfo{
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.infoLocked()
+}
+
+// infoLocked is info of a job that is not over, with j.mu held.
+func (j *job) infoLocked() *wire.JobInfo {
+	info := &wire.JobInfo{
 		Job:      *j.msg,
-		State:    state,
+		State:    j.state,
 		Started:  j.started.UnixNano(),
 		Ready:    j.ready(),
 		Progress: j.progress(),
 		Keys:     uint64(j.stage.keys.Load()),
 		Bytes:    uint64(j.stage.bytes.Load()),
+		Term:     j.link.term,
+		Attached: j.link.client != nil,
 	}
+	info.Job.Driver = j.link.driver
+	switch j.state {
+	case wire.JobCommitted:
+		info.State = wire.JobPrepared
+	case wire.JobFailed, wire.JobCanceled:
+		info.State = wire.JobRunning
+	case wire.JobSuspended:
+		info.Why = j.why
+		if info.Ended = j.ended.UnixNano(); j.ended.IsZero() {
+			info.State, info.Ended = wire.JobRunning, 0 // not on disk yet
+		}
+	}
+	return info
 }
 
 func (j *job) ready() wire.Ready {
@@ -316,7 +379,7 @@ func (j *job) progress() wire.Progress {
 	return wire.Progress{
 		Tasks:    j.done.Load(),
 		Failed:   j.failed.Load(),
-		Running:  uint64(j.running.count()),
+		Running:  uint64(j.now.count()),
 		BytesIn:  j.bytesIn.Load(),
 		BytesOut: j.bytesOut.Load(),
 		Pushed:   j.pushed.Load(),
@@ -331,7 +394,7 @@ func (j *job) jobEnv() ([]string, error) {
 	}
 	env := append(j.node.env[:len(j.node.env):len(j.node.env)],
 		"S4_INDIR=s4://"+j.msg.Indir, "S4_OUTDIR=s4://"+j.msg.Outdir,
-		fmt.Sprintf("S4_JOB=%016x", j.msg.ID), "TMPDIR="+j.stage.path+"/tmp", "S4_ASSETS="+assets)
+		fmt.Sprintf("S4_JOB=%016x", j.id), "TMPDIR="+j.stage.path+"/tmp", "S4_ASSETS="+assets)
 	if path != "" {
 		env = append(env, "PATH="+path)
 	}
@@ -341,8 +404,10 @@ func (j *job) jobEnv() ([]string, error) {
 // release closes the files of a job that stays on disk when the server stops.
 func (j *job) release() {
 	j.cancel(nil)
-	if j.log != nil {
-		j.log.close()
+	if log := j.log.Load(); log != nil {
+		log.close()
 	}
-	j.stage.tree.close()
+	if j.stage.tree.root != nil {
+		j.stage.tree.close()
+	}
 }

@@ -29,7 +29,7 @@ func (s *session) listJobs(tag uint16, m *wire.Jobs) error {
 	}
 	listed := make(map[uint64]bool) // a job may end between the two lists
 	for _, j := range n.begun() {
-		listed[j.msg.ID] = true
+		listed[j.id] = true
 		if err := send(j.info()); err != nil {
 			return err
 		}
@@ -57,7 +57,7 @@ func (n *Node) begun() []*job {
 		}
 	}
 	slices.SortFunc(list, func(a, b *job) int {
-		return cmp.Or(b.started.Compare(a.started), cmp.Compare(a.msg.ID, b.msg.ID))
+		return cmp.Or(b.started.Compare(a.started), cmp.Compare(a.id, b.id))
 	})
 	return list
 }
@@ -88,8 +88,10 @@ func (s *session) jobTasks(tag uint16, m *wire.JobTasks) error {
 	// both, and not in neither.
 	var running []wire.Task
 	if j := n.job(m.Job); j != nil && j.begun.Load() {
-		running = j.running.list()
-		_ = j.log.batch.flush() // its error is the job's
+		running = j.now.list()
+		if log := j.log.Load(); log != nil {
+			_ = log.flush() // its error is the job's
+		}
 	}
 	err := n.readTasks(m.Job, func(t *wire.Tasks) error {
 		running = slices.DeleteFunc(running, func(r wire.Task) bool {
@@ -117,7 +119,7 @@ func (s *session) jobTasks(tag uint16, m *wire.JobTasks) error {
 func (n *Node) readTasks(id uint64, each func(*wire.Tasks) error) error {
 	j := n.job(id)
 	if j != nil && j.found.Load() {
-		err := readLog(j.stage.path, each)
+		_, err := readLog(j.stage.path, each)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -125,7 +127,7 @@ func (n *Node) readTasks(id uint64, each func(*wire.Tasks) error) error {
 	}
 	dir, err := n.store.past(id)
 	if err == nil {
-		err = readLog(dir, each)
+		_, err = readLog(dir, each)
 	}
 	if errors.Is(err, fs.ErrNotExist) && j != nil {
 		return nil

@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"sync"
 
 	"go.uber.org/zap"
 
+	"github.com/nathants/s4"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -13,10 +15,19 @@ import (
 // goroutine of its own. The session goes on reading meanwhile, so that it notices
 // DISCARD and the loss of the client at any time.
 type jobSession struct {
-	job  *job
-	conn *xfer.Conn
-	tag  uint16        // of JOB
-	over chan struct{} // closed when the job's goroutine has ended
+	session *session
+	job     *job
+	conn    *xfer.Conn
+	tag     uint16        // of JOB or ATTACH
+	over    chan struct{} // closed when the job is over, or has another client
+	once    sync.Once     // of end
+}
+
+// bind makes a session busy with a job.
+func (s *session) bind(j *job, tag uint16) *jobSession {
+	js := &jobSession{session: s, job: j, conn: s.conn, tag: tag, over: make(chan struct{})}
+	s.job.Store(js)
+	return js
 }
 
 // Send implements client.
@@ -24,6 +35,17 @@ func (js *jobSession) Send(m wire.Message) error { return js.conn.Write(js.tag, 
 
 // Close implements client.
 func (js *jobSession) Close() error { return js.conn.Close() }
+
+// end frees the connection for other requests.
+func (js *jobSession) end() {
+	js.once.Do(func() {
+		js.session.job.CompareAndSwap(js, nil)
+		if js.session.node.ctx.Err() != nil {
+			js.conn.Close() // or the session would wait for another request
+		}
+		close(js.over)
+	})
+}
 
 // startJob answers JOB: it starts a job, or refuses it.
 func (s *session) startJob(tag uint16, m *wire.Job) error {
@@ -35,32 +57,65 @@ func (s *session) startJob(tag uint16, m *wire.Job) error {
 		s.node.log.Info("job refused", zap.String("job", jobName(m.ID)), zap.Error(err))
 		return s.reply(tag, err)
 	}
-	js := &jobSession{job: j, conn: s.conn, tag: tag, over: make(chan struct{})}
-	s.job.Store(js)
-	go func() {
-		defer close(js.over) // endJob and the session's end wait for it
-		j.drive(js)
-		s.job.Store(nil)
-		if s.node.ctx.Err() != nil {
-			s.conn.Close() // or the session would wait for another request
-		}
-	}()
+	js := s.bind(j, tag)
+	j.link.client, j.client = js, js
+	s.node.wg.Go(j.drive) // this session is counted, so wg is not zero
 	return nil
+}
+
+// attachJob answers ATTACH.
+func (s *session) attachJob(tag uint16, m *wire.Attach) error {
+	n := s.node
+	j := n.job(m.Job)
+	if j == nil {
+		return s.attachPast(tag, m)
+	}
+	js := s.bind(j, tag)
+	if err := j.attach(js, m); err != nil {
+		js.end()
+		n.log.Info("attach refused", zap.String("job", jobName(m.Job)), zap.Error(err))
+		return s.reply(tag, err)
+	}
+	return nil
+}
+
+// attachPast answers ATTACH to a job that is over.
+func (s *session) attachPast(tag uint16, m *wire.Attach) error {
+	was, err := s.node.store.committed(m.Job)
+	switch {
+	case err != nil:
+		return s.reply(tag, storeError(withoutPath(err), ""))
+	case !was:
+		return s.reply(tag, wire.Errorf(wire.CodeNoJob, "no job %016x here", m.Job))
+	}
+	answer := &wire.Attached{Phase: wire.PhaseCommitted}
+	if info, err := s.node.store.pastInfo(m.Job); err == nil {
+		answer.Ready, answer.Progress, answer.Keys, answer.Bytes = info.Ready, info.Progress, info.Keys, info.Bytes
+	}
+	return s.conn.Write(tag, 0, answer)
 }
 
 // jobRequest handles a request that came while a job was under way. If it could not be
 // read, err is why, and m is nil. jobRequest reports false if the job is over: the
 // request then belongs to the connection. An error means that the connection is over.
 func (s *session) jobRequest(js *jobSession, h wire.Header, m wire.Message, err error) (taken bool, _ error) {
-	switch {
-	case err != nil && s.conn.Broken():
+	j := js.job
+	if err != nil && s.conn.Broken() {
 		return true, err
-	case h.Type == wire.TypeDiscard && err == nil:
-		js.job.move(jobDiscarded, discarded(m.(*wire.Discard).Why))
-		<-js.over
-		return true, s.reply(js.tag, nil)
 	}
-	taken = js.job.ask(h.Type)
+	if err == nil {
+		switch m := m.(type) {
+		case *wire.Discard:
+			j.giveUp(js, jobDiscarded, m.Why)
+			<-js.over
+			return true, s.reply(js.tag, nil)
+		case *wire.Suspend:
+			j.giveUp(js, jobStopped, m.Why)
+			<-js.over
+			return true, s.reply(js.tag, nil)
+		}
+	}
+	taken = j.ask(ask{h.Type, js})
 	if !taken || h.Type != wire.TypeStart && h.Type != wire.TypePrepare {
 		// Requests after COMMIT, or after one that is out of place in a job, do not
 		// belong to the job: wait for its end.
@@ -69,11 +124,10 @@ func (s *session) jobRequest(js *jobSession, h wire.Header, m wire.Message, err 
 	return taken, nil
 }
 
-// endJob ends the job of a connection that is lost, if there is one.
-func (s *session) endJob() {
+// loseJob tells the job that its client is lost, because of err.
+func (s *session) loseJob(err error) {
 	if js := s.job.Load(); js != nil {
-		js.job.move(jobLost, errClientGone)
-		<-js.over
+		js.job.lose(js, err)
 	}
 }
 
@@ -82,6 +136,9 @@ func (s *session) endJob() {
 func (s *session) coordinate(tag uint16, m *wire.Job) error {
 	job := *m
 	job.Options &^= wire.JobDetach
+	if job.Durable() {
+		job.Options |= wire.JobDriven
+	}
 	log := s.node.log.With(zap.String("job", jobName(job.ID)))
 	ctx, stop := s.watched()
 	co, err := s.node.client.Submit(ctx, &job)
@@ -107,19 +164,39 @@ func (s *session) coordinate(tag uint16, m *wire.Job) error {
 	case s.conn.Broken():
 		co.Discard(errClientGone.why)
 		return err
-	case err != nil || h.Type != wire.TypeStart && h.Type != wire.TypeDiscard:
+	case err != nil || h.Type != wire.TypeStart && h.Type != wire.TypeDiscard && h.Type != wire.TypeSuspend:
 		err := outOfTurn(h.Type)
 		co.Discard(toWire(err))
 		return s.reply(tag, err)
 	case h.Type == wire.TypeDiscard:
 		co.Discard(discarded(next.(*wire.Discard).Why).why)
 		return s.reply(tag, nil)
+	case h.Type == wire.TypeSuspend:
+		co.Discard(discarded(next.(*wire.Suspend).Why).why) // nothing was run
+		return s.reply(tag, nil)
 	}
 	// n.wg counts this session, so it cannot drop to zero before Go adds to it.
-	s.node.wg.Go(func() {
-		defer context.AfterFunc(s.node.late, co.Abandon)()
-		err := co.Run(s.node.ctx)
-		log.Info("detached job", zap.NamedError("outcome", err))
-	})
+	s.node.wg.Go(func() { s.node.carry(co, &job) })
+	if j := s.node.job(job.ID); j != nil && job.Durable() {
+		// If this server is killed after its OK, others must find the job begun.
+		select {
+		case <-j.began:
+		case <-j.ctx.Done():
+		}
+	}
 	return s.reply(tag, nil)
+}
+
+// carry drives a job that was submitted or attached to its end.
+func (n *Node) carry(co *s4.Coordinator, m *wire.Job) {
+	ctx := n.ctx
+	if m.Options&wire.JobDriven != 0 {
+		// Another server carries it on when this one stops.
+		ctx = context.Background()
+		defer context.AfterFunc(n.ctx, co.Abandon)()
+	} else {
+		defer context.AfterFunc(n.late, co.Abandon)()
+	}
+	err := co.Run(ctx)
+	n.log.Info("detached job", zap.String("job", jobName(m.ID)), zap.NamedError("outcome", err))
 }

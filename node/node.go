@@ -21,15 +21,16 @@ import (
 
 // Config says what a Node is. Cluster, Index and Dir must be set.
 type Config struct {
-	Cluster    *s4.Cluster
-	Index      int           // of this server in Cluster
-	Dir        string        // data directory, made if absent
-	MaxCPUJobs int           // tasks at once, 0 for CPUs + 2
-	MaxIOJobs  int           // tasks that push output to peers at once, 0 for 4 x CPUs
-	IOTimeout  time.Duration // 0 for 30 s
-	Fsync      bool          // an acknowledged write survives power loss
-	Version    string        // of the program, for HEALTH
-	Log        *zap.Logger   // nil for none
+	Cluster       *s4.Cluster
+	Index         int           // of this server in Cluster
+	Dir           string        // data directory, made if absent
+	MaxCPUJobs    int           // tasks at once, 0 for CPUs + 2
+	MaxIOJobs     int           // tasks that push output to peers at once, 0 for 4 x CPUs
+	IOTimeout     time.Duration // 0 for 30 s
+	Fsync         bool          // an acknowledged write survives power loss
+	KeepSuspended time.Duration // how long a suspended job is kept, 0 for a day
+	Version       string        // of the program, for HEALTH
+	Log           *zap.Logger   // nil for none
 
 	slots *slots // shared by the nodes of StartLocal; nil for slots of its own
 }
@@ -78,6 +79,9 @@ func New(cfg Config) (*Node, error) {
 	if cfg.IOTimeout <= 0 {
 		cfg.IOTimeout = xfer.DefaultTimeout
 	}
+	if cfg.KeepSuspended <= 0 {
+		cfg.KeepSuspended = 24 * time.Hour
+	}
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
@@ -110,6 +114,7 @@ func New(cfg Config) (*Node, error) {
 		n.Shutdown(n.ctx)
 		return nil, err
 	}
+	n.wg.Go(func() { n.expire(min(expireEvery, cfg.KeepSuspended/4+1)) })
 	return n, nil
 }
 
@@ -214,6 +219,18 @@ func (n *Node) Shutdown(ctx context.Context) {
 		n.watch.Close()
 	}
 	n.store.close()
+}
+
+// enter counts work that Shutdown waits for, until n.wg.Done. It reports false if the
+// node is stopping.
+func (n *Node) enter() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.stopping {
+		return false
+	}
+	n.wg.Add(1)
+	return true
 }
 
 func (n *Node) closeConns(which func(*session) bool) {

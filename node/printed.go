@@ -37,7 +37,10 @@ func (j *job) shuffle(dir, key string, names *os.File, t *wire.Task) error {
 	case <-j.ctx.Done():
 		return context.Cause(j.ctx)
 	}
-	batch := newBatch(j)
+	batch := newBatch(j, func(name string) (*os.File, error) {
+		f, _, err := openRegular(work, name)
+		return f, err
+	})
 	err = p.each(func(name string) error {
 		if err := batch.failed(); err != nil {
 			return err
@@ -47,8 +50,7 @@ func (j *job) shuffle(dir, key string, names *os.File, t *wire.Task) error {
 	if err = errors.Join(err, batch.wait()); err != nil {
 		return fatal{err}
 	}
-	t.BytesOut = p.size
-	j.finished.add(p.rel(), len(seen))
+	t.BytesOut, t.Keys = p.size, uint64(len(seen))
 	return nil
 }
 
@@ -161,7 +163,13 @@ func (p *printed) route(line string, batch *batch) error {
 	p.size += uint64(size)
 	j.bytesOut.Add(uint64(size))
 	if server := j.node.cfg.Cluster.Place(out); server != j.node.cfg.Index {
-		batch.push(server, f, out, size, sum)
+		p := &pushed{server, name, out, size, sum}
+		if batch.isDown(server) {
+			f.Close()
+			batch.lose(p, errDown)
+			return nil
+		}
+		batch.push(p, f)
 		return nil
 	}
 	defer f.Close()

@@ -75,28 +75,42 @@ func endInfo(info *wire.JobInfo, state wire.JobState, why wire.Error) {
 }
 
 // readLog passes on the tasks in the log of a job's directory; os.ErrNotExist if
-// there is none.
-func readLog(dir string, each func(*wire.Tasks) error) error {
+// there is none. It returns the length in bytes of the whole frames before the end, or
+// before the one that could not be read.
+func readLog(dir string, each func(*wire.Tasks) error) (size int64, err error) {
 	f, err := os.Open(filepath.Join(dir, logFile))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer f.Close()
-	r := bufio.NewReaderSize(f, 64<<10)
+	r := &countReader{r: bufio.NewReaderSize(f, 64<<10)}
 	for {
 		m, err := readFrame(r)
 		if err == io.EOF {
-			return nil
+			return size, nil
 		}
 		if err != nil {
-			return err
+			return size, err
 		}
+		size = r.n
 		tasks, ok := m.(*wire.Tasks)
 		if !ok {
-			return fmt.Errorf("%s: a %s frame", f.Name(), m.Type())
+			return size, fmt.Errorf("%s: a %s frame", f.Name(), m.Type())
 		}
 		if err := each(tasks); err != nil {
-			return err
+			return size, err
 		}
 	}
+}
+
+// countReader counts the bytes that are read from r.
+type countReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }

@@ -65,7 +65,8 @@ func (n *Node) testJob(t testing.TB, id uint64) *job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.begin(func(*wire.Tasks) error { return nil }); err != nil {
+	j.client = noClient{}
+	if err := j.begin(); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.stage.write(fmt.Sprintf("b/out/%d", id)); err != nil {
@@ -208,7 +209,7 @@ func TestHistoryIsPruned(t *testing.T) {
 // The log of a server that was killed ends anywhere.
 func TestLogWithACutTail(t *testing.T) {
 	dir := t.TempDir()
-	l, err := newTaskLog(dir)
+	l, err := newTaskLog(dir, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +238,7 @@ func TestLogWithACutTail(t *testing.T) {
 			whole++
 		}
 		n := 0
-		err := readLog(dir, func(m *wire.Tasks) error {
+		_, err := readLog(dir, func(m *wire.Tasks) error {
 			for _, task := range m.List {
 				if task.Key != fmt.Sprint("b/in/", n) || task.Stderr != strings.Repeat("x", 50) {
 					t.Errorf("task %d: %+v", n, task)
@@ -313,7 +314,7 @@ func TestTaskBatch(t *testing.T) {
 // ones always something.
 func TestLogLimitsChatter(t *testing.T) {
 	dir := t.TempDir()
-	l, err := newTaskLog(dir)
+	l, err := newTaskLog(dir, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +327,7 @@ func TestLogLimitsChatter(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := map[wire.TaskState]int{}
-	if err := readLog(dir, func(m *wire.Tasks) error {
+	if _, err := readLog(dir, func(m *wire.Tasks) error {
 		for _, task := range m.List {
 			kept[task.State] += len(task.Stderr)
 		}

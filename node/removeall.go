@@ -23,3 +23,16 @@ func removeAll(dir string) error {
 	})
 	return os.RemoveAll(dir)
 }
+
+// emptyDir removes all that is in a directory, if there is one.
+func emptyDir(dir string) error {
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range list {
+		errs = append(errs, removeAll(filepath.Join(dir, e.Name())))
+	}
+	return withoutPath(errors.Join(errs...))
+}

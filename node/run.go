@@ -32,7 +32,7 @@ func (j *job) run() error {
 	// run while it hashes, stages and pushes output. The number of workers is limited,
 	// so that a server whose peers or disk are slow does not start commands faster
 	// than it can store their output.
-	workers := min(j.tasks.len(), j.node.cfg.MaxCPUJobs+j.node.cfg.MaxIOJobs)
+	workers := min(j.tasks.len()-j.tasks.done.count, j.node.cfg.MaxCPUJobs+j.node.cfg.MaxIOJobs)
 	var (
 		next atomic.Int64
 		wg   sync.WaitGroup
@@ -43,6 +43,9 @@ func (j *job) run() error {
 				i := int(next.Add(1)) - 1
 				if i >= j.tasks.len() {
 					return
+				}
+				if j.tasks.done.has(i) {
+					continue
 				}
 				err := j.task(i)
 				switch {
@@ -75,7 +78,13 @@ func isTaskError(err error) bool {
 	if errors.As(err, new(fatal)) {
 		return false
 	}
-	switch toWire(err).Code {
+	return isTaskCode(toWire(err).Code)
+}
+
+// isTaskCode reports whether an error of this code may be of one task's command or
+// input.
+func isTaskCode(code wire.Code) bool {
+	switch code {
 	case wire.CodeTaskFailed, wire.CodeNotFound, wire.CodeBadKey:
 		return true
 	}
@@ -88,7 +97,7 @@ func (j *job) task(i int) error {
 		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)}
 		err := j.attempt(i, &t)
 		if j.ctx.Err() != nil {
-			j.running.remove(&t)
+			j.now.remove(&t)
 			return context.Cause(j.ctx)
 		}
 		again := false
@@ -99,14 +108,10 @@ func (j *job) task(i int) error {
 				t.State = wire.TaskRetried
 			}
 		}
-		j.log.add(t)
-		j.running.remove(&t) // after log.add, so that a task is always in one of both
-		// An error of the job itself, such as a full disk, is not reported as a task's.
-		if err != nil && isTaskError(err) || j.has(wire.JobReport) {
-			if t.State == wire.TaskDone {
-				t.Stderr = "" // is kept in the log only
-			}
-			j.report.add(t)
+		lerr := j.log.Load().add(t)
+		j.now.remove(&t) // after log.add, so that a task is always in one of both
+		if lerr != nil && err == nil && j.msg.Durable() {
+			return storeError(j.node.store.serverFileError(lerr), t.Key)
 		}
 		if !again {
 			j.bytesIn.Add(t.BytesIn)
@@ -119,10 +124,10 @@ func (j *job) task(i int) error {
 // the command used and wrote.
 func (j *job) attempt(i int, t *wire.Task) (err error) {
 	// Take the slot first: a task that waits for one should hold no files open.
-	if err := j.node.sched.acquire(j.ctx, j.msg.ID); err != nil {
+	if err := j.node.sched.acquire(j.ctx, j.id); err != nil {
 		return err
 	}
-	release := sync.OnceFunc(func() { j.node.sched.release(j.msg.ID) })
+	release := sync.OnceFunc(func() { j.node.sched.release(j.id) })
 	defer release()
 	keys, size := j.inputs(i)
 	t.BytesIn = uint64(size)
@@ -164,7 +169,7 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 	if err := j.stage.add(out, j.output(i), sum); err != nil {
 		return err
 	}
-	t.BytesOut = uint64(n)
+	t.BytesOut, t.Keys = uint64(n), 1
 	j.bytesOut.Add(t.BytesOut)
 	return nil
 }
@@ -201,7 +206,7 @@ func (j *job) stdin(keys []string) (*os.File, error) {
 
 // command runs the task's command.
 func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wire.Task) error {
-	j.running.add(t)
+	j.now.add(t)
 	res, err := exec.Run(j.ctx, exec.Cmd{
 		Bash:       j.node.bash,
 		Script:     j.msg.Command,
@@ -229,7 +234,7 @@ func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wir
 		Signal: t.Signal,
 		Stderr: t.Stderr,
 	}
-	j.node.log.Warn("task failed", zap.String("job", jobName(j.msg.ID)), zap.String("key", e.Key),
+	j.node.log.Warn("task failed", zap.String("job", jobName(j.id)), zap.String("key", e.Key),
 		zap.String("outcome", exec.ExitText(res)), zap.String("stderr", lastPart(e.Stderr)))
 	return e
 }

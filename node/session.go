@@ -37,7 +37,11 @@ func (s *session) serve() {
 	// its own source pauses, which may be hours, and must not take silence for a
 	// dead server. And pings reveal a client that is gone.
 	defer s.conn.KeepAlive(s.isBusy)()
-	defer s.endJob()
+	defer func() {
+		if js := s.job.Load(); js != nil {
+			<-js.over
+		}
+	}()
 	handle := s.data
 	if channel == wire.ChannelControl {
 		handle = s.control
@@ -48,8 +52,8 @@ func (s *session) serve() {
 		if err != nil {
 			if js := s.job.Load(); js != nil {
 				h.Tag = js.tag
-				js.job.move(jobLost, errClientGone) // and endJob waits
 			}
+			s.loseJob(err)
 			s.conn.LastWord(h.Tag, err)
 			return
 		}
@@ -58,6 +62,7 @@ func (s *session) serve() {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 				s.node.log.Info("connection lost", zap.String("peer", s.peer), zap.Error(err))
 			}
+			s.loseJob(err)
 			s.conn.LastWord(h.Tag, err)
 			return
 		}

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -55,18 +56,19 @@ func (n *Node) adopt() error {
 		}
 		p.keys.Store(int64(info.Keys))
 		p.bytes.Store(int64(info.Bytes))
-		j := &job{node: n, msg: &info.Job, stage: p, started: time.Unix(0, info.Started), state: wire.JobOrphaned, closed: true}
-		j.saved = &info.Ready
-		j.done.Store(info.Progress.Tasks)
-		j.failed.Store(info.Progress.Failed)
-		j.bytesIn.Store(info.Progress.BytesIn)
-		j.bytesOut.Store(info.Progress.BytesOut)
-		j.pushed.Store(info.Progress.Pushed)
-		j.ctx, j.cancel = context.WithCancelCause(n.ctx)
-		if j.log, err = newTaskLog(p.path); err != nil {
+		info.Job.ID = p.id
+		in, _ := names.ParseGlob(info.Job.Indir)
+		j := n.makeJob(&info.Job, in, p, wire.JobOrphaned)
+		j.closed = true
+		j.started = time.Unix(0, info.Started)
+		j.link.term, j.link.driver = info.Term, info.Job.Driver
+		j.setCounts(info)
+		log, err := newTaskLog(p.path, true)
+		if err != nil {
 			return err
 		}
-		j.found.Store(true)
+		log.wanted = j.wanted
+		j.log.Store(log)
 		j.begun.Store(true)
 		if err := p.prepare(); err != nil {
 			// Its keys were reserved, so something other than s4 wrote this file.
@@ -76,19 +78,27 @@ func (n *Node) adopt() error {
 	}
 	n.store.orphans = nil
 	for _, j := range slices.Collect(maps.Values(n.jobs)) { // which settle takes them from
-		n.wg.Go(func() { n.settle(j) })
+		if j.msg.Wait == 0 {
+			n.wg.Go(func() { n.settle(j) })
+			continue
+		}
+		j.mu.Lock()
+		j.state, j.phase, j.client = wire.JobPrepared, wire.PhasePrepared, noClient{}
+		j.awaitClient(j.patience(nil))
+		j.mu.Unlock()
+		n.wg.Go(j.drive)
 	}
-	return nil
+	return n.adoptParked()
 }
 
 // settle asks the peers until the outcome is known, and then commits or discards the
 // job.
 func (n *Node) settle(j *job) {
-	log := n.log.With(zap.String("job", jobName(j.msg.ID)))
+	log := n.log.With(zap.String("job", jobName(j.id)))
 	log.Info("client lost between PREPARED and COMMIT: asking the other servers")
 	var told []int // the servers that were logged last
 	for wait := settleFirst; ; wait = min(2*wait, settleMost) {
-		verdict, waiting := n.askPeers(n.ctx, j.msg.ID)
+		verdict, waiting := n.askPeers(n.ctx, j.id)
 		if n.ctx.Err() != nil {
 			return // the next start asks again
 		}
@@ -204,7 +214,11 @@ func (n *Node) verdict(id uint64) (wire.Verdict, error) {
 			return wire.VerdictPrepared, nil
 		case wire.JobOrphaned:
 			return wire.VerdictOrphaned, nil
-		case wire.JobRunning:
+		case wire.JobRunning, wire.JobWaiting:
+			if j.msg.Wait > 0 {
+				// It has its client, or waits for it, and may still be prepared.
+				return wire.VerdictPrepared, nil
+			}
 			j.moveLocked(jobCanceled, errSettled)
 		}
 		return wire.VerdictDiscarded, nil
@@ -219,8 +233,9 @@ func (n *Node) verdict(id uint64) (wire.Verdict, error) {
 	return wire.VerdictDiscarded, nil
 }
 
-// cancelJob stops a job on request of any client.
-func (n *Node) cancelJob(id uint64) error {
+// cancelJob stops a job on request of any client, or discards a suspended one.
+func (n *Node) cancelJob(m *wire.Cancel) error {
+	id := m.Job
 	over := wire.Errorf(wire.CodeNoJob, "job %016x is over", id)
 	j := n.job(id)
 	if j == nil {
@@ -229,12 +244,25 @@ func (n *Node) cancelJob(id uint64) error {
 		}
 		return wire.Errorf(wire.CodeNoJob, "no job %016x here", id)
 	}
+	e := jobCanceled
+	if m.Discard {
+		e = jobDiscarded
+	}
 	j.mu.Lock()
-	defer j.mu.Unlock()
+	was := j.state
+	moved := false
+	if !m.Discard || was != wire.JobPrepared { // whose client decides
+		moved = j.moveLocked(e, wire.Errorf(wire.CodeCanceled, "canceled on request"))
+	}
+	state := j.state
+	j.mu.Unlock()
 	switch {
-	case j.moveLocked(jobCanceled, wire.Errorf(wire.CodeCanceled, "canceled on request")):
+	case moved && !isDriven(was):
+		n.endParked(j)
 		return nil
-	case j.state == wire.JobFailed || j.state == wire.JobCanceled:
+	case moved:
+		return nil
+	case isOver(state) && state != wire.JobCommitted || state == wire.JobSuspended:
 		return over
 	}
 	return wire.Errorf(wire.CodeCanceled, "too late: the output of job %016x is being published", id)

@@ -117,17 +117,98 @@ func (ps *peers) close() {
 	}
 }
 
-// batch is the pushes of one task.
+// batch is the pushes of one task. Those that a peer was lost with are sent again.
 type batch struct {
-	job *job
+	job  *job
+	open func(name string) (*os.File, error) // opens an output again
 
 	mu      sync.Mutex
 	pending int           // not answered yet; guarded by mu
 	idle    chan struct{} // of wait, closed when none is pending; guarded by mu
 	err     error         // the first; guarded by mu
+	lost    []*pushed     // to be sent again; guarded by mu
+	lostAt  error         // why the last of them was lost; guarded by mu
 }
 
-func newBatch(j *job) *batch { return &batch{job: j} }
+// pushed is one push.
+type pushed struct {
+	server int
+	file   string // in the task's directory
+	key    string
+	size   int64
+	sum    uint64
+}
+
+func newBatch(j *job, open func(name string) (*os.File, error)) *batch {
+	return &batch{job: j, open: open}
+}
+
+// lose notes a push that failed with err, to be sent again, if that can be expected to
+// help.
+func (b *batch) lose(p *pushed, err error) {
+	j := b.job
+	if j.msg.Wait == 0 || !isLost(err) || j.ctx.Err() != nil {
+		b.fail(j.peerError(p.server, "push", p.key, err))
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost = append(b.lost, p)
+	b.lostAt = j.peerError(p.server, "push", p.key, err)
+}
+
+// errDown is why a push is not tried.
+var errDown = wire.Errorf(wire.CodeUnavailable, "the server is down")
+
+// isDown reports whether a push to a server was lost and not sent again yet.
+func (b *batch) isDown(server int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.lost {
+		if p.server == server {
+			return true
+		}
+	}
+	return false
+}
+
+// repeat sends lost pushes again, until all have arrived or it is too late.
+func (b *batch) repeat() error {
+	for r := newRetry(b.job.msg.Wait); ; {
+		b.mu.Lock()
+		lost, why := b.lost, b.lostAt
+		b.lost = nil
+		b.mu.Unlock()
+		if len(lost) == 0 {
+			return b.failed()
+		}
+		if r.pause == 0 {
+			r.pause = retryFirst // they have been tried
+		}
+		if !r.next(b.job.ctx) {
+			b.fail(why)
+			return b.failed()
+		}
+		for _, p := range lost {
+			if b.failed() != nil {
+				break
+			}
+			if b.isDown(p.server) {
+				b.lose(p, errDown)
+				continue
+			}
+			f, err := b.open(p.file)
+			if err != nil {
+				b.fail(storeError(err, p.key))
+				break
+			}
+			b.push(p, f)
+		}
+		if err := b.settled(); err != nil {
+			return err
+		}
+	}
+}
 
 func (b *batch) failed() error {
 	b.mu.Lock()
@@ -152,20 +233,12 @@ func (b *batch) answered() {
 	}
 }
 
-// wait waits for the answers to all pushes.
+// wait waits until all pushes have arrived.
 func (b *batch) wait() error {
-	b.mu.Lock()
-	idle := make(chan struct{})
-	if b.idle = idle; b.pending == 0 {
-		close(idle)
+	err := b.settled()
+	if err == nil {
+		err = b.repeat()
 	}
-	b.mu.Unlock()
-	select {
-	case <-idle:
-	case <-b.job.ctx.Done():
-		return context.Cause(b.job.ctx) // nobody needs the answers any more
-	}
-	err := b.failed()
 	var we *wire.Error
 	if errors.As(err, &we) && (we.Code == wire.CodeCanceled || we.Code == wire.CodeNoJob) {
 		// The job has failed at the peer, and the client is told why. It will
@@ -178,20 +251,39 @@ func (b *batch) wait() error {
 	return err
 }
 
-// push sends one output to its server, from disk to socket in the kernel unless
-// it is packed. It closes f and returns as soon as the file is sent.
-func (b *batch) push(server int, f *os.File, name string, size int64, sum uint64) {
+// settled waits for the answers to the pushes under way.
+func (b *batch) settled() error {
+	b.mu.Lock()
+	idle := make(chan struct{})
+	if b.idle = idle; b.pending == 0 {
+		close(idle)
+	}
+	b.mu.Unlock()
+	select {
+	case <-idle:
+	case <-b.job.ctx.Done():
+		return context.Cause(b.job.ctx) // nobody needs the answers any more
+	}
+	return b.failed()
+}
+
+// push sends one output, whose file is f, to its server, from disk to socket in the
+// kernel unless it is packed. It closes f and returns as soon as the file is sent.
+func (b *batch) push(out *pushed, f *os.File) {
 	j := b.job
-	p, err := j.node.peers.get(j.ctx, server)
+	p, err := j.node.peers.get(j.ctx, out.server)
 	if err != nil {
 		f.Close()
-		b.fail(j.peerError(server, name, err))
+		b.lose(out, err)
 		return
 	}
 	b.mu.Lock()
 	b.pending++
 	b.mu.Unlock()
-	head := &wire.Push{Size: uint64(size), Job: j.msg.ID, Key: name}
+	head := &wire.Push{Size: uint64(out.size), Job: j.id, Key: out.key}
+	if j.epoch != 0 {
+		head.Source, head.Epoch = uint32(j.node.cfg.Index), j.epoch
+	}
 	pack := packing(j.has(wire.JobLZ4), j.has(wire.JobPackAll))
 	var flags byte
 	if pack != xfer.PackNever {
@@ -201,7 +293,7 @@ func (b *batch) push(server int, f *os.File, name string, size int64, sum uint64
 		Send: func(c *xfer.Conn, tag uint16, refused func() bool) error {
 			defer f.Close()
 			stop := func() bool { return refused() || j.ctx.Err() != nil }
-			return c.SendFile(tag, head, flags, f, size, sum, pack, stop)
+			return c.SendFile(tag, head, flags, f, out.size, out.sum, pack, stop)
 		},
 		Recv: func(c *xfer.Conn, tag uint16) error {
 			m, err := c.ReadReply(tag)
@@ -213,26 +305,26 @@ func (b *batch) push(server int, f *os.File, name string, size int64, sum uint64
 		Done: func(err error) {
 			f.Close()
 			if err != nil {
-				b.fail(j.peerError(server, name, err))
+				b.lose(out, err)
 			} else {
-				j.pushed.Add(uint64(size))
+				j.pushed.Add(uint64(out.size))
 			}
 			b.answered()
 		},
 	})
 }
 
-// peerError names the peer that could not be pushed to.
-func (j *job) peerError(server int, name string, err error) error {
+// peerError names the peer with which something has failed.
+func (j *job) peerError(server int, what, name string, err error) error {
 	at := j.node.cfg.Cluster.Servers[server]
 	var we *wire.Error
 	if errors.As(err, &we) {
 		e := *we
-		e.Text = fmt.Sprintf("push to %s: %s there, seen", at, we.Text) // on this server, the client adds
+		e.Text = fmt.Sprintf("%s to %s: %s there, seen", what, at, we.Text) // on this server, the client adds
 		if e.Key == "" {
 			e.Key = name
 		}
 		return &e
 	}
-	return &wire.Error{Code: wire.CodeUnavailable, Key: name, Text: fmt.Sprintf("push to %s: %v", at, err)}
+	return &wire.Error{Code: wire.CodeUnavailable, Key: name, Text: fmt.Sprintf("%s to %s: %v", what, at, err)}
 }

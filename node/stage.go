@@ -21,6 +21,7 @@ import (
 //	_s4/jobs/<id>/tasks/<n>/               where task n runs
 //	_s4/jobs/<id>/tmp/                     the tasks' TMPDIR
 //	_s4/jobs/<id>/assets/                  files that came along with the job
+//	_s4/jobs/<id>/inputs                   the list of its tasks, if it is durable
 //	_s4/jobs/<id>/finished                 of a shuffle: the inputs that are done
 //	_s4/jobs/<id>/info, log                its record, see record
 //	_s4/jobs/<id>/prepared                 the promise to publish if COMMIT comes
@@ -150,7 +151,7 @@ func (p *stage) close() error {
 	s.marks.Lock()
 	defer s.marks.Unlock()
 	s.pending = slices.DeleteFunc(s.pending, func(q *stage) bool { return q == p })
-	if p.over = true; p.readers > 0 {
+	if p.over = true; p.readers > 0 || p.tree.root == nil {
 		return nil
 	}
 	return p.tree.close()
@@ -296,6 +297,15 @@ func (p *stage) move(dir string) error {
 	return nil
 }
 
+// takeBack undoes promise and prepare.
+func (p *stage) takeBack() error {
+	err := os.Remove(filepath.Join(p.path, preparedMark))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(withoutPath(err), p.close())
+}
+
 // clear removes all files of the job except its record, which keepRecord takes. It must
 // not be called if publish has stopped half way: the next start of the server completes
 // that, and until then the names stay reserved.
@@ -306,7 +316,7 @@ func (p *stage) clear() error {
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	for _, d := range []string{"stage", "tasks", "tmp", assetsDir, finishedFile} {
+	for _, d := range []string{"stage", "tasks", "tmp", assetsDir, finishedFile, inputsFile} {
 		err = errors.Join(err, removeAll(filepath.Join(p.path, d)))
 	}
 	return withoutPath(err)
@@ -318,4 +328,99 @@ func (p *stage) remove() error {
 		return nil
 	}
 	return errors.Join(p.clear(), p.store.keepRecord(p.path))
+}
+
+// same reports whether a file that could not be staged, because its name is taken, is
+// the one that has the name.
+func (p *stage) same(tmp *xfer.Temp, name string, sum uint64) bool {
+	f, st, err := openRegular(p.tree, name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	fi, err := tmp.Stat()
+	if err != nil || fi.Size() != st.Size {
+		return false
+	}
+	there, err := getSum(f)
+	return err == nil && there == sum
+}
+
+// unstage removes a staged file, if it is there.
+func (p *stage) unstage(name string) error {
+	dir, base := splitName(name)
+	fd, err := p.tree.openDir(dir, false)
+	if err == nil {
+		err = unix.Unlinkat(fd, base, 0)
+		unix.Close(fd)
+	}
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR) {
+		return nil
+	}
+	return storeError(err, name)
+}
+
+// removeFiles removes the files that are staged directly in a directory.
+func (p *stage) removeFiles(dir string) error {
+	fd, err := p.tree.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return storeError(err, dir)
+	}
+	defer unix.Close(fd)
+	names, err := readDir(fd, "")
+	if err != nil {
+		return storeError(err, dir)
+	}
+	for _, d := range names {
+		if d.dir {
+			continue
+		}
+		var st unix.Stat_t
+		err := unix.Fstatat(fd, d.name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == nil {
+			err = unix.Unlinkat(fd, d.name, 0)
+		}
+		if err != nil {
+			return storeError(err, dir+"/"+d.name)
+		}
+		p.keys.Add(-1)
+		p.bytes.Add(-st.Size)
+	}
+	return nil
+}
+
+// count returns how many files are staged below dir, and their bytes.
+func (p *stage) count(dir string) (keys, bytes int64, err error) {
+	fd, err := p.tree.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return 0, 0, storeError(err, dir)
+	}
+	defer unix.Close(fd)
+	names, err := readDir(fd, "")
+	if err != nil {
+		return 0, 0, storeError(err, dir)
+	}
+	for _, d := range names {
+		name := d.name
+		if dir != "" {
+			name = dir + "/" + d.name
+		}
+		if d.dir {
+			k, b, err := p.count(name)
+			if err != nil {
+				return 0, 0, err
+			}
+			keys, bytes = keys+k, bytes+b
+			continue
+		}
+		var st unix.Stat_t
+		if err := unix.Fstatat(fd, d.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return 0, 0, storeError(err, name)
+		}
+		keys, bytes = keys+1, bytes+st.Size
+	}
+	return keys, bytes, nil
 }

@@ -13,33 +13,46 @@ const (
 	jobPromised  event = iota // all is staged, the names are reserved, and the promise is on disk
 	jobDecided                // COMMIT has come, or a peer has committed, and that is on disk
 	jobDiscarded              // its client has given it up
-	jobLost                   // its client is gone
+	jobStopped                // its client has given it up, and keeps what is staged
+	jobLost                   // its client is gone, and has not come back
 	jobCanceled               // somebody else has given it up, or a peer was told that it never commits
 	jobFailed                 // a task, the disk, a peer, or this server failed
 	jobSettled                // the peers have settled that nobody commits it
+	jobAttached               // a client has taken it up again
 )
 
 // next is the state machine of a job. It does not depend on what the job's goroutine is
 // doing. It returns the next state, or the same one if the event changes nothing:
 //
-//	            promised  decided    discarded  lost      canceled  failed  settled
-//	running     prepared  -          canceled   canceled  canceled  failed  -
-//	prepared    -         committed  canceled   orphaned  -         -       -
-//	orphaned    -         committed  -          -         -         -       canceled
+//	            promised  decided    discarded  stopped    lost      canceled  failed   settled   attached
+//	running     prepared  -          canceled   canceled*  canceled* canceled* failed*  -         -
+//	prepared    -         committed  canceled   canceled*  orphaned  -         -        -         -
+//	orphaned    -         committed  -          -          -         -         -        canceled* -
+//	waiting     -         -          canceled   canceled*  canceled* canceled* failed*  -         running
+//	suspended   -         -          canceled   -          -         -         -        -         running
+//
+//	* suspended, if the job is kept
 //
 // A job that has promised to publish does not decide by itself: only its client,
-// with COMMIT or DISCARD, or all servers together. Committed, failed and canceled
-// are final.
-func next(s wire.JobState, e event) wire.JobState {
+// with COMMIT, DISCARD or SUSPEND, or all servers together. Committed, failed and
+// canceled are final. A waiting job is one of a server that was started again.
+func next(s wire.JobState, e event, kept bool) wire.JobState {
+	to := s
 	switch s {
-	case wire.JobRunning:
+	case wire.JobRunning, wire.JobWaiting:
 		switch e {
 		case jobPromised:
-			return wire.JobPrepared
-		case jobDiscarded, jobLost, jobCanceled:
+			if s == wire.JobRunning {
+				return wire.JobPrepared
+			}
+		case jobAttached:
+			return wire.JobRunning
+		case jobDiscarded:
 			return wire.JobCanceled
+		case jobStopped, jobLost, jobCanceled:
+			to = wire.JobCanceled
 		case jobFailed:
-			return wire.JobFailed
+			to = wire.JobFailed
 		}
 	case wire.JobPrepared:
 		switch e {
@@ -47,6 +60,8 @@ func next(s wire.JobState, e event) wire.JobState {
 			return wire.JobCommitted
 		case jobDiscarded:
 			return wire.JobCanceled
+		case jobStopped:
+			to = wire.JobCanceled
 		case jobLost:
 			return wire.JobOrphaned
 		}
@@ -55,14 +70,24 @@ func next(s wire.JobState, e event) wire.JobState {
 		case jobDecided:
 			return wire.JobCommitted
 		case jobSettled:
+			to = wire.JobCanceled
+		}
+	case wire.JobSuspended:
+		switch e {
+		case jobAttached:
+			return wire.JobRunning
+		case jobDiscarded:
 			return wire.JobCanceled
 		}
 	}
-	return s
+	if kept && to != s {
+		return wire.JobSuspended
+	}
+	return to
 }
 
 func (e event) String() string {
-	names := [...]string{"promised", "decided", "discarded", "lost", "canceled", "failed", "settled"}
+	names := [...]string{"promised", "decided", "discarded", "stopped", "lost", "canceled", "failed", "settled", "attached"}
 	if int(e) < len(names) {
 		return names[e]
 	}
@@ -79,7 +104,8 @@ func (j *job) move(e event, why error) bool {
 
 // moveLocked is move with j.mu held.
 func (j *job) moveLocked(e event, why error) bool {
-	to := next(j.state, e)
+	// A job that never began has nothing to keep.
+	to := next(j.state, e, j.has(wire.JobKeep) && j.begun.Load())
 	if to == j.state {
 		return false
 	}
@@ -100,4 +126,9 @@ func (j *job) current() wire.JobState {
 // isOver reports whether nothing can change the job's state any more.
 func isOver(s wire.JobState) bool {
 	return s == wire.JobCommitted || s == wire.JobFailed || s == wire.JobCanceled
+}
+
+// isDriven reports whether a job in this state has a goroutine: see drive.
+func isDriven(s wire.JobState) bool {
+	return s == wire.JobRunning || s == wire.JobPrepared
 }

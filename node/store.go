@@ -50,7 +50,8 @@ type store struct {
 	marks   sync.RWMutex
 	pending []*stage
 
-	orphans []*stage // prepared by a killed server; set by sweep, taken by adopt
+	orphans []*stage      // prepared by a killed server; set by sweep, taken by adopt
+	parked  []parkedStage // suspended, or not prepared yet; set by sweep, taken by adopt
 
 	history        history
 	committedIndex committedIndex

@@ -73,6 +73,12 @@ func (s *store) sweepJob(p *stage) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		info = nil // damaged by the kill: go on without a record
 	}
+	if info != nil && info.Ended == 0 && info.Job.Durable() || info != nil && info.State == wire.JobSuspended {
+		if !decided {
+			s.parked = append(s.parked, parkedStage{p, info})
+			return clearWork(p.path)
+		}
+	}
 	state, why := wire.JobFailed, wire.Error{Code: wire.CodeShuttingDown, Text: "the server was stopped while the job ran"}
 	if decided {
 		p.halfPublished = true

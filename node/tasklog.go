@@ -59,22 +59,26 @@ const (
 	minFailedStderr = 256
 )
 
-// taskLog is the log of a running job.
+// taskLog is the log of a running job. It tells the job's client of the tasks that
+// it wants to know of, in the order of the log.
 type taskLog struct {
-	f     *os.File
-	batch taskBatch
+	f       *os.File
+	durable bool                  // every task is written at once
+	wanted  func(*wire.Task) bool // by the client
 
 	mu     sync.Mutex
-	done   int // room for stderr of runs that succeeded; guarded by mu
-	failed int // and of those that failed; guarded by mu
+	report *taskBatch // to the client, or nil; guarded by mu
+	batch  taskBatch  // to f; guarded by mu
+	done   int        // room for stderr of runs that succeeded; guarded by mu
+	failed int        // and of those that failed; guarded by mu
 }
 
-func newTaskLog(dir string) (*taskLog, error) {
+func newTaskLog(dir string, durable bool) (*taskLog, error) {
 	f, err := os.OpenFile(filepath.Join(dir, logFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, storeError(withoutPath(err), "")
 	}
-	l := &taskLog{f: f, done: maxDoneStderr, failed: maxFailedStderr}
+	l := &taskLog{f: f, durable: durable, done: maxDoneStderr, failed: maxFailedStderr}
 	var buf []byte
 	l.batch.write = func(m *wire.Tasks) error {
 		buf = wire.AppendFrame(buf[:0], 0, wire.FlagChecked, m)
@@ -84,8 +88,11 @@ func newTaskLog(dir string) (*taskLog, error) {
 	return l, nil
 }
 
-func (l *taskLog) add(t wire.Task) {
+// add takes a task that has ended. If the log is durable, an error says that the task
+// is not in it.
+func (l *taskLog) add(t wire.Task) (err error) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
 	case t.State == wire.TaskDone:
 		if l.done -= len(t.Stderr); l.done < 0 {
@@ -96,8 +103,66 @@ func (l *taskLog) add(t wire.Task) {
 			t.Stderr = t.Stderr[max(0, len(t.Stderr)-minFailedStderr):]
 		}
 	}
-	l.mu.Unlock()
 	l.batch.add(t)
+	if l.durable {
+		err = l.batch.flush()
+	}
+	if l.report != nil && l.wanted(&t) {
+		l.report.add(reported(t))
+	}
+	return err
 }
 
-func (l *taskLog) close() error { return errors.Join(l.batch.flush(), l.f.Close()) }
+// reportTo returns a batch that goes to a client.
+func reportTo(c client) *taskBatch {
+	return &taskBatch{write: func(m *wire.Tasks) error { return c.Send(m) }}
+}
+
+// reported is a task as the client is told of it.
+func reported(t wire.Task) wire.Task {
+	if t.State == wire.TaskDone {
+		t.Stderr = "" // is kept in the log only
+	}
+	return t
+}
+
+// flush writes to the log what has gathered.
+func (l *taskLog) flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.batch.flush()
+}
+
+// tell sends to the client what has gathered.
+func (l *taskLog) tell() error {
+	l.mu.Lock()
+	report := l.report
+	l.mu.Unlock()
+	return report.flush() // not locked: a slow client holds up only those that have more to tell
+}
+
+// attach calls meet, and then tells a client that has taken the place of another of all
+// tasks it wants to know of, but for the first seen ones. No task ends meanwhile.
+func (l *taskLog) attach(dir string, c client, seen uint64, meet func()) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.batch.flush()
+	l.report = reportTo(c)
+	meet()
+	_, err := readLog(dir, func(m *wire.Tasks) error {
+		for _, t := range m.List {
+			switch {
+			case !l.wanted(&t):
+			case seen > 0:
+				seen--
+			default:
+				l.report.add(reported(t))
+			}
+		}
+		return nil
+	})
+	_ = l.report.flush()
+	return err
+}
+
+func (l *taskLog) close() error { return errors.Join(l.flush(), l.f.Close()) }

@@ -20,6 +20,8 @@ type taskList struct {
 	// Only for the merge: the inputs of each group, and the groups' names.
 	groups [][]int32
 	names  []string
+
+	done taskSet // were run before the job was parked
 }
 
 func (t *taskList) len() int {

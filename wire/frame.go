@@ -90,6 +90,10 @@ const (
 	TypeJobInfo    Type = 0x3e
 	TypeJobTasks   Type = 0x3f
 	TypeCancel     Type = 0x40
+	TypeSuspend    Type = 0x41
+	TypeAttach     Type = 0x42
+	TypeAttached   Type = 0x43
+	TypeReset      Type = 0x44
 )
 
 var typeNames = [...]string{
@@ -107,6 +111,8 @@ var typeNames = [...]string{
 	TypeDiscard: "DISCARD", TypeAsset: "ASSET", TypeTasks: "TASKS",
 	TypeSettle: "SETTLE", TypeSettled: "SETTLED", TypeJobs: "JOBS",
 	TypeJobInfo: "JOBINFO", TypeJobTasks: "JOBTASKS", TypeCancel: "CANCEL",
+	TypeSuspend: "SUSPEND", TypeAttach: "ATTACH", TypeAttached: "ATTACHED",
+	TypeReset: "RESET",
 }
 
 // String returns the type's name as PROTOCOL.md writes it.

@@ -79,6 +79,14 @@ func New(t Type) Message {
 		return new(JobTasks)
 	case TypeCancel:
 		return new(Cancel)
+	case TypeSuspend:
+		return new(Suspend)
+	case TypeAttach:
+		return new(Attach)
+	case TypeAttached:
+		return new(Attached)
+	case TypeReset:
+		return new(Reset)
 	case TypeAsset:
 		return new(Asset)
 	}

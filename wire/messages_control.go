@@ -122,26 +122,34 @@ type Count struct{ Dirs []string } // bucket/path, without a slash at the end
 func (*Count) Type() Type { return TypeCount }
 
 func (m *Count) append(b []byte) []byte {
-	b = appendU32(b, uint32(len(m.Dirs)))
-	for _, dir := range m.Dirs {
+	return appendDirs(b, m.Dirs)
+}
+
+func (m *Count) decode(d *decoder) { m.Dirs = d.dirs() }
+
+func appendDirs(b []byte, dirs []string) []byte {
+	b = appendU32(b, uint32(len(dirs)))
+	for _, dir := range dirs {
 		b = appendString(b, dir)
 	}
 	return b
 }
 
-func (m *Count) decode(d *decoder) {
+// dirs decodes a list of at most MaxCount directories.
+func (d *decoder) dirs() []string {
 	n := d.u32("count")
 	// Every name takes 4 bytes or more, so the body bounds the count.
 	if d.err == nil && (n > MaxCount || uint64(n) > uint64(len(d.b)/4)) {
 		d.err = Errorf(CodeBadRequest, "%d directories in %d bytes, at most %d", n, len(d.b), MaxCount)
 	}
 	if d.err != nil {
-		return
+		return nil
 	}
-	m.Dirs = make([]string, n)
-	for i := range m.Dirs {
-		m.Dirs[i] = d.str(MaxKey, "directory")
+	dirs := make([]string, n)
+	for i := range dirs {
+		dirs[i] = d.str(MaxKey, "directory")
 	}
+	return dirs
 }
 
 // Counts answers COUNT, in the order of the directories.
@@ -182,6 +190,8 @@ type HealthInfo struct {
 	Bytes   uint64 // in keys
 	Free    uint64 // bytes free on the data file system
 	Total   uint64 // size of the data file system in bytes
+
+	Suspended uint64 // bytes that suspended jobs have staged
 }
 
 // Type implements Message.
@@ -191,7 +201,11 @@ func (m *HealthInfo) append(b []byte) []byte {
 	b = appendString(b, m.Release)
 	b = appendU32(appendU32(b, m.Index), m.Servers)
 	b = appendU64(appendU64(appendU64(b, m.Uptime), m.Keys), m.Bytes)
-	return appendU64(appendU64(b, m.Free), m.Total)
+	b = appendU64(appendU64(b, m.Free), m.Total)
+	if m.Suspended == 0 {
+		return b // a field that may be missing
+	}
+	return appendU64(b, m.Suspended)
 }
 
 func (m *HealthInfo) decode(d *decoder) {
@@ -203,4 +217,7 @@ func (m *HealthInfo) decode(d *decoder) {
 	m.Bytes = d.u64("bytes")
 	m.Free = d.u64("free")
 	m.Total = d.u64("total")
+	if d.more() {
+		m.Suspended = d.u64("suspended")
+	}
 }

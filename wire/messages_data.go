@@ -22,24 +22,35 @@ func (m *Put) decode(d *decoder) {
 }
 
 // Push is a Put from one server to another: the output of a task of a job,
-// staged until the job commits.
+// staged until the job commits. It may come again, if its answer was lost: the
+// answer is OK then, too.
 type Push struct {
-	Size uint64
-	Job  uint64
-	Key  string
+	Size   uint64
+	Job    uint64
+	Key    string
+	Source uint32 // the server that sends it
+	Epoch  uint64 // of its run of tasks, see Reset; 0 for a job that does not outlive a restart
 }
 
 // Type implements Message.
 func (*Push) Type() Type { return TypePush }
 
 func (m *Push) append(b []byte) []byte {
-	return appendString(appendU64(appendU64(b, m.Size), m.Job), m.Key)
+	b = appendString(appendU64(appendU64(b, m.Size), m.Job), m.Key)
+	if m.Source == 0 && m.Epoch == 0 {
+		return b // fields that may be missing
+	}
+	return appendU64(appendU32(b, m.Source), m.Epoch)
 }
 
 func (m *Push) decode(d *decoder) {
 	m.Size = d.u64("size")
 	m.Job = d.u64("job")
 	m.Key = d.str(MaxKey, "key")
+	if d.more() {
+		m.Source = d.u32("source")
+		m.Epoch = d.u64("epoch")
+	}
 }
 
 // Get asks for a key, or for Length bytes of it from Offset on. The answer is

@@ -48,13 +48,15 @@ const (
 	JobLZ4       JobOption = 1 << 3 // what is pushed to peers may be packed
 	JobDetach    JobOption = 1 << 4 // this server drives the job, as a client would
 	JobPackAll   JobOption = 1 << 5 // with JobLZ4: all that gets shorter is packed
+	JobKeep      JobOption = 1 << 7 // a job that fails or loses its client is suspended
+	JobDriven    JobOption = 1 << 8 // its client is one of the servers, and any other may take its place
 
-	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll
+	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll | JobKeep | JobDriven
 )
 
 // String returns the names of the options, with commas between, or "none".
 func (o JobOption) String() string {
-	return bitNames(uint32(o), "keep-going", "resume", "report", "lz4", "detach", "pack-all")
+	return bitNames(uint32(o), "keep-going", "resume", "report", "lz4", "detach", "pack-all", "64", "keep", "driven")
 }
 
 // bitNames names the bits that are set, from the lowest on.
@@ -75,8 +77,8 @@ func bitNames(bits uint32, names ...string) string {
 }
 
 // Job submits a job to one server, on a control connection that is the job's
-// until it ends: if the connection goes before PREPARED, so does the job. The
-// exchange is
+// until it ends: if the connection goes before PREPARED, so does the job, unless
+// it has a Wait, see Attach. The exchange is
 //
 //	client   JOB      START                     PREPARE            COMMIT
 //	server      READY       PROGRESS… TASKS… DONE      PREPARED          COMMITTED
@@ -94,25 +96,43 @@ type Job struct {
 	Indir   string // may hold globs
 	Outdir  string
 	Command string
+	Wait    uint64 // how long the job outlives a lost connection, nanoseconds; 0: it does not
+	Driver  uint64 // see Attach; 0 if there is no Wait
 }
+
+// Durable reports whether the job outlives a restart of a server.
+func (m *Job) Durable() bool { return m.Wait > 0 || m.Options&JobKeep != 0 }
 
 // Type implements Message.
 func (*Job) Type() Type { return TypeJob }
 
 func (m *Job) append(b []byte) []byte {
+	b = m.appendFixed(b)
+	if m.Wait == 0 && m.Driver == 0 {
+		return b // fields that may be missing
+	}
+	return appendU64(appendU64(b, m.Wait), m.Driver)
+}
+
+func (m *Job) decode(d *decoder) {
+	m.decodeFixed(d)
+	if d.more() {
+		m.Wait = d.u64("wait")
+		m.Driver = d.u64("driver")
+	}
+}
+
+func (m *Job) appendFixed(b []byte) []byte {
 	b = append(appendU64(b, m.ID), byte(m.Verb))
 	b = appendU32(appendU32(b, uint32(m.Options)), m.Retries)
 	b = appendString(appendU64(b, m.Timeout), m.OKExit)
 	return appendString(appendString(appendString(b, m.Indir), m.Outdir), m.Command)
 }
 
-func (m *Job) decode(d *decoder) {
+func (m *Job) decodeFixed(d *decoder) {
 	m.ID = d.u64("job")
 	m.Verb = Verb(d.u8("verb"))
-	m.Options = JobOption(d.u32("options"))
-	if m.Options&^jobOptions != 0 && d.err == nil {
-		d.err = Errorf(CodeUnsupported, "options %#x are not known here", uint32(m.Options&^jobOptions))
-	}
+	m.Options = d.jobOptions()
 	m.Retries = d.u32("retries")
 	m.Timeout = d.u64("timeout")
 	m.OKExit = d.str(MaxOKExit, "exit codes")
@@ -203,6 +223,15 @@ func (*Discard) Type() Type { return TypeDiscard }
 
 func (m *Discard) append(b []byte) []byte { return m.Why.append(b) }
 func (m *Discard) decode(d *decoder)      { m.Why.decode(d) }
+
+// Suspend is Discard of a job whose staged output is kept: JobKeep. The answer is OK.
+type Suspend struct{ Why Error } // code 0 if the client does not say
+
+// Type implements Message.
+func (*Suspend) Type() Type { return TypeSuspend }
+
+func (m *Suspend) append(b []byte) []byte { return m.Why.append(b) }
+func (m *Suspend) decode(d *decoder)      { m.Why.decode(d) }
 
 // Settle asks a peer what became of a job, on behalf of a server whose client
 // is gone. The answer is SETTLED. A server that has not prepared the job, or

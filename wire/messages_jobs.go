@@ -13,7 +13,7 @@ func (m *Jobs) decode(d *decoder)      { m.Job = d.u64("job") }
 // JobState is how far a server's part of a job is.
 type JobState byte
 
-// The states of a job. The last three are final.
+// The states of a job. Committed, failed and canceled are final.
 const (
 	JobRunning   JobState = 1
 	JobPrepared  JobState = 2 // all is staged; COMMIT decides
@@ -21,11 +21,13 @@ const (
 	JobCommitted JobState = 4
 	JobFailed    JobState = 5
 	JobCanceled  JobState = 6
+	JobSuspended JobState = 7 // it failed or was given up, and what is staged is kept for an ATTACH
+	JobWaiting   JobState = 8 // the server was started again, and waits for an ATTACH
 )
 
 // String returns the state's name, as PROTOCOL.md lists it.
 func (s JobState) String() string {
-	return name(byte(s), "running", "prepared", "orphaned", "committed", "failed", "canceled")
+	return name(byte(s), "running", "prepared", "orphaned", "committed", "failed", "canceled", "suspended", "waiting")
 }
 
 // JobInfo is what a server knows of its part of a job.
@@ -38,22 +40,36 @@ type JobInfo struct {
 	Progress Progress
 	Keys     uint64 // staged or published here
 	Bytes    uint64 // in them
-	Why      Error  // it failed or was canceled; else code 0
+	Why      Error  // it failed, was canceled or suspended; else code 0
+
+	Term     uint64 // see Attach; 0 of a job that does not outlive its connection
+	Attached bool   // it has a client
 }
 
 // Type implements Message.
 func (*JobInfo) Type() Type { return TypeJobInfo }
 
 func (m *JobInfo) append(b []byte) []byte {
-	b = append(m.Job.append(b), byte(m.State))
+	b = append(m.Job.appendFixed(b), byte(m.State))
 	b = appendU64(appendU64(b, uint64(m.Started)), uint64(m.Ended))
 	b = m.Progress.append(m.Ready.append(b))
-	b = appendU64(appendU64(b, m.Keys), m.Bytes)
-	return m.Why.append(b)
+	b = m.Why.append(appendU64(appendU64(b, m.Keys), m.Bytes))
+	if m.Term == 0 {
+		return b // fields that may be missing
+	}
+	b = appendU64(appendU64(appendU64(b, m.Job.Wait), m.Job.Driver), m.Term)
+	return append(b, flag(m.Attached))
+}
+
+func flag(set bool) byte {
+	if set {
+		return 1
+	}
+	return 0
 }
 
 func (m *JobInfo) decode(d *decoder) {
-	m.Job.decode(d)
+	m.Job.decodeFixed(d)
 	m.State = JobState(d.u8("state"))
 	m.Started = int64(d.u64("started"))
 	m.Ended = int64(d.u64("ended"))
@@ -62,6 +78,12 @@ func (m *JobInfo) decode(d *decoder) {
 	m.Keys = d.u64("keys")
 	m.Bytes = d.u64("bytes")
 	m.Why.decode(d)
+	if d.more() {
+		m.Job.Wait = d.u64("wait")
+		m.Job.Driver = d.u64("driver")
+		m.Term = d.u64("term")
+		m.Attached = d.u8("attached") != 0
+	}
 }
 
 // JobTasks asks for the tasks of a job that have ended, in the order they did,
@@ -102,6 +124,7 @@ type Task struct {
 	MaxRSS   uint64 // of the largest process, bytes
 	BytesIn  uint64
 	BytesOut uint64
+	Keys     uint64 // that it wrote
 	Key      string // its input; of a merge its output
 	Error    string // why it failed, for people
 	Stderr   string // the end of its standard error, any bytes
@@ -111,7 +134,7 @@ type Task struct {
 func (t *Task) TaskSize() int { return taskSize + len(t.Key) + len(t.Error) + len(t.Stderr) }
 
 // taskSize is the length in bytes of a task with empty strings.
-const taskSize = 1 + 1 + 2 + 4 + 4 + 7*8 + 3*4
+const taskSize = 1 + 1 + 2 + 4 + 4 + 8*8 + 3*4
 
 // Tasks is a run of tasks.
 type Tasks struct{ List []Task }
@@ -128,7 +151,7 @@ func (m *Tasks) append(b []byte) []byte {
 		b = appendU64(appendU64(b, uint64(t.Start)), t.Wall)
 		b = appendU64(appendU64(appendU64(b, t.User), t.Sys), t.MaxRSS)
 		b = appendU64(appendU64(b, t.BytesIn), t.BytesOut)
-		b = appendString(b, t.Key)
+		b = appendString(appendU64(b, t.Keys), t.Key)
 		b = appendString(appendString(b, cutText(t.Error, MaxErrorText)), cut(t.Stderr, MaxErrorText))
 	}
 	return b
@@ -158,6 +181,7 @@ func (m *Tasks) decode(d *decoder) {
 		t.MaxRSS = d.u64("max rss")
 		t.BytesIn = d.u64("bytes in")
 		t.BytesOut = d.u64("bytes out")
+		t.Keys = d.u64("keys")
 		t.Key = d.str(MaxKey, "key")
 		t.Error = d.str(MaxErrorText, "error")
 		t.Stderr = d.str(MaxErrorText, "stderr")
@@ -165,11 +189,27 @@ func (m *Tasks) decode(d *decoder) {
 }
 
 // Cancel stops a job, whoever started it. The answer is OK, or ERROR: the job
-// is not known, or over, or beyond PREPARED.
-type Cancel struct{ Job uint64 }
+// is not known, or over, or beyond PREPARED. A job that is kept is suspended, unless
+// Discard is set, which also removes a suspended one.
+type Cancel struct {
+	Job     uint64
+	Discard bool
+}
 
 // Type implements Message.
 func (*Cancel) Type() Type { return TypeCancel }
 
-func (m *Cancel) append(b []byte) []byte { return appendU64(b, m.Job) }
-func (m *Cancel) decode(d *decoder)      { m.Job = d.u64("job") }
+func (m *Cancel) append(b []byte) []byte {
+	b = appendU64(b, m.Job)
+	if !m.Discard {
+		return b // a field that may be missing
+	}
+	return append(b, 1)
+}
+
+func (m *Cancel) decode(d *decoder) {
+	m.Job = d.u64("job")
+	if d.more() {
+		m.Discard = d.u8("discard") != 0
+	}
+}

@@ -57,6 +57,10 @@ var pinnedTypes = []struct {
 	{TypeJobInfo, 0x3e, "JOBINFO", 262144},
 	{TypeJobTasks, 0x3f, "JOBTASKS", 262144},
 	{TypeCancel, 0x40, "CANCEL", 262144},
+	{TypeSuspend, 0x41, "SUSPEND", 262144},
+	{TypeAttach, 0x42, "ATTACH", 262144},
+	{TypeAttached, 0x43, "ATTACHED", 262144},
+	{TypeReset, 0x44, "RESET", 262144},
 }
 
 func TestTypesPinned(t *testing.T) {

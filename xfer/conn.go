@@ -139,6 +139,15 @@ func (c *Conn) Close() error {
 	return c.tcp.Close()
 }
 
+// Reset is Close, but the peer sees a reset connection and not one that was closed
+// (socket(7), SO_LINGER with a time of 0), and what it has not read yet is lost.
+func (c *Conn) Reset() error {
+	_ = c.raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	})
+	return c.Close()
+}
+
 // CloseWrite tells the peer that nothing more comes, after what was written.
 func (c *Conn) CloseWrite() error { return c.tcp.CloseWrite() }
 

@@ -30,6 +30,7 @@ type Dialer struct {
 	Timeout     time.Duration // how long it may be silent in mid transfer; 0 for DefaultTimeout
 	Stats       *Stats        // may be nil
 	Blocking    bool          // see NewBlockingConn
+	Patience    time.Duration // how long DialPatiently tries; 0 for Timeout, and not less than that
 }
 
 // Dial connects and exchanges preambles. The caller owns the connection. An error is
@@ -81,10 +82,10 @@ const (
 )
 
 // DialPatiently is Dial for a connection that is worth a wait. It tries again until the
-// I/O timeout is over if the server does not answer, for example because it is too
+// I/O timeout is over, or d.Patience if that is longer, if the server does not answer, for example because it is too
 // busy to accept. It does not try again if the server refuses.
 func (d *Dialer) DialPatiently(ctx context.Context, channel wire.Channel) (*Conn, error) {
-	limit := cmp.Or(d.Timeout, DefaultTimeout)
+	limit := max(d.Patience, cmp.Or(d.Timeout, DefaultTimeout))
 	start := time.Now()
 	for pause := dialPause; ; pause = min(2*pause, dialPauseMost) {
 		conn, err := d.Dial(ctx, channel)

@@ -44,6 +44,7 @@ type options struct {
 	maxCPU    int
 	ioTimeout time.Duration
 	fsync     bool
+	keep      time.Duration
 	logFormat string
 	logLevel  string
 }
@@ -87,6 +88,7 @@ Long flags may have one dash, too: -port 8080.`,
 	p.IntVar(&f.maxIO, "max-io-jobs", 0, "tasks whose output is sent to peers at once, of all --nodes (default 4 x CPUs)")
 	p.IntVar(&f.maxCPU, "max-cpu-jobs", 0, "commands at once, of all --nodes (default CPUs + 2)")
 	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "how long a peer may be silent in mid transfer")
+	p.DurationVar(&f.keep, "keep-suspended", 24*time.Hour, "how long a suspended job is kept, see s4 jobs resume")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
 	p.StringVar(&f.logFormat, "log-format", "console", "console or json")
 	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -125,13 +127,14 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 	}
 	defer flush()
 	cfg := node.Config{
-		Dir:        f.dir,
-		MaxCPUJobs: f.maxCPU,
-		MaxIOJobs:  f.maxIO,
-		IOTimeout:  f.ioTimeout,
-		Fsync:      f.fsync,
-		Version:    s4.Release,
-		Log:        log,
+		Dir:           f.dir,
+		MaxCPUJobs:    f.maxCPU,
+		MaxIOJobs:     f.maxIO,
+		IOTimeout:     f.ioTimeout,
+		Fsync:         f.fsync,
+		KeepSuspended: f.keep,
+		Version:       s4.Release,
+		Log:           log,
 	}
 	if f.nodes > 0 {
 		if f.listen != "" || f.index >= 0 || f.conf != "" {

@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nathants/s4"
+)
+
+func (a *app) jobsResume() *cobra.Command {
+	f := mapFlags{serverWait: timeoutFlag(s4.DefaultServerWait)}
+	cmd := &cobra.Command{
+		Use:   "resume ID",
+		Short: "go on with a suspended job",
+		Long: `Go on with a job that --on-failure keep has suspended: run the tasks that are
+missing, those that failed and those whose input has changed, and publish all output
+at once. If it fails again, it is suspended again.`,
+		Example: `  s4 jobs resume 4f2a
+  s4 jobs resume 4f2a --retries 2 --file parse`,
+		Args: cobra.ExactArgs(1),
+		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
+			s, err := c.Job(ctx, id)
+			if s.ID == "" {
+				return err
+			}
+			j := &mapJob{mapHelpText: mapHelpText{verb: s4.Verb(s.Verb)}}
+			j.opts = s4.JobOptions{Retries: f.retries, Timeout: time.Duration(f.timeout), ServerWait: time.Duration(f.serverWait)}
+			for _, path := range f.files {
+				j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})
+			}
+			j.resume = id
+			return a.runMap(ctx, c, j, &f)
+		}),
+	}
+	fl := cmd.Flags()
+	fl.IntVar(&f.retries, "retries", 0, "run a task that fails again, up to `N` times")
+	fl.Var(&f.timeout, "timeout", "fail a task that runs longer than `D`, as in 90s, 5m or 30 (seconds)")
+	fl.Var(&f.serverWait, "server-wait", "wait `D` for a server that is lost meanwhile, 0 to fail at once")
+	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
+	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, in place of one of that name (repeatable)")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print the job's id when it starts")
+	return cmd
+}
+
+func (a *app) jobsDiscard() *cobra.Command {
+	return &cobra.Command{
+		Use:     "discard ID",
+		Short:   "remove what a suspended job has staged",
+		Example: `  s4 jobs discard 4f2a`,
+		Args:    cobra.ExactArgs(1),
+		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
+			if err := c.DiscardJob(ctx, id); err != nil {
+				return err
+			}
+			if a.json {
+				return a.line("", map[string]any{"job": id, "state": s4.JobCanceled})
+			}
+			a.note("discarded job %s", id)
+			return nil
+		}),
+	}
+}

@@ -1,0 +1,402 @@
+package s4
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
+)
+
+// discardTimeout is how long a failed or canceled job waits for the servers
+// to clean up; they do so anyway when the connection closes.
+const discardTimeout = 5 * time.Second
+
+// errDiscarded ends a phase that was waiting when the job was given up.
+var errDiscarded = errors.New("job discarded")
+
+// jobServer is one server of a job, as its coordinator sees it. One goroutine at a time
+// takes it through a phase.
+type jobServer struct {
+	co    *Coordinator
+	index int
+	phase wire.Phase // what it waits for or does, as far as is known; 0 before READY
+	term  uint64     // of JOB, or of the last ATTACH that was sent
+	again bool       // see wire.Attach
+	seen  uint64     // tasks in its TASKS
+
+	mu    sync.Mutex
+	conn  *jobConn    // nil while there is none; guarded by mu
+	given *wire.Error // why the job was given up, or nil; guarded by mu
+}
+
+// jobConn is the coordinator's connection to one server. One goroutine at a
+// time reads from it: a phase's, and after the phases discard's.
+type jobConn struct {
+	*xfer.Conn
+	giveUp func(why *wire.Error) // sends DISCARD or SUSPEND, once; if no answer comes, closes
+	acked  bool                  // the server has answered that; the reader's
+	close  func()
+
+	// promised says that the job was prepared when this connection was attached.
+	// Another client may have committed it elsewhere, so it is not for this one to
+	// discard it: giveUp only closes the connection. Set before giveUp can be called.
+	promised bool
+}
+
+func newJobConn(conn *xfer.Conn, keep bool) *jobConn {
+	j := &jobConn{Conn: conn}
+	quiet := conn.KeepAlive(nil) // also while other servers are slower
+	var (
+		once  sync.Once
+		timer *time.Timer
+	)
+	j.giveUp = func(why *wire.Error) {
+		once.Do(func() {
+			timer = time.AfterFunc(discardTimeout, func() { conn.Close() })
+			if j.promised {
+				conn.Close()
+				return
+			}
+			var m wire.Message = &wire.Discard{Why: *why}
+			if keep {
+				m = &wire.Suspend{Why: *why}
+			}
+			_ = conn.Write(1, 0, m) // if it is lost, the job is, too
+		})
+	}
+	j.close = func() {
+		quiet()
+		conn.Close()
+		j.giveUp(new(wire.Error)) // waits for one under way; a new one fails at once
+		timer.Stop()
+	}
+	return j
+}
+
+// roundTrip is the package function roundTrip, and takes the answer to DISCARD. A nil m
+// is a request that was sent before.
+func (j *jobConn) roundTrip(m wire.Message, each func(wire.Message) (bool, error)) error {
+	return roundTrip(j.Conn, 0, m, func(m wire.Message) (bool, error) {
+		if m.Type() == wire.TypeOK {
+			j.acked = true
+			return true, errDiscarded
+		}
+		return each(m)
+	})
+}
+
+// current returns the connection, or nil.
+func (s *jobServer) current() *jobConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn
+}
+
+// use makes conn the server's connection, and nil none. It reports false if the job was
+// given up meanwhile.
+func (s *jobServer) use(conn *jobConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if conn != nil && (s.given != nil || s.co.life.Err() != nil) {
+		return false
+	}
+	s.conn = conn
+	return true
+}
+
+// giveUp tells the server that the job is given up, once.
+func (s *jobServer) giveUp(why *wire.Error) {
+	s.mu.Lock()
+	conn := s.conn
+	if s.given == nil {
+		s.given = why
+	}
+	s.mu.Unlock()
+	switch {
+	case conn == nil:
+	case s.co.life.Err() != nil:
+		conn.Close() // somebody else goes on with it
+	default:
+		conn.giveUp(why)
+	}
+}
+
+// discard is giveUp, and waits for the answer.
+func (s *jobServer) discard(why *wire.Error) {
+	s.giveUp(why)
+	conn := s.current()
+	for conn != nil && !conn.Broken() && !conn.acked {
+		// What was under way may come first; errors, too.
+		if _, m, err := conn.Read(); err == nil && m.Type() == wire.TypeOK {
+			conn.acked = true
+		}
+	}
+}
+
+func (s *jobServer) close() {
+	s.mu.Lock()
+	conn := s.conn
+	s.conn = nil
+	s.mu.Unlock()
+	if conn != nil {
+		conn.close()
+	}
+}
+
+// submit sends JOB.
+func (s *jobServer) submit(ctx context.Context) error {
+	co := s.co
+	d := co.client.cluster.Dialer(s.index, co.client.opts.IOTimeout)
+	d.Patience = time.Duration(co.job.Wait)
+	nc, err := d.DialPatiently(ctx, wire.ChannelControl)
+	if err != nil {
+		return err
+	}
+	conn := newJobConn(nc, co.job.Options&wire.JobKeep != 0)
+	if !s.use(conn) {
+		conn.close()
+		return errAbandoned
+	}
+	context.AfterFunc(co.life, func() { nc.Close() })
+	return conn.roundTrip(co.job, func(m wire.Message) (bool, error) {
+		ready, ok := m.(*wire.Ready)
+		if !ok {
+			return true, unexpected(m)
+		}
+		s.phase = wire.PhaseReady
+		co.mu.Lock()
+		co.parts[s.index].ready = *ready
+		co.mu.Unlock()
+		return true, nil
+	})
+}
+
+// bring takes the server through its phases until it has reached one. If it is lost
+// meanwhile, bring waits for it to come back.
+func (s *jobServer) bring(ctx context.Context, to wire.Phase) error {
+	for s.phase < to {
+		if s.phase < wire.PhaseDone && to == wire.PhaseCommitted {
+			return wire.Errorf(wire.CodeInternal, "it was prepared, and is %s now", s.phase)
+		}
+		err := s.step()
+		if err == nil {
+			continue
+		}
+		if !s.isLost(err) {
+			return err
+		}
+		if err := s.attach(ctx, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step makes the request that the server's phase calls for, and waits for the answer.
+func (s *jobServer) step() error {
+	co := s.co
+	conn := s.current()
+	if conn == nil {
+		return errAbandoned
+	}
+	var m wire.Message
+	switch s.phase {
+	case wire.PhaseReady, wire.PhaseHalted:
+		m = wire.Empty{T: wire.TypeStart}
+	case wire.PhaseDone:
+		m = wire.Empty{T: wire.TypePrepare}
+	case wire.PhasePrepared:
+		m = wire.Empty{T: wire.TypeCommit}
+	}
+	return conn.roundTrip(m, func(m wire.Message) (bool, error) {
+		switch m := m.(type) {
+		case *wire.Progress:
+			co.update(s.index, m)
+			return false, nil
+		case *wire.Tasks:
+			s.seen += uint64(len(m.List))
+			co.ended(s.index, m)
+			return false, nil
+		case *wire.Done:
+			co.update(s.index, &m.Progress)
+			s.phase = wire.PhaseDone
+			return true, nil
+		case *wire.Committed:
+			co.committed(m.Keys, m.Bytes)
+			s.phase = wire.PhaseCommitted
+			return true, nil
+		}
+		if m.Type() != wire.TypePrepared {
+			return true, unexpected(m)
+		}
+		s.phase = wire.PhasePrepared
+		return true, nil
+	})
+}
+
+// isLost reports whether a step failed because the server, or the way to it, was lost,
+// and the job may outlive that.
+func (s *jobServer) isLost(err error) bool {
+	if s.co.job.Wait == 0 || errors.Is(err, errDiscarded) {
+		return false
+	}
+	conn := s.current()
+	return conn == nil || conn.Broken() || errors.Is(err, wire.CodeShuttingDown) || errors.Is(err, wire.CodeTimeout)
+}
+
+// About the time between two tries to attach to a server, at first and at most.
+const (
+	attachPause     = 100 * time.Millisecond
+	attachPauseMost = 2 * time.Second
+)
+
+// attach connects to the server and takes the job up there. It tries again until the
+// job's Wait is over, while the server is down or slow. cause is why it was lost, or
+// nil.
+func (s *jobServer) attach(ctx context.Context, cause error) error {
+	co := s.co
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(co.life, func() { cancel(errAbandoned) })()
+	if conn := s.current(); conn != nil {
+		s.use(nil)
+		_ = conn.Reset() // not closed: a server that was slow must not take this client for gone
+		conn.close()
+	}
+	start := time.Now()
+	co.waitFor(s.index, start)
+	defer co.waitFor(s.index, time.Time{})
+	for pause := attachPause; ; pause = min(2*pause, attachPauseMost) {
+		err := s.tryAttach(ctx)
+		var we *wire.Error
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.As(err, &we) && we.Code == wire.CodeExists:
+			co.Abandon() // somebody else drives the job
+			return err
+		case errors.As(err, &we) && we.Code != wire.CodeUnavailable && we.Code != wire.CodeShuttingDown && we.Code != wire.CodeTimeout:
+			if cause != nil && we.Code == wire.CodeNoJob {
+				return wire.Errorf(wire.CodeUnavailable, "was lost (%v), and has no part of the job any more", cause)
+			}
+			return err
+		}
+		wait := pause/2 + rand.N(pause) // random, so that those who wait do not all come at once
+		if time.Since(start)+wait >= time.Duration(co.job.Wait) {
+			if cause == nil {
+				cause = err
+			}
+			return wire.Errorf(wire.CodeUnavailable, "was lost, and did not come back within %v: %v", time.Duration(co.job.Wait), cause)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+			co.waitFor(s.index, start)
+		}
+	}
+}
+
+// tryAttach connects and sends ATTACH once.
+func (s *jobServer) tryAttach(ctx context.Context) error {
+	co := s.co
+	d := co.client.cluster.Dialer(s.index, co.client.opts.IOTimeout)
+	nc, err := d.Dial(ctx, wire.ChannelControl)
+	if err != nil {
+		return err
+	}
+	s.term++
+	conn := newJobConn(nc, co.job.Options&wire.JobKeep != 0)
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	m := &wire.Attach{
+		Job:     co.job.ID,
+		Term:    s.term,
+		Driver:  co.job.Driver,
+		Seen:    s.seen,
+		Again:   s.again,
+		Options: co.job.Options,
+		Retries: co.job.Retries,
+		Timeout: co.job.Timeout,
+		Wait:    co.job.Wait,
+	}
+	var got *wire.Attached
+	err = conn.roundTrip(m, func(m wire.Message) (ok bool, err error) {
+		if got, ok = m.(*wire.Attached); !ok {
+			return true, unexpected(m)
+		}
+		return true, nil
+	})
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		conn.promised = got.Phase >= wire.PhasePrepared
+		if !s.use(conn) {
+			err = errAbandoned
+		}
+	}
+	if err != nil {
+		_ = nc.Reset()
+		conn.close()
+		return err
+	}
+	s.again = false
+	s.phase = got.Phase
+	context.AfterFunc(co.life, func() { nc.Close() })
+	co.mu.Lock()
+	co.parts[s.index].ready, co.parts[s.index].progress = got.Ready, got.Progress
+	co.mu.Unlock()
+	if got.Phase == wire.PhaseCommitted {
+		co.committed(got.Keys, got.Bytes)
+	}
+	return nil
+}
+
+// How long a server that was lost after COMMIT may take to say how it ended,
+// and how often it is asked.
+const (
+	learnTime  = 10 * time.Second
+	learnEvery = 250 * time.Millisecond
+)
+
+// learn finds out what became of COMMIT on a server whose connection was lost.
+// The servers settle it among themselves, soon unless the server is down.
+func (s *jobServer) learn() error {
+	co, i := s.co, s.index
+	ctx, cancel := context.WithTimeout(co.life, learnTime)
+	defer cancel()
+	for ctx.Err() == nil {
+		info, err := co.client.jobOn(ctx, i, co.job.ID)
+		switch {
+		case err != nil: // it may come back
+		case info.State == wire.JobCommitted:
+			co.committed(info.Keys, info.Bytes)
+			return nil
+		case info.State == wire.JobCanceled, info.State == wire.JobFailed:
+			return wire.Errorf(wire.CodeUnavailable, "the connection was lost before COMMIT arrived; the job was not published")
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(learnEvery):
+		}
+	}
+	return wire.Errorf(wire.CodeUnavailable, "lost while it published its part of the output of job %s, which it completes when it is back", jobID(co.job.ID))
+}
+
+// commit sends COMMIT, from which on there is no way back.
+func (s *jobServer) commit(ctx context.Context) error {
+	err := s.bring(ctx, wire.PhaseCommitted)
+	if err == nil {
+		return nil
+	}
+	if conn := s.current(); conn == nil || conn.Broken() {
+		return s.learn()
+	}
+	return err
+}

@@ -1,0 +1,174 @@
+package node
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/nathants/s4/wire"
+)
+
+// A job that has a Wait outlives the connection to its client. Its tasks go on
+// meanwhile, and the same client, or another one, takes it up with ATTACH.
+
+// link is a job's connection to its client. job.mu guards it.
+type link struct {
+	client *jobSession // nil while it is lost
+	term   uint64      // of JOB or the last ATTACH
+	driver uint64      // of the same: tells the clients of a job apart
+	timer  *time.Timer // ends the job unless a client comes; nil if there is none
+}
+
+// stop stops the timer.
+func (l *link) stop() {
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+}
+
+// attachment is a client that a running or prepared job is handed to.
+type attachment struct {
+	client *jobSession
+	seen   uint64 // tasks that it has been told of
+}
+
+// closedGrace is how long a job whose client has closed the connection waits for an
+// ATTACH. That client has ended, most likely: the kernel closes the connections of a
+// killed process. But something on the way may have closed it, too.
+const closedGrace = 5 * time.Second
+
+// patience returns how long a job waits for a client whose connection was lost because
+// of err.
+func (j *job) patience(err error) time.Duration {
+	wait := time.Duration(min(j.msg.Wait, 1<<62))
+	closed := errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
+	if closed && !j.has(wire.JobDriven) {
+		wait = min(wait, closedGrace)
+	}
+	return wait
+}
+
+// lose notes that a client's connection is lost, because of err.
+func (j *job) lose(js *jobSession, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.link.client != js {
+		return
+	}
+	wait := j.patience(err)
+	if wait == 0 || j.node.ctx.Err() != nil {
+		j.moveLocked(jobLost, errClientGone)
+		return // the job's goroutine ends js
+	}
+	j.link.client = nil
+	j.awaitClient(wait)
+	js.end()
+}
+
+// awaitClient ends the job if no client comes in time; j.mu is held.
+func (j *job) awaitClient(wait time.Duration) {
+	j.node.log.Info("the job waits for its client", zap.String("job", jobName(j.id)), zap.Duration("wait", wait))
+	j.link.stop()
+	var timer *time.Timer
+	timer = time.AfterFunc(wait, func() {
+		j.mu.Lock()
+		late := j.link.timer == timer
+		was := j.state
+		if late {
+			j.link.timer = nil
+			j.moveLocked(jobLost, errClientGone)
+		}
+		j.mu.Unlock()
+		if late && !isDriven(was) && j.node.enter() {
+			defer j.node.wg.Done()
+			j.node.endParked(j)
+		}
+	})
+	j.link.timer = timer
+	if j.has(wire.JobDriven) {
+		j.node.takeOverLater(j)
+	}
+}
+
+// giveUp applies DISCARD or SUSPEND of a client, if it still is the job's.
+func (j *job) giveUp(js *jobSession, e event, why wire.Error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.link.client == js {
+		j.moveLocked(e, discarded(why))
+	}
+}
+
+// attach hands the job to a client, or returns why not.
+func (j *job) attach(js *jobSession, m *wire.Attach) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case isOver(j.state):
+		return wire.Errorf(wire.CodeNoJob, "job %016x is over", m.Job)
+	case j.state == wire.JobOrphaned:
+		return wire.Errorf(wire.CodeUnavailable, "the servers settle what becomes of job %016x", m.Job)
+	case j.state == wire.JobSuspended && j.ended.IsZero():
+		return wire.Errorf(wire.CodeUnavailable, "job %016x is being suspended", m.Job)
+	case j.state == wire.JobSuspended && !m.Again:
+		return wire.Errorf(wire.CodeCanceled, "job %016x is suspended", m.Job)
+	case !j.msg.Durable():
+		return wire.Errorf(wire.CodeExists, "job %016x has a client, and ends with its connection", m.Job)
+	case m.Term <= j.link.term, j.link.client != nil && j.link.driver != m.Driver:
+		return wire.Errorf(wire.CodeExists, "job %016x has another client, at term %d", m.Job, j.link.term)
+	}
+	before := j.link
+	j.link.term, j.link.driver = m.Term, m.Driver
+	// On disk first: a server that forgets the term could be attached to an older client.
+	if err := writeInfo(j.stage.path, j.infoLocked()); err != nil {
+		j.link = before
+		return storeError(j.node.store.serverFileError(err), "")
+	}
+	before.stop()
+	j.link.client, j.link.timer = js, nil
+	if before.client != nil {
+		before.client.end()
+		before.client.Close()
+	}
+	if isDriven(j.state) {
+		select {
+		case old := <-j.attaches: // it has not been met, and is gone
+			old.client.end()
+		default:
+		}
+		j.attaches <- attachment{js, m.Seen}
+		return nil
+	}
+	return j.revive(js, m)
+}
+
+// meet hands the job's goroutine to another client.
+func (j *job) meet(a attachment) {
+	if old := j.client; old != nil && old != client(a.client) {
+		old.Close()
+	}
+	j.client = a.client
+	meet := func() { _ = j.client.Send(j.attached()) }
+	log := j.log.Load()
+	if log == nil || j.phase < wire.PhaseRunning {
+		meet()
+		return
+	}
+	if err := log.attach(j.stage.path, j.client, a.seen, meet); err != nil {
+		j.node.log.Error("job log", zap.String("job", jobName(j.id)), zap.Error(err))
+	}
+}
+
+// attached is the answer to ATTACH.
+func (j *job) attached() *wire.Attached {
+	return &wire.Attached{
+		Phase:    j.phase,
+		Ready:    j.ready(),
+		Progress: j.progress(),
+		Keys:     uint64(j.stage.keys.Load()),
+		Bytes:    uint64(j.stage.bytes.Load()),
+	}
+}

@@ -1,0 +1,225 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/nathants/s4/names"
+	"github.com/nathants/s4/wire"
+)
+
+// A parked job has files on disk and no goroutine: it is suspended, or it waits for a
+// client after a restart of the server. An ATTACH revives it.
+
+// park makes the job of a directory that a killed server or an ended job has left. It
+// is suspended if its info says so, and else waits.
+func (n *Node) park(p *stage, info *wire.JobInfo) (*job, error) {
+	in, err := names.ParseGlob(info.Job.Indir)
+	if err != nil {
+		return nil, err
+	}
+	state := wire.JobWaiting
+	if info.State == wire.JobSuspended {
+		state = wire.JobSuspended
+	}
+	j := n.makeJob(&info.Job, in, p, state)
+	j.started = time.Unix(0, info.Started)
+	if state == wire.JobSuspended {
+		j.why, j.ended = info.Why, time.Unix(0, info.Ended)
+	}
+	j.link.term, j.link.driver = info.Term, info.Job.Driver
+	j.setCounts(info)
+	j.begun.Store(true)
+	return j, nil
+}
+
+// setCounts takes over what is known of a job that this process did not start.
+func (j *job) setCounts(info *wire.JobInfo) {
+	j.saved = &info.Ready
+	j.stage.keys.Store(int64(info.Keys))
+	j.stage.bytes.Store(int64(info.Bytes))
+	j.done.Store(info.Progress.Tasks)
+	j.failed.Store(info.Progress.Failed)
+	j.bytesIn.Store(info.Progress.BytesIn)
+	j.bytesOut.Store(info.Progress.BytesOut)
+	j.pushed.Store(info.Progress.Pushed)
+	j.found.Store(true)
+}
+
+// suspend parks a job that has failed or lost its client. why is the reason.
+func (n *Node) suspend(j *job, why error) {
+	j.close()
+	j.cancel(nil)
+	var errs []error
+	if log := j.log.Load(); log != nil {
+		errs = append(errs, log.close())
+	}
+	errs = append(errs, j.stage.takeBack(), clearWork(j.stage.path))
+	info := j.info()
+	info.State, info.Why, info.Ended, info.Attached = wire.JobSuspended, *toWire(why), time.Now().UnixNano(), false
+	info.Progress.Running = 0
+	err := writeInfo(j.stage.path, info)
+	parked, perr := n.park(n.store.stageOf(j.id), info)
+	if err := errors.Join(append(errs, err, perr)...); err != nil {
+		n.log.Error("suspend job", zap.String("job", jobName(j.id)), zap.Error(err))
+	}
+	if perr == nil {
+		parked.fence = j.fence // connections of this process may still hold old pushes
+		n.mu.Lock()
+		n.jobs[j.id] = parked
+		n.mu.Unlock()
+	}
+	n.logJob(j, why)
+}
+
+// clearWork removes the directories of tasks, which have ended.
+func clearWork(dir string) error {
+	var errs []error
+	for _, d := range []string{"tasks", "tmp"} {
+		errs = append(errs, emptyDir(filepath.Join(dir, d)))
+	}
+	return errors.Join(errs...)
+}
+
+// revive gives a parked job its goroutine and a client; j.mu is held.
+func (j *job) revive(js *jobSession, m *wire.Attach) error {
+	n := j.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.stopping {
+		j.link.client = nil
+		return errShutdown
+	}
+	if j.state == wire.JobSuspended {
+		if err := j.stage.open(); err != nil {
+			j.link.client = nil
+			return err
+		}
+	}
+	msg := *j.msg
+	msg.Options, msg.Retries, msg.Timeout, msg.Wait = m.Options, m.Retries, m.Timeout, m.Wait
+	j.msg, j.client, j.again, j.epoch = &msg, js, m, m.Term
+	j.moveLocked(jobAttached, nil)
+	j.why, j.ended = wire.Error{}, time.Time{}
+	n.wg.Go(j.drive)
+	return nil
+}
+
+// endParked ends a job that waited for a client in vain, or that is discarded while it
+// is suspended: its state has changed to suspended or a final one.
+func (n *Node) endParked(j *job) {
+	why := context.Cause(j.ctx)
+	if j.current() == wire.JobSuspended {
+		n.suspend(j, why)
+		return
+	}
+	n.finish(j, why)
+}
+
+// parkedStage is what a killed server has left of a durable job.
+type parkedStage struct {
+	stage *stage
+	info  *wire.JobInfo
+}
+
+// adoptParked parks the jobs that a server has left.
+func (n *Node) adoptParked() error {
+	for _, p := range n.store.parked {
+		if p.info.State == wire.JobSuspended {
+			_ = p.stage.close() // revive opens it
+			p.stage = n.store.stageOf(p.stage.id)
+		} else {
+			var keys uint64
+			p.info.Progress, keys = tallyLog(p.stage.path)
+			p.info.Keys, p.info.Bytes = keys, p.info.Progress.BytesOut
+		}
+		j, err := n.park(p.stage, p.info)
+		if err != nil {
+			return err
+		}
+		_, err = os.Lstat(filepath.Join(p.stage.path, logFile))
+		j.begun.Store(err == nil)
+		n.jobs[p.stage.id] = j
+		if j.state == wire.JobWaiting {
+			j.mu.Lock()
+			j.awaitClient(j.patience(nil))
+			j.mu.Unlock()
+		}
+	}
+	n.store.parked = nil
+	return nil
+}
+
+// noClient is the client of a prepared job that nobody has attached to since the
+// server was started.
+type noClient struct{}
+
+func (noClient) Send(wire.Message) error { return errClientGone }
+func (noClient) Close() error            { return nil }
+
+// suspendedBytes returns how many bytes suspended jobs have staged.
+func (n *Node) suspendedBytes() (sum uint64) {
+	for _, j := range n.suspended() {
+		sum += uint64(j.stage.bytes.Load())
+	}
+	return sum
+}
+
+// suspended returns the suspended jobs, the one that was suspended first before the others.
+func (n *Node) suspended() []*job {
+	n.mu.Lock()
+	var list []*job
+	for _, j := range n.jobs {
+		list = append(list, j)
+	}
+	n.mu.Unlock()
+	list = slices.DeleteFunc(list, func(j *job) bool { return j.current() != wire.JobSuspended })
+	slices.SortFunc(list, func(a, b *job) int { return cmp.Compare(a.info().Ended, b.info().Ended) })
+	return list
+}
+
+// How often suspended jobs are looked at, and how much of the disk they leave free.
+const (
+	expireEvery = time.Minute
+	minFree     = 5 // per cent
+)
+
+// expire discards suspended jobs that are too old, and the oldest ones while the disk
+// is nearly full. It returns when the node stops.
+func (n *Node) expire(every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, j := range n.suspended() {
+			why := wire.Errorf(wire.CodeCanceled, "it was suspended for longer than the %v that the server keeps such jobs", n.cfg.KeepSuspended)
+			if time.Since(time.Unix(0, j.info().Ended)) < n.cfg.KeepSuspended {
+				if !n.isNearlyFull() {
+					continue
+				}
+				why = wire.Errorf(wire.CodeCanceled, "it was suspended, and the disk has less than %d %% free", minFree)
+			}
+			if j.move(jobDiscarded, why) {
+				n.endParked(j)
+			}
+		}
+	}
+}
+
+// isNearlyFull reports whether the data file system has less than minFree free.
+func (n *Node) isNearlyFull() bool {
+	var fs unix.Statfs_t
+	return unix.Fstatfs(n.store.keys.fd(), &fs) == nil && fs.Bavail*100 < fs.Blocks*minFree
+}

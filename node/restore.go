@@ -1,0 +1,222 @@
+package node
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nathants/s4/wire"
+)
+
+// inputsFile lists the tasks of a durable job on this server, as find has found them:
+// a line "skipped N", and for every task "task NAME", where NAME is empty but for a
+// merge, and below it "SIZE PATH" for each of its inputs. Names have no space and no
+// newline.
+const inputsFile = "inputs"
+
+// save writes what a restart of the server must not lose, before the client hears that
+// the job is ready.
+func (j *job) save() error {
+	f, err := os.Create(filepath.Join(j.stage.path, inputsFile))
+	if err != nil {
+		return storeError(j.node.store.serverFileError(err), "")
+	}
+	w := bufio.NewWriter(f)
+	fmt.Fprintf(w, "skipped %d\n", j.tasks.skipped) // Flush returns the error
+	for i := range j.tasks.len() {
+		of, name := []int32{int32(i)}, ""
+		if j.tasks.groups != nil {
+			of, name = j.tasks.groups[i], j.tasks.names[i]
+		}
+		_, _ = w.WriteString("task " + name + "\n")
+		for _, k := range of {
+			_, _ = w.WriteString(strconv.FormatInt(j.tasks.sizes[k], 10) + " " + j.tasks.rels[k] + "\n")
+		}
+	}
+	if err := errors.Join(w.Flush(), f.Close()); err != nil {
+		return storeError(j.node.store.serverFileError(err), "")
+	}
+	return storeError(writeInfo(j.stage.path, j.info()), "")
+}
+
+// readInputs is the reverse of save.
+func readInputs(dir string, merge bool) (t taskList, err error) {
+	f, err := os.Open(filepath.Join(dir, inputsFile))
+	if err != nil {
+		return t, withoutPath(err)
+	}
+	defer f.Close()
+	sc := bufio.NewScanner(f)
+	if merge {
+		t.names = []string{}
+	}
+	for sc.Scan() {
+		first, second, ok := strings.Cut(sc.Text(), " ")
+		switch {
+		case !ok:
+			return t, fmt.Errorf("%s: bad line %q", inputsFile, sc.Text())
+		case first == "skipped":
+			t.skipped, err = strconv.ParseInt(second, 10, 64)
+		case first == "task":
+			if merge {
+				t.names, t.groups = append(t.names, second), append(t.groups, nil)
+			}
+		default:
+			var size int64
+			size, err = strconv.ParseInt(first, 10, 64)
+			if merge && len(t.groups) > 0 {
+				last := len(t.groups) - 1
+				t.groups[last] = append(t.groups[last], int32(len(t.rels)))
+			}
+			t.rels, t.sizes = append(t.rels, second), append(t.sizes, size)
+			t.bytes += size
+			t.keys++
+		}
+		if err != nil {
+			return t, fmt.Errorf("%s: %w", inputsFile, err)
+		}
+	}
+	return t, sc.Err()
+}
+
+// restore finds out which tasks of a job that was parked are done. It removes what the
+// others have staged here; see resetPushed for what a shuffle has staged elsewhere.
+func (j *job) restore() error {
+	t, err := readInputs(j.stage.path, j.msg.Verb == wire.VerbMapFromN)
+	if err != nil {
+		return storeError(err, "")
+	}
+	j.tasks = t
+	index := make(map[string]int, j.tasks.len())
+	for i := range j.tasks.len() {
+		index[j.taskKey(i)] = i
+	}
+	last := make([]*wire.Task, j.tasks.len()) // the last run of each task
+	size, err := readLog(j.stage.path, func(m *wire.Tasks) error {
+		for k := range m.List {
+			if i, ok := index[m.List[k].Key]; ok {
+				t := m.List[k]
+				t.Stderr, t.Error = "", ""
+				last[i] = &t
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, os.ErrNotExist) && size == 0 {
+		return storeError(err, "")
+	}
+	// A killed server may have left a part of a frame at the end.
+	if err := os.Truncate(filepath.Join(j.stage.path, logFile), size); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return storeError(withoutPath(err), "")
+	}
+	var p wire.Progress
+	j.tasks.done = newTaskSet(j.tasks.len())
+	for i, t := range last {
+		switch {
+		case t == nil || t.State == wire.TaskRetried:
+		case t.State == wire.TaskFailed && !j.again.Again && j.has(wire.JobKeepGoing):
+			p.Failed++
+			p.BytesIn += t.BytesIn
+			j.tasks.done.add(i)
+			continue
+		case t.State == wire.TaskDone:
+			if ok, err := j.stillDone(i, t); err != nil {
+				return err
+			} else if ok {
+				p.Tasks++
+				p.BytesIn += t.BytesIn
+				p.BytesOut += t.BytesOut
+				j.tasks.done.add(i)
+				continue
+			}
+		}
+		if j.msg.Verb != wire.VerbMapToN {
+			if err := j.stage.unstage(j.output(i)); err != nil {
+				return err
+			}
+		}
+	}
+	j.fence.staging.Lock() // peers push already
+	defer j.fence.staging.Unlock()
+	keys, bytes, err := j.stage.count("")
+	if err != nil {
+		return err
+	}
+	j.stage.keys.Store(keys)
+	j.stage.bytes.Store(bytes)
+	j.done.Store(p.Tasks)
+	j.failed.Store(p.Failed)
+	j.bytesIn.Store(p.BytesIn)
+	j.bytesOut.Store(p.BytesOut)
+	return nil
+}
+
+// stillDone reports whether the output of a task that was done is there, and its input
+// is what it was.
+func (j *job) stillDone(i int, t *wire.Task) (bool, error) {
+	if j.msg.Verb != wire.VerbMapToN && !errors.Is(nameTaken(j.stage.tree, j.output(i)), unix.EEXIST) {
+		return false, nil
+	}
+	return true, nil
+}
+
+// tallyLog returns what the log of a job's directory tells of its progress.
+func tallyLog(dir string) (p wire.Progress, keys uint64) {
+	_, _ = readLog(dir, func(m *wire.Tasks) error {
+		for i := range m.List {
+			t := &m.List[i]
+			switch t.State {
+			case wire.TaskDone:
+				p.Tasks++
+				p.BytesOut += t.BytesOut
+				keys += t.Keys
+			case wire.TaskFailed:
+				p.Failed++
+			default:
+				continue
+			}
+			p.BytesIn += t.BytesIn
+		}
+		return nil
+	})
+	return p, keys
+}
+
+// writeFinished writes the list of the inputs of a shuffle that are done.
+func (j *job) writeFinished() error {
+	l, err := newFinishedList(j.stage.path, j.outdir)
+	if err != nil {
+		return err
+	}
+	base := len(j.in.Base) + 1
+	_, err = readLog(j.stage.path, func(m *wire.Tasks) error {
+		for i := range m.List {
+			if t := &m.List[i]; t.State == wire.TaskDone {
+				l.add(t.Key[base:], int(t.Keys)) // of two lines for one input the last counts
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, l.close())
+}
+
+// taskSet is a set of tasks.
+type taskSet struct {
+	bits  []bool
+	count int
+}
+
+func newTaskSet(n int) taskSet { return taskSet{bits: make([]bool, n)} }
+
+func (s *taskSet) add(i int) {
+	s.bits[i] = true
+	s.count++
+}
+
+func (s *taskSet) has(i int) bool { return s.bits != nil && s.bits[i] }

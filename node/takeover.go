@@ -1,0 +1,134 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/nathants/s4/wire"
+)
+
+// A detached job that outlives restarts can be driven by any server. When its driver is
+// lost, the others ask each other, and of those that wait for a driver the one with the
+// lowest index takes over. The connection of a driver to each server is its lease: while
+// any server has it, nobody takes over. This order only spares vain tries. That there
+// are never two drivers is up to the terms: a driver needs all servers to get anything
+// done, and each obeys only the one with the last term that it granted, see wire.Attach.
+
+// How long a server that has lost a job's driver waits before it asks its peers, and
+// between two rounds of questions.
+const takeOverPause = time.Second
+
+// takeOverLater begins to look for a driver of a job that has just lost its own; j.mu is
+// held.
+func (n *Node) takeOverLater(j *job) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.stopping || j.seeking {
+		return
+	}
+	j.seeking = true
+	n.wg.Go(func() { n.seekDriver(j) })
+}
+
+// seekDriver returns when the job has a driver again, or is not to have one.
+func (n *Node) seekDriver(j *job) {
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-time.After(takeOverPause):
+		}
+		if !j.wantsDriver() {
+			return
+		}
+		if n.isTurn(j.id) {
+			n.takeOver(j)
+		}
+	}
+}
+
+// wantsDriver reports whether the job still has no client. If it has one, or is over,
+// the search ends.
+func (j *job) wantsDriver() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.link.client == nil && (isDriven(j.state) || j.state == wire.JobWaiting) {
+		return true
+	}
+	j.seeking = false
+	return false
+}
+
+// isTurn asks all peers, and reports whether this server is the one to take over.
+func (n *Node) isTurn(id uint64) bool {
+	var (
+		mu   sync.Mutex
+		turn = true
+		wg   sync.WaitGroup
+	)
+	for peer := range n.cfg.Cluster.Servers {
+		if peer == n.cfg.Index {
+			continue
+		}
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(n.ctx, settleAsk)
+			defer cancel()
+			info, err := n.client.JobInfo(ctx, peer, id)
+			if err != nil {
+				return // it is down, or has no part of the job
+			}
+			waits := info.State == wire.JobRunning || info.State == wire.JobPrepared || info.State == wire.JobWaiting
+			if info.Attached || waits && peer < n.cfg.Index {
+				mu.Lock()
+				turn = false
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return turn && n.ctx.Err() == nil
+}
+
+// takeOver drives a job whose driver is lost to its end.
+func (n *Node) takeOver(j *job) {
+	log := n.log.With(zap.String("job", jobName(j.id)))
+	log.Info("the job's driver is lost: taking over")
+	info := j.info()
+	term := info.Term
+	for _, peer := range n.termsOf(j.id) {
+		term = max(term, peer)
+	}
+	ctx, stop := context.WithCancelCause(n.ctx)
+	defer stop(nil)
+	m := info.Job
+	co, err := n.client.Attach(ctx, &m, term+1, false)
+	if err != nil {
+		log.Info("take-over", zap.NamedError("outcome", err))
+		return
+	}
+	if !co.Begun() {
+		co.Discard(wire.Errorf(wire.CodeCanceled, "the server that drove the job was lost before the job began"))
+		return
+	}
+	n.carry(co, &m)
+}
+
+// termsOf returns the terms that the servers which answer have for a job.
+func (n *Node) termsOf(id uint64) []uint64 {
+	terms := make([]uint64, len(n.cfg.Cluster.Servers))
+	var wg sync.WaitGroup
+	for peer := range terms {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(n.ctx, settleAsk)
+			defer cancel()
+			if info, err := n.client.JobInfo(ctx, peer, id); err == nil {
+				terms[peer] = info.Term
+			}
+		})
+	}
+	wg.Wait()
+	return terms
+}
