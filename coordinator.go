@@ -22,6 +22,8 @@ type Coordinator struct {
 	opts    *JobOptions
 	servers []*jobServer
 
+	attached bool // the job was submitted by another client
+
 	life    context.Context // ends with Abandon
 	abandon context.CancelFunc
 
@@ -88,7 +90,7 @@ func (c *Client) Attach(ctx context.Context, m *wire.Job, term uint64, again boo
 }
 
 func (co *Coordinator) attach(ctx context.Context, term uint64, again bool) error {
-	co.job.Driver = randomID()
+	co.job.Driver, co.attached = randomID(), true
 	return co.all(ctx, func(ctx context.Context, s *jobServer) error {
 		s.term, s.again = term-1, again
 		return s.attach(ctx, nil)

@@ -279,8 +279,12 @@ func (s *jobServer) attach(ctx context.Context, cause error) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.As(err, &we) && we.Code == wire.CodeExists:
-			co.Abandon() // somebody else drives the job
-			return err
+			// Another client has the job here. One of the two must stop, and it is not
+			// the one that submitted it.
+			if cause == nil || co.attached {
+				co.Abandon()
+				return err
+			}
 		case errors.As(err, &we) && we.Code != wire.CodeUnavailable && we.Code != wire.CodeShuttingDown && we.Code != wire.CodeTimeout:
 			if cause != nil && we.Code == wire.CodeNoJob {
 				return wire.Errorf(wire.CodeUnavailable, "was lost (%v), and has no part of the job any more", cause)

@@ -124,7 +124,7 @@ type batch struct {
 
 	mu      sync.Mutex
 	pending int           // not answered yet; guarded by mu
-	idle    chan struct{} // of wait, closed when none is pending; guarded by mu
+	idle    chan struct{} // of settled, closed when none is pending; guarded by mu
 	err     error         // the first; guarded by mu
 	lost    []*pushed     // to be sent again; guarded by mu
 	lostAt  error         // why the last of them was lost; guarded by mu
@@ -230,6 +230,7 @@ func (b *batch) answered() {
 	defer b.mu.Unlock()
 	if b.pending--; b.pending == 0 && b.idle != nil {
 		close(b.idle)
+		b.idle = nil
 	}
 }
 
@@ -255,8 +256,10 @@ func (b *batch) wait() error {
 func (b *batch) settled() error {
 	b.mu.Lock()
 	idle := make(chan struct{})
-	if b.idle = idle; b.pending == 0 {
+	if b.pending == 0 {
 		close(idle)
+	} else {
+		b.idle = idle
 	}
 	b.mu.Unlock()
 	select {
