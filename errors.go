@@ -91,17 +91,26 @@ func (e *Error) Reason() string {
 	if e.Kind == ErrNoSpace && e.Server == "" {
 		hint = "make room on this machine"
 	}
-	s := e.Text
-	if s == "" && e.Kind != nil {
-		s = e.Kind.Error()
-	}
-	if e.Server != "" {
-		s += " on " + e.Server
-	}
+	s := e.What()
 	if hint != "" {
 		s += " (" + hint + ")"
 	}
 	return s
+}
+
+// What returns what happened, and on which server: Reason without what to do.
+func (e *Error) What() string {
+	s := e.Text
+	if s == "" && e.Kind != nil {
+		s = e.Kind.Error()
+	}
+	if e.Server == "" {
+		return s
+	}
+	if strings.Contains(s, ", ") {
+		s += "," // else the server would belong to the last clause: "which is a directory on …"
+	}
+	return s + " on " + e.Server
 }
 
 // KindName returns the name of e's kind as PROTOCOL.md lists it: "no-such-job".

@@ -123,14 +123,10 @@ func errText(s s4.JobStatus) string {
 	if e == nil {
 		return ""
 	}
-	text := e.Text
-	if e.Server != "" {
-		text += " on " + e.Server
-	}
 	if e.Key == s.Indir {
-		return text
+		return e.What()
 	}
-	return e.Key + ": " + text
+	return e.Key + ": " + e.What()
 }
 
 // idLen is the length of a job's ID.
