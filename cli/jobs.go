@@ -42,12 +42,24 @@ An ID may be shortened to its first digits, if no other job's begins with them.`
 			if perr := a.listJobs(list); perr != nil {
 				return perr
 			}
-			return err
+			return leftOut(err)
 		}),
 		SuggestionsMinimumDistance: 2,
 	}
 	cmd.AddCommand(a.jobsShow(), a.jobsCancel(), a.jobsWait())
 	return cmd
+}
+
+// leftOut says in the error of a server that did not answer that the numbers which are
+// printed beside it are without that server's.
+func leftOut(err error) error {
+	var e *s4.Error
+	if !errors.As(err, &e) || e.Server == "" {
+		return err
+	}
+	told := *e
+	told.Text = "the totals leave out a server: " + e.Text
+	return &told
 }
 
 func (a *app) listJobs(list []s4.JobStatus) error {

@@ -31,9 +31,9 @@ every server keeps the first 64 MiB of a job.`,
 			}
 			v := jobView{app: *a, client: c, failed: failed, stderr: stderr}
 			if verr := v.show(ctx, s); verr != nil {
-				return verr
+				err = verr
 			}
-			return err // of servers that did not answer
+			return leftOut(err)
 		}),
 	}
 	f := cmd.Flags()
