@@ -9,9 +9,9 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// body is the answer to one GET, of a key or the rest of one, for a reader that
-// pulls. The pipeline's goroutine reads the head of it, and then waits until the
-// body is closed: meanwhile the connection is the body's.
+// body is the answer to one GET, of a whole key or the rest of one, as an io.Reader
+// has it. The pipeline's goroutine reads its head and then waits until the body is
+// closed. Until then, the connection belongs to the body.
 type body struct {
 	c      *Client
 	server int
@@ -19,49 +19,49 @@ type body struct {
 	head   wire.Object
 	conn   *xfer.Conn
 	stream *xfer.Stream
-	start  int64 // of the bytes that come
-	at     int64 // of the next byte
-	inStep bool  // the end has been read: the connection can go on
+	start  int64 // offset in the key of the first byte that comes
+	offset int64 // offset in the key of the next byte
+	atEnd  bool  // the stream has been read to its end: the connection can be used again
 
-	ready   chan struct{} // closed when head and conn are there
-	over    chan struct{} // closed when the body is
-	done    chan error    // how the request ended
-	quiet   func()        // ends the pings
-	release func() bool   // parts with the context; false if that has ended
+	ready      chan struct{} // closed when head and conn are set
+	closed     chan struct{} // closed by close
+	done       chan error    // how the request ended
+	stopPings  func()        // ends the pings
+	stopCancel func() bool   // as context.AfterFunc returns it: false if ctx has ended
 }
 
 const (
-	// smallRest is what is read and dropped rather than asked for anew, or left
-	// together with its connection.
-	smallRest = 1 << 20
-	// dropTime is how long it may take to drop what is small.
-	dropTime = time.Second
+	// maxDrain is how many bytes are read and dropped to keep a connection in use.
+	// For more, a new connection is cheaper.
+	maxDrain = 1 << 20
+	// drainTimeout is how long that may take.
+	drainTimeout = time.Second
 )
 
-// openBody asks for a key from offset on. If the server knows no ranges, all of it
-// comes, and body.at tells. The end of ctx closes the connection, and then nothing
-// is left even if close is never called.
+// openBody asks for a key from offset on. A server without ranges sends the whole key,
+// and body.offset is 0. When ctx ends, the connection is closed, so that nothing is left
+// even if close is never called.
 func (c *Client) openBody(ctx context.Context, server int, name string, offset int64) (*body, error) {
-	c.singles.Add(1)
-	p, err := c.pipe(ctx, server, true)
+	c.singleGets.Add(1)
+	p, err := c.pipeline(ctx, server, true)
 	if err != nil {
-		c.singles.Add(-1)
+		c.singleGets.Add(-1)
 		return nil, err
 	}
-	b := &body{c: c, server: server, p: p, ready: make(chan struct{}), over: make(chan struct{}), done: make(chan error, 1)}
-	b.release = context.AfterFunc(ctx, func() { p.Close() })
+	b := &body{c: c, server: server, p: p, ready: make(chan struct{}), closed: make(chan struct{}), done: make(chan error, 1)}
+	b.stopCancel = context.AfterFunc(ctx, func() { p.Close() })
 	r := c.getRequest(name, func(conn *xfer.Conn, m *wire.Object) error {
 		b.head, b.conn = *m, conn
 		close(b.ready)
 		select {
-		case <-b.over:
-		case <-ctx.Done(): // the connection is closed: a read under way fails
+		case <-b.closed:
+		case <-ctx.Done(): // AfterFunc closes the connection, and a read under way fails
 		}
 		return nil
 	})
 	r.Send = func(conn *xfer.Conn, tag uint16, _ func() bool) error {
 		if conn.Features()&wire.FeatureRange != 0 {
-			b.start, b.at = offset, offset
+			b.start, b.offset = offset, offset
 		}
 		return conn.Write(tag, c.opts.Compress.flags(), &wire.Get{Key: name, Offset: uint64(b.start)})
 	}
@@ -70,45 +70,45 @@ func (c *Client) openBody(ctx context.Context, server int, name string, offset i
 	select {
 	case <-b.ready:
 	case err := <-b.done:
-		b.giveBack()
+		b.putBack()
 		return nil, err
 	}
-	b.quiet = b.conn.KeepAlive(nil) // the caller may take hours
+	b.stopPings = b.conn.KeepAlive(nil) // the caller may take hours between two reads
 	b.stream = b.conn.Stream()
 	return b, nil
 }
 
-// left returns how many bytes are still to come.
-func (b *body) left() int64 { return int64(b.head.Size) - b.at }
+// remaining returns how many bytes are still to come.
+func (b *body) remaining() int64 { return int64(b.head.Size) - b.offset }
 
-// read reads some bytes, or returns io.EOF. Of the last ones, the check is part of
-// the read: they come only if it says that they are right.
+// read reads some bytes, or returns io.EOF. The last bytes are returned only if the
+// checksum matches.
 func (b *body) read(p []byte) (int, error) {
-	if b.left() <= 0 {
-		return 0, b.end()
+	if b.remaining() <= 0 {
+		return 0, b.readEnd()
 	}
-	n, err := b.stream.Read(p[:min(int64(len(p)), b.left())])
-	b.at += int64(n)
-	if err == nil && b.left() == 0 {
-		err = b.end()
+	n, err := b.stream.Read(p[:min(int64(len(p)), b.remaining())])
+	b.offset += int64(n)
+	if err == nil && b.remaining() == 0 {
+		err = b.readEnd()
 		if err == io.EOF {
-			return n, nil // the next call says so
+			return n, nil // the next call returns io.EOF
 		}
-		b.at -= int64(n)
+		b.offset -= int64(n)
 		return 0, err
 	}
 	if err == io.EOF {
-		err = b.compare() // it ended too early
+		err = b.verify() // it ended too early
 	}
 	if err != nil {
-		b.inStep = b.stream.Ended()
+		b.atEnd = b.stream.Ended()
 	}
 	return n, err
 }
 
-// end reads what follows the last byte, and returns io.EOF if all is as it should be.
-func (b *body) end() error {
-	if b.inStep {
+// readEnd reads what follows the last byte, and returns io.EOF if the stream is right.
+func (b *body) readEnd() error {
+	if b.atEnd {
 		return io.EOF
 	}
 	var more [1]byte
@@ -117,78 +117,79 @@ func (b *body) end() error {
 		return wire.Errorf(wire.CodeChecksum, "more than the %d bytes came that were announced", b.head.Size)
 	}
 	if err == io.EOF {
-		err = b.compare()
+		err = b.verify()
 	}
-	b.inStep = b.stream.Ended()
+	b.atEnd = b.stream.Ended()
 	if err == nil {
 		return io.EOF
 	}
 	return err
 }
 
-// compare compares what came with the head that came before.
-func (b *body) compare() error {
+// verify compares the stream with the head that came before it.
+func (b *body) verify() error {
 	n, sum := b.stream.Sum()
 	want := b.head
 	if b.start > 0 {
 		want.Size -= uint64(b.start)
-		want.Sum = sum // the trailer has that of the part
+		want.Sum = sum // the head has that of the whole key; Stream has checked the part
 	}
-	return checked(&want)(n, sum, nil)
+	return verifyObject(&want, n, sum, nil)
 }
 
-// skip reads n bytes and drops them.
-func (b *body) skip(n int64) error {
+// discard reads n bytes and drops them.
+func (b *body) discard(n int64) error {
 	_, err := io.CopyN(io.Discard, readFunc(b.read), n)
 	return err
 }
 
-// writeTo writes all that is left to w.
+// writeTo writes the rest to w.
 func (b *body) writeTo(w io.Writer) (int64, error) {
 	count := countingWriter{w: w}
-	if b.start > 0 || b.at > 0 || b.inStep {
+	if b.start > 0 || b.offset > 0 || b.atEnd {
 		_, err := io.CopyBuffer(&count, readFunc(b.read), make([]byte, xfer.ChunkSize))
 		if count.err != nil {
 			err = &xfer.SinkError{Err: count.err}
 		}
 		return count.n, err
 	}
-	err := checked(&b.head)(b.conn.Recv(&count, func(error) {
-		if int64(b.head.Size)-count.n > smallRest {
-			b.conn.Close() // not all that for nothing
+	n, sum, err := b.conn.Recv(&count, func(error) {
+		if int64(b.head.Size)-count.n > maxDrain {
+			b.conn.Close() // w has failed: the rest would come for nothing
 		}
-	}))
-	b.inStep = !b.conn.Broken()
-	b.at = int64(b.head.Size)
+	})
+	err = verifyObject(&b.head, n, sum, err)
+	b.atEnd = !b.conn.Broken()
+	b.offset = int64(b.head.Size)
 	if count.err != nil {
 		err = &xfer.SinkError{Err: count.err}
 	}
 	return count.n, err
 }
 
-// close ends the body and gives its connection back, if there is little to read
-// until that can be used again.
+// close ends the body. If little is left to read, it reads that and keeps the
+// connection.
 func (b *body) close() {
-	if !b.inStep && !b.conn.Broken() && b.left() <= smallRest {
-		late := time.AfterFunc(dropTime, func() { b.conn.Close() })
-		_, _ = io.Copy(io.Discard, b.stream) // why it failed matters to nobody
+	if !b.atEnd && !b.conn.Broken() && b.remaining() <= maxDrain {
+		late := time.AfterFunc(drainTimeout, func() { b.conn.Close() })
+		_, _ = io.Copy(io.Discard, b.stream) // the caller has closed: no error matters
 		late.Stop()
-		b.inStep = b.stream.Ended()
+		b.atEnd = b.stream.Ended()
 	}
-	if !b.inStep {
+	if !b.atEnd {
 		b.conn.Close()
 	}
-	b.quiet()
+	b.stopPings()
 	b.stream.Close()
-	close(b.over)
+	close(b.closed)
 	<-b.done
-	b.giveBack()
+	b.putBack()
 }
 
-// giveBack ends the use of the pipeline.
-func (b *body) giveBack() {
-	b.c.singles.Add(-1)
-	if !b.release() {
+// putBack returns the pipeline to the pool, or closes it.
+func (b *body) putBack() {
+	b.c.singleGets.Add(-1)
+	if !b.stopCancel() {
 		b.p.Close()
 		return
 	}

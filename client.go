@@ -12,12 +12,12 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// Options change how a Client works. The zero value is good.
+// Options change how a Client works. The zero value has the defaults.
 type Options struct {
-	// IOTimeout is how long a server may be silent in mid transfer;
+	// IOTimeout is how long a server may send nothing in the middle of a transfer;
 	// 0 means 30 s.
 	IOTimeout time.Duration
-	// Compress is what of puts and gets to compress on the wire.
+	// Compress says when puts and gets are compressed on the wire.
 	Compress Compression
 }
 
@@ -26,10 +26,10 @@ type Options struct {
 //
 // Methods return *Error. Keys and prefixes are written s4://bucket/path.
 type Client struct {
-	cluster *Cluster
-	opts    Options
-	singles atomic.Int32                // gets of single keys under way
-	silent  []atomic.Pointer[time.Time] // when a server last gave no answer about jobs
+	cluster    *Cluster
+	opts       Options
+	singleGets atomic.Int32                // gets of single keys under way
+	silent     []atomic.Pointer[time.Time] // when a server last gave no answer about jobs
 
 	data    *xfer.Pool[*xfer.Pipeline] // idle data connections
 	control *xfer.Pool[*xfer.Conn]     // idle control connections
@@ -38,8 +38,8 @@ type Client struct {
 // maxIdle is how many idle connections of a kind are kept per server.
 const maxIdle = 8
 
-// NewClient returns a Client of the cluster. It connects when it must, not
-// before. opts may be nil.
+// NewClient returns a Client of the cluster. It does not connect: that happens with the
+// first request to a server. opts may be nil.
 func NewClient(cluster *Cluster, opts *Options) *Client {
 	c := &Client{
 		cluster: cluster,
@@ -67,7 +67,7 @@ func Open(confPath string) (*Client, error) {
 // Cluster returns the cluster. The caller must not change it.
 func (c *Client) Cluster() *Cluster { return c.cluster }
 
-// Close closes the idle connections. Operations under way go on, and their
+// Close closes the idle connections. Operations under way continue, and their
 // connections are closed when they end.
 func (c *Client) Close() error {
 	c.data.Close()
@@ -75,14 +75,14 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// pipe returns a data pipeline to a server that nobody else uses. single says
-// that the caller will get one key over it.
-func (c *Client) pipe(ctx context.Context, server int, single bool) (*xfer.Pipeline, error) {
+// pipeline returns a data pipeline to a server, for this caller alone. single says that
+// it is for a get of one key.
+func (c *Client) pipeline(ctx context.Context, server int, single bool) (*xfer.Pipeline, error) {
 	if p, ok := c.data.Get(server); ok {
 		return p, nil
 	}
 	d := c.cluster.Dialer(server, c.opts.IOTimeout)
-	d.Blocking = single && c.singles.Load() <= fewSingles && len(c.cluster.Servers) <= fewServers
+	d.Blocking = single && c.singleGets.Load() <= maxBlockingGets && len(c.cluster.Servers) <= maxBlockingServers
 	conn, err := d.Dial(ctx, wire.ChannelData)
 	if err != nil {
 		return nil, err
@@ -90,37 +90,37 @@ func (c *Client) pipe(ctx context.Context, server int, single bool) (*xfer.Pipel
 	return xfer.NewPipeline(conn), nil
 }
 
-// A get of a single key uses a connection that blocks a thread, if it is one of a
-// few: with a large key it is the connection that is busy. A copy of many files is
-// no faster for it. maxIdle connections to each server may be of that kind and be
-// used again at once, so there must be few servers, too, if threads are to be few.
+// A get of one key uses a connection that blocks a thread while it waits, which is
+// cheaper for a large key (xfer.NewBlockingConn). A copy of many files gains nothing
+// from it. The two limits bound the number of threads: up to maxIdle such connections to
+// each server may be kept, and be in use again at the same time.
 const (
-	fewSingles = 16
-	fewServers = 32
+	maxBlockingGets    = 16
+	maxBlockingServers = 32
 )
 
-// requestKind is what is special about a request on a data connection. 0 is an
-// ordinary one.
+// requestKind is a set of flags that say what is special about a request on a data
+// connection.
 type requestKind byte
 
 const (
-	// mayBlock is for a request that reads or writes a file or reader of the
-	// caller's, which may block for ever. Nobody waits for it after a cancel.
+	// mayBlock marks a request that reads or writes a file or reader of the caller's,
+	// which may block for ever. After a cancel, request does not wait for it.
 	mayBlock requestKind = 1 << iota
-	// singleGet is for a get of one key.
+	// singleGet marks a get of one key.
 	singleGet
 )
 
-// request runs one request on a data connection and waits for its end. If ctx
-// ends first, the connection is closed, which ends the request soon, or when a Write
-// under way to the caller's writer has: nothing is written after request has
-// returned. One that mayBlock is not waited for.
+// request runs one request on a data connection and waits for its end. If ctx ends
+// first, request closes the connection and still waits, also for a Write to the caller's
+// writer that is under way: nothing is written after it has returned. The exception is
+// mayBlock.
 func (c *Client) request(ctx context.Context, server int, kind requestKind, r xfer.Request) error {
 	if kind&singleGet != 0 {
-		c.singles.Add(1)
-		defer c.singles.Add(-1)
+		c.singleGets.Add(1)
+		defer c.singleGets.Add(-1)
 	}
-	p, err := c.pipe(ctx, server, kind&singleGet != 0)
+	p, err := c.pipeline(ctx, server, kind&singleGet != 0)
 	if err != nil {
 		return err
 	}
@@ -143,11 +143,11 @@ func (c *Client) request(ctx context.Context, server int, kind requestKind, r xf
 		c.data.Put(server, p)
 		return err
 	case err = <-failed:
-		// Send sees it, too, unless it is stuck in a reader that pauses.
+		// Send ends, too, unless it is stuck in a reader that pauses.
 		select {
 		case err = <-done:
 			c.data.Put(server, p)
-		case <-time.After(stuckTime):
+		case <-time.After(stuckTimeout):
 			p.Abandon()
 		case <-ctx.Done():
 			p.Abandon()
@@ -164,11 +164,11 @@ func (c *Client) request(ctx context.Context, server int, kind requestKind, r xf
 	return context.Cause(ctx)
 }
 
-// stuckTime is how long a request that has failed waits for a Send that may
-// be stuck in the caller's reader.
-const stuckTime = 200 * time.Millisecond
+// stuckTimeout is how long request waits, when the server has refused it, for a Send
+// that may be stuck in the caller's reader.
+const stuckTimeout = 200 * time.Millisecond
 
-// controlConn returns a control connection to a server that nobody else uses.
+// controlConn returns a control connection to a server, for this caller alone.
 func (c *Client) controlConn(ctx context.Context, server int) (*xfer.Conn, error) {
 	if conn, ok := c.control.Get(server); ok {
 		return conn, nil
@@ -177,16 +177,16 @@ func (c *Client) controlConn(ctx context.Context, server int) (*xfer.Conn, error
 	return d.Dial(ctx, wire.ChannelControl)
 }
 
-// ask sends m to one server on a control connection and lets each read the
-// answers, until it reports that the last has come. An ERROR frame ends the
-// exchange as its *wire.Error.
+// ask sends m to one server on a control connection, and calls each for every message of
+// the answer, until each reports that it was the last. An ERROR frame ends the answer,
+// and is returned as a *wire.Error.
 func (c *Client) ask(ctx context.Context, server int, flags byte, m wire.Message, each func(wire.Message) (last bool, err error)) error {
 	conn, err := c.controlConn(ctx, server)
 	if err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	quiet := conn.KeepAlive(nil) // each may block for as long as a pager
+	quiet := conn.KeepAlive(nil) // each may block, for example for a pager
 	err = roundTrip(conn, flags, m, each)
 	quiet()
 	if !stop() {
@@ -200,8 +200,8 @@ func (c *Client) ask(ctx context.Context, server int, flags byte, m wire.Message
 	return err
 }
 
-// roundTrip sends a request, unless it is nil because it was sent before, and lets each
-// read the answers. See ask.
+// roundTrip is ask on a connection. A nil m is a request that was sent before. It
+// closes the connection if more of the answer may follow.
 func roundTrip(conn *xfer.Conn, flags byte, m wire.Message, each func(wire.Message) (bool, error)) error {
 	if m != nil {
 		if err := conn.Write(1, flags, m); err != nil {
@@ -212,7 +212,7 @@ func roundTrip(conn *xfer.Conn, flags byte, m wire.Message, each func(wire.Messa
 		h, reply, err := conn.Read()
 		if err != nil {
 			if h.Type != wire.TypeError {
-				conn.Close() // more of the answer may follow
+				conn.Close()
 			}
 			return err
 		}
@@ -226,13 +226,13 @@ func roundTrip(conn *xfer.Conn, flags byte, m wire.Message, each func(wire.Messa
 	}
 }
 
-// unexpected is the error for an answer of the wrong type.
+// unexpected returns the error for a message of the wrong type.
 func unexpected(m wire.Message) error {
 	return wire.Errorf(wire.CodeBadRequest, "unexpected %s frame", m.Type())
 }
 
-// eachServer calls f for every server at once and waits for all. The first
-// error cancels the others, and is returned with the server's index.
+// eachServer calls f for all servers in parallel and waits for all calls. The first
+// error cancels the others. It is returned with the index of its server, or else -1.
 func (c *Client) eachServer(ctx context.Context, f func(ctx context.Context, server int) error) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -259,8 +259,8 @@ func (c *Client) eachServer(ctx context.Context, f func(ctx context.Context, ser
 	return first, cause
 }
 
-// isLost reports whether err means that a server cannot be reached, so that
-// every other request to it will fail, too.
+// isLost reports whether err means that a server cannot be reached, so that other
+// requests to it would fail as well.
 func isLost(err error) bool {
 	var we *wire.Error
 	if errors.As(err, &we) {

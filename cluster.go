@@ -27,15 +27,15 @@ type Server struct {
 // String returns host:port, an IPv6 address in brackets.
 func (s Server) String() string { return net.JoinHostPort(s.Address, s.Port) }
 
-// ThisMachine reports whether the server's address is 0.0.0.0 or ::, which means
-// the machine that reads it: for clusters on one host.
+// ThisMachine reports whether the server's address is 0.0.0.0 or ::. In a cluster file
+// that means the machine on which the file is read, for a cluster on one host.
 func (s Server) ThisMachine() bool {
 	a, err := netip.ParseAddr(s.Address)
 	return err == nil && a.Unmap().IsUnspecified()
 }
 
-// dialAddress returns where to connect to: the loopback address of the same
-// family if the server is on this machine.
+// dialAddress returns the address to connect to. For ThisMachine it is the loopback
+// address of the same family.
 func (s Server) dialAddress() string {
 	switch {
 	case !s.ThisMachine():
@@ -95,10 +95,10 @@ func (e *noClusterFile) Error() string {
 // Unwrap makes the error an fs.ErrNotExist.
 func (e *noClusterFile) Unwrap() error { return e.err }
 
-// ParseCluster reads a cluster file: a host:port a line, blank lines and
-// everything from # on ignored, as are a byte order mark and the carriage returns
-// that some editors write. A server that is listed twice is an error, also with its
-// address in another spelling. Errors name the file, as given in name, and the line.
+// ParseCluster reads a cluster file, which has one host:port a line. It ignores blank
+// lines, everything from # on, and the byte order mark and carriage returns that some
+// editors write. A server that is listed twice is an error, also if its address is
+// spelled in two ways. Errors have the name of the file, which is name, and the line.
 func ParseCluster(r io.Reader, name string) (*Cluster, error) {
 	c := &Cluster{Path: name}
 	seen := make(serverLines)
@@ -132,13 +132,13 @@ func ParseCluster(r io.Reader, name string) (*Cluster, error) {
 	return c, nil
 }
 
-// byteOrderMark is U+FEFF, with which some editors begin a file in UTF-8.
+// byteOrderMark is U+FEFF. Some editors put it at the start of a file in UTF-8.
 const byteOrderMark = "\uFEFF"
 
 func parseServer(line string) (Server, error) {
 	host, port, err := net.SplitHostPort(line)
 	if len(line) > 80 {
-		line = line[:80] // it is quoted in errors only
+		line = line[:80] // from here on only quoted in errors
 	}
 	if err != nil {
 		return Server{}, fmt.Errorf("%q is not host:port (an IPv6 address is written [addr]:port)", line)
@@ -154,9 +154,8 @@ func parseServer(line string) (Server, error) {
 	return Server{Address: host, Port: strconv.FormatUint(p, 10)}, nil
 }
 
-// Fingerprint identifies the list of servers and its order: the xxh64 of
-// every host:port, each followed by a newline. Client and server compare
-// theirs when they connect.
+// Fingerprint identifies the servers and their order. It is the xxh64 of all host:port,
+// each followed by a newline. Client and server compare theirs when they connect.
 func (c *Cluster) Fingerprint() uint64 {
 	var d xxhash.Digest
 	d.Reset()

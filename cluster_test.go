@@ -75,7 +75,7 @@ func TestParseClusterErrors(t *testing.T) {
 	}
 }
 
-// What some editors put into a file is none of the list.
+// A byte order mark and carriage returns, which some editors write, are ignored.
 func TestParseClusterEditors(t *testing.T) {
 	for in, want := range map[string]string{
 		"\ufeffa:1\nb:2\n":                      "[a:1 b:2]",
@@ -93,7 +93,7 @@ func TestParseClusterEditors(t *testing.T) {
 	}
 }
 
-// A server that two lines spell in two ways is one server.
+// An address that two lines spell in two ways is one server.
 func TestParseClusterSameServer(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"0.0.0.0:1", "127.0.0.1:1"},
@@ -123,7 +123,7 @@ func TestParseClusterSameServer(t *testing.T) {
 	}
 }
 
-// Servers that may be two are let be.
+// Servers whose addresses may differ are accepted.
 func TestParseClusterOtherServers(t *testing.T) {
 	for _, in := range []string{
 		"127.0.0.1:1\n127.0.0.2:1\n[::1]:1\n",
@@ -200,8 +200,7 @@ func TestLoadCluster(t *testing.T) {
 	}
 }
 
-// Whatever opens a cluster file says that it does not exist in a way that programs
-// understand.
+// All functions that open a cluster file return fs.ErrNotExist if there is none.
 func TestMissingClusterFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing")
 	want := "cluster file " + path + " does not exist (write one host:port a line, or name another with --conf or $S4_CONF_PATH)"
@@ -215,7 +214,7 @@ func TestMissingClusterFile(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, want)
 		}
 	}
-	// A file that is there, and cannot be read, is none that is missing.
+	// A file that exists and cannot be read is not missing.
 	if _, err := s4.Open(t.TempDir()); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a directory: %v", err)
 	}

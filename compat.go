@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// The functions of this file have the names and shapes that programs written
-// for the original s4 package call. Each makes a Client for one call; new code
-// should keep one.
+// The functions of this file are those of the original s4 package, with the same names
+// and signatures, for programs that were written for it. Each makes a Client for one
+// call. New code should use one Client for all.
 
-// Err409 is ErrExists by the name it had as an HTTP status.
+// Err409 is ErrExists. Its old name is that of an HTTP status.
 //
 // Deprecated: use ErrExists.
 var Err409 = ErrExists
@@ -33,8 +33,8 @@ func GetServers(confPath string) ([]Server, error) {
 	return c.Servers, nil
 }
 
-// with runs f with a Client of the servers.
-func with(servers []Server, f func(context.Context, *Client) error) error {
+// withClient runs f with a Client of the servers.
+func withClient(servers []Server, f func(context.Context, *Client) error) error {
 	if len(servers) == 0 {
 		return errors.New("no servers")
 	}
@@ -43,13 +43,13 @@ func with(servers []Server, f func(context.Context, *Client) error) error {
 	return f(context.Background(), c)
 }
 
-// Cp copies between local files and keys as 's4 cp' does; one of src and dst
-// starts with s4://. With recursive both are directories; the error then is
-// the first of those that single files had.
+// Cp copies between local files and keys, as 's4 cp' does. One of src and dst starts
+// with s4://. With recursive, both are directories, and the error is that of the first
+// file that failed.
 //
 // Deprecated: use Client.Copy.
 func Cp(src, dst string, recursive bool, servers []Server) error {
-	return with(servers, func(ctx context.Context, c *Client) error {
+	return withClient(servers, func(ctx context.Context, c *Client) error {
 		return c.Copy(ctx, src, dst, &CopyOptions{Recursive: recursive})
 	})
 }
@@ -60,12 +60,12 @@ func Cp(src, dst string, recursive bool, servers []Server) error {
 // Deprecated: use Client.PutFile.
 func PutFile(src, dst string, servers []Server) error { return Cp(src, dst, false, servers) }
 
-// PutReader writes the key dst from src until its end. If the key exists, the
-// error is Err409.
+// PutReader writes all that src yields to the key dst. If the key exists, the error is
+// Err409.
 //
 // Deprecated: use Client.Put.
 func PutReader(src io.Reader, dst string, servers []Server) error {
-	return with(servers, func(ctx context.Context, c *Client) error { return c.Put(ctx, dst, src, -1) })
+	return withClient(servers, func(ctx context.Context, c *Client) error { return c.Put(ctx, dst, src, -1) })
 }
 
 // GetFile copies the key src to the local file dst; see Client.Copy.
@@ -77,30 +77,30 @@ func GetFile(src, dst string, servers []Server) error { return Cp(src, dst, fals
 //
 // Deprecated: use Client.Get.
 func GetWriter(src string, dst io.Writer, servers []Server) error {
-	return with(servers, func(ctx context.Context, c *Client) error {
+	return withClient(servers, func(ctx context.Context, c *Client) error {
 		_, err := c.Get(ctx, src, dst)
 		return err
 	})
 }
 
-// Rm removes a key, or with recursive all with the prefix, wherever in a name it
-// ends, as the original does: see Client.RemoveAll for one that looks out for more.
+// Rm removes a key, or with recursive all keys whose names begin with prefix. As in the
+// original package, test-1 then removes test-10, too: Client.RemoveAll refuses that.
 //
 // Deprecated: use Client.RemoveAll.
 func Rm(prefix string, recursive bool, servers []Server) error {
-	return with(servers, func(ctx context.Context, c *Client) error {
+	return withClient(servers, func(ctx context.Context, c *Client) error {
 		_, err := c.Remove(ctx, prefix, recursive)
 		return err
 	})
 }
 
-// Eval runs cmd over the key and returns its standard output. A command that
-// fails is an error with its exit code and standard error.
+// Eval runs cmd with the key as standard input and returns its standard output. If the
+// command fails, the error has its exit code and standard error.
 //
 // Deprecated: use Client.Eval.
 func Eval(key, cmd string, servers []Server) (string, error) {
 	var out, errs bytes.Buffer
-	err := with(servers, func(ctx context.Context, c *Client) error {
+	err := withClient(servers, func(ctx context.Context, c *Client) error {
 		status, err := c.Eval(ctx, key, cmd, &out, &errs)
 		if err == nil && (status.Code != 0 || status.Signal != 0) {
 			err = fmt.Errorf("eval %s: exit %d: %s", key, status.Code, strings.TrimSpace(errs.String()))
@@ -110,8 +110,8 @@ func Eval(key, cmd string, servers []Server) (string, error) {
 	return out.String(), err
 }
 
-// List returns a row of date, time, size and name for every key with the
-// prefix; directories have an empty date and time and the size PRE.
+// List returns a row of date, time, size and name for every key that begins with
+// prefix. A directory has an empty date and time, and the size PRE.
 //
 // Deprecated: use Client.List.
 func List(prefix string, recursive bool, servers []Server) ([][]string, error) {
@@ -135,7 +135,7 @@ func ListBuckets(servers []Server) ([][]string, error) {
 
 func rows(servers []Server, list func(context.Context, *Client) iter.Seq2[Entry, error], name func(Entry) string) ([][]string, error) {
 	lines := [][]string{}
-	err := with(servers, func(ctx context.Context, c *Client) error {
+	err := withClient(servers, func(ctx context.Context, c *Client) error {
 		for e, err := range list(ctx, c) {
 			if err != nil {
 				return err
@@ -152,8 +152,8 @@ func rows(servers []Server, list func(context.Context, *Client) iter.Seq2[Entry,
 	return lines, err
 }
 
-// Map runs cmd for every key below indir; see Client.Map. progress, which may
-// be nil, is called as the job gets on.
+// Map runs cmd for every key below indir; see Client.Map. progress, which may be nil, is
+// called when the job makes progress.
 //
 // Deprecated: use Client.Map.
 func Map(indir, outdir, cmd string, servers []Server, progress func()) error {
@@ -181,7 +181,7 @@ func job(run verb, indir, outdir, cmd string, servers []Server, progress func())
 	if progress != nil {
 		opts.Progress = func(JobProgress) { progress() }
 	}
-	return with(servers, func(ctx context.Context, c *Client) error {
+	return withClient(servers, func(ctx context.Context, c *Client) error {
 		_, err := run(c, ctx, indir, outdir, cmd, &opts)
 		return err
 	})

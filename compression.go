@@ -11,18 +11,18 @@ type Compression byte
 
 // The ways to compress.
 const (
-	// CompressAuto compresses what gets to the other end sooner for it: the
-	// sender measures how fast it compresses, how much shorter the data gets and
-	// what the network takes. Between two ends on one host it does nothing.
+	// CompressAuto compresses where that makes the transfer faster. The sender measures
+	// how fast it compresses, how much shorter the data gets and how fast the network
+	// is. Between two ends on one host it does not compress.
 	CompressAuto Compression = iota
-	// CompressNever compresses nothing.
+	// CompressNever does not compress.
 	CompressNever
-	// CompressAlways compresses all that gets shorter, where bytes are dear and
-	// time is not.
+	// CompressAlways compresses all data that gets shorter, even if that takes longer:
+	// for networks where bytes cost money.
 	CompressAlways
 )
 
-// packing returns what c asks of a sender in this process.
+// packing returns c as xfer has it, for what this process sends.
 func (c Compression) packing() xfer.Packing {
 	switch c {
 	case CompressNever:
@@ -33,7 +33,7 @@ func (c Compression) packing() xfer.Packing {
 	return xfer.PackAuto
 }
 
-// flags returns what c asks of a server with PUT or GET.
+// flags returns c as the flags of a GET. A PUT has only FlagLZ4 of them.
 func (c Compression) flags() byte {
 	switch c {
 	case CompressNever:

@@ -14,32 +14,33 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// CopyOptions change what Copy copies. The zero value is good for one file.
+// CopyOptions change what Copy copies. The zero value copies one file.
 type CopyOptions struct {
-	// Recursive copies all below a directory, local or of keys.
+	// Recursive copies all below a directory, of local files or of keys.
 	Recursive bool
 
 	// Split, if not nil, cuts a local file or Stdin into many keys; see PutSplit.
 	Split *SplitOptions
 
-	// Stdin and Stdout, if not nil, are what - stands for as src and dst.
+	// Stdin and Stdout, if not nil, are used for src - and dst -.
 	Stdin  io.Reader
 	Stdout io.Writer
 
 	// Report, if not nil, is called for every file that was copied, skipped or
-	// failed, by one goroutine at a time. If it is nil, the first failure of a copy
-	// of many is Copy's error.
+	// failed, by one goroutine at a time. If it is nil and a file of many fails, Copy
+	// returns the first such error.
 	Report func(Transfer)
 }
 
-// Copy copies between local files and keys, as 's4 cp' does: one of src and dst
-// starts with s4://. A dst that ends in a slash, is a directory, or is a bucket
-// keeps the name of src. With Recursive, a directory of keys that is copied to the
-// current directory keeps its name, too.
+// Copy copies between local files and keys, as 's4 cp' does. One of src and dst starts
+// with s4://. If dst ends in a slash, or is a directory or a bucket, the copy keeps the
+// name of src. With Recursive, a directory of keys that is copied to the current
+// directory keeps its name as well.
 //
-// Of one file the error says why it was not copied. Of many, what failed is
-// reported, and the error is of the whole: a directory cannot be read, there is
-// nothing to copy, ctx has ended. Arguments that make no sense are ErrBadRequest.
+// The error of a copy of one file says why it failed. In a copy of many files, each
+// failure goes to Report, and the error is about the copy as a whole: a directory cannot
+// be read, there is nothing to copy, or ctx has ended. Arguments that make no sense are
+// ErrBadRequest.
 func (c *Client) Copy(ctx context.Context, src, dst string, opts *CopyOptions) error {
 	if opts == nil {
 		opts = new(CopyOptions)
@@ -80,7 +81,7 @@ func (c *Client) Copy(ctx context.Context, src, dst string, opts *CopyOptions) e
 	return err
 }
 
-// badCopy is an error of what Copy is asked for.
+// badCopy returns the error for arguments of Copy that make no sense.
 func badCopy(format string, args ...any) error {
 	return &Error{Op: "cp", Kind: ErrBadRequest, Text: fmt.Sprintf(format, args...)}
 }
@@ -173,18 +174,18 @@ func (c *Client) copySplit(ctx context.Context, src, dst string, opts *CopyOptio
 	return c.PutSplitFile(ctx, src, key, *opts.Split, report)
 }
 
-// The rules by which a copy of one thing into a directory names it. They are
-// those of aws s3 cp and of cp(1) where these agree.
+// The functions below choose the name of a copy in a directory. The rules are those on
+// which aws s3 cp and cp(1) agree.
 
 func isRemote(s string) bool { return strings.HasPrefix(s, Scheme) }
 
-// uploadKey returns the key that a copy of the local file src to dst writes:
-// dst, or, if dst ends in a slash or is a bucket, src's name below it. Stdin,
-// src "-", has no name: it is an error then.
+// uploadKey returns the key that a copy of the local file src to dst writes. That is
+// dst, or, if dst ends in a slash or is a bucket, src's name below it. Standard input,
+// src "-", has no name, so that this is an error.
 func uploadKey(src, dst string) (string, error) {
 	name := strings.TrimPrefix(dst, Scheme)
 	if name == "" {
-		return dst, nil // no bucket: the put says so
+		return dst, nil // without a bucket: Put returns the error
 	}
 	if !strings.HasSuffix(name, "/") && strings.Contains(name, "/") {
 		return dst, nil
@@ -200,9 +201,9 @@ func uploadKey(src, dst string) (string, error) {
 	return dir + "/" + filepath.Base(abs), nil
 }
 
-// downloadPath returns the file that a copy of the key src to the local dst
-// writes: dst, or, if dst is a directory, src's basename in it. A dst that
-// ends in a slash is a directory, and is made if it is absent.
+// downloadPath returns the file that a copy of the key src to the local dst writes. That
+// is dst, or, if dst is a directory, src's basename in it. A dst that ends in a slash is
+// a directory, which is made if it does not exist.
 func downloadPath(src, dst string) (string, error) {
 	if strings.HasSuffix(dst, "/") {
 		if err := os.MkdirAll(filepath.Clean(dst), 0o777); err != nil {
@@ -215,9 +216,9 @@ func downloadPath(src, dst string) (string, error) {
 	return dst, nil
 }
 
-// downloadDir returns the directory that a recursive copy of the directory of
-// keys src to the local dst writes: dst, but below the current directory a
-// directory goes by its own name. A bucket goes without.
+// downloadDir returns the local directory into which a recursive copy of the directory
+// of keys src to dst writes. That is dst, except that a copy to the current directory
+// goes to a directory with the name of src. The content of a bucket goes to dst itself.
 func downloadDir(src, dst string) string {
 	if filepath.Clean(dst) != "." {
 		return dst

@@ -6,8 +6,8 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// Dialer says how to connect to server index of the cluster. timeout is the I/O
-// timeout, 0 for the default. It is for servers that talk to their peers.
+// Dialer returns the dialer for the server with this index. timeout is the I/O timeout,
+// 0 for the default. It is exported for servers, which connect to their peers.
 func (c *Cluster) Dialer(index int, timeout time.Duration) xfer.Dialer {
 	return xfer.Dialer{Addr: c.Servers[index].dialAddress(), Fingerprint: c.Fingerprint(), Index: uint32(index), Timeout: timeout}
 }

@@ -12,12 +12,12 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// GetTree copies every key below the directory of keys prefix to the local
-// file dir/<its path relative to prefix>, in parallel over all servers,
-// replacing files and making directories. report is called once for every
-// key, by one goroutine at a time. One failure does not stop the rest. The
-// error is not about single keys: a server cannot list, nothing matched
-// (ErrNotFound), or ctx has ended.
+// GetTree copies every key below the directory of keys prefix to the local file
+// dir/<the key's path relative to prefix>, from all servers in parallel. It replaces
+// files and makes directories. report is called once for every key, by one goroutine at
+// a time. A key that fails does not stop the others: report has its error. GetTree
+// itself fails if a server cannot list, if nothing matches (ErrNotFound), or if ctx has
+// ended.
 func (c *Client) GetTree(ctx context.Context, prefix, dir string, report func(Transfer)) error {
 	name, err := names.ParsePrefix(prefix)
 	if err != nil {
@@ -36,7 +36,7 @@ func (c *Client) GetTree(ctx context.Context, prefix, dir string, report func(Tr
 		seen = true
 		report(t)
 	}
-	// No server's trouble ends the others' part: not eachServer.
+	// Not eachServer: a server that fails must not cancel the others.
 	errs := make([]error, len(c.cluster.Servers))
 	var wg sync.WaitGroup
 	for i := range errs {
@@ -71,7 +71,7 @@ func (c *Client) download(ctx context.Context, server int, prefix, dir string, d
 		switch {
 		case e.Kind != wire.EntryKey:
 		case !strings.HasPrefix(e.Name, prefix) || names.CheckKey(e.Name) != nil:
-			// A local path is made of it: it must be what was asked for.
+			// The name becomes a local path: do not let a server choose another place.
 			bad = wire.Errorf(wire.CodeBadRequest, "it lists %q, which was not asked for", e.Name)
 		default:
 			queue <- *e
@@ -86,13 +86,13 @@ func (c *Client) download(ctx context.Context, server int, prefix, dir string, d
 	return bad
 }
 
-// downloader fetches the keys of one queue over one connection, many in
+// downloader fetches the keys of one queue over one connection, with many requests in
 // flight.
 func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, prefix, dir string, queue <-chan wire.Entry, done func(Transfer)) {
-	line := c.newLine(ctx, server, lost)
+	conn := c.newWorkerConn(ctx, server, lost)
 	var dirs dirCache
-	defer dirs.close() // after the last request, see line.close
-	defer line.close()
+	defer dirs.close() // after conn.close, which waits for the last request
+	defer conn.close()
 	for e := range queue {
 		key := Scheme + e.Name
 		t := Transfer{Key: key, Path: filepath.Join(dir, filepath.FromSlash(e.Name[len(prefix):])), Size: int64(e.Size)}
@@ -100,12 +100,12 @@ func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, p
 			t.Err = c.opError(ctx, "get", key, server, err)
 			done(t)
 		}
-		p, err := line.pipe()
+		p, err := conn.pipeline()
 		if err != nil {
 			finish(err)
 			continue
 		}
-		line.do(p, c.getRequest(e.Name, func(conn *xfer.Conn, o *wire.Object) error {
+		conn.do(p, c.getRequest(e.Name, func(conn *xfer.Conn, o *wire.Object) error {
 			d, err := dirs.open(filepath.Dir(t.Path))
 			if err != nil {
 				return drain(conn, &localError{t.Path, err})
@@ -115,14 +115,15 @@ func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, p
 	}
 }
 
-// dirCache keeps the directory of the last file open: keys come sorted. It is
-// used by one goroutine at a time, a pipeline's.
+// dirCache keeps the directory of the last file open. As keys come sorted, most files
+// are in the directory of the one before. It is used by one goroutine at a time, that of
+// the pipeline.
 type dirCache struct {
 	path string
 	dir  *os.File
 }
 
-// open returns the directory, made if it is absent.
+// open returns the directory at path, and makes it if it does not exist.
 func (c *dirCache) open(path string) (*os.File, error) {
 	if c.dir != nil && c.path == path {
 		return c.dir, nil

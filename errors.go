@@ -13,11 +13,11 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// The kinds of errors a caller may want to tell apart with errors.Is.
+// The kinds of errors, to be told apart with errors.Is.
 var (
 	ErrExists       error = wire.CodeExists       // the key exists, and keys are immutable
 	ErrNotFound     error = wire.CodeNotFound     // no such key, or nothing matched
-	ErrBadKey       error = wire.CodeBadKey       // a name that is not allowed
+	ErrBadKey       error = wire.CodeBadKey       // the name is not allowed
 	ErrConflict     error = wire.CodeConflict     // the key would be a directory of another key, or the reverse
 	ErrWrongCluster error = wire.CodeWrongCluster // the server has another cluster file
 	ErrVersion      error = wire.CodeVersion      // the server speaks other protocol versions
@@ -27,12 +27,12 @@ var (
 	ErrTaskFailed   error = wire.CodeTaskFailed   // a command failed
 	ErrTimeout      error = wire.CodeTimeout      // the server was silent for too long
 	ErrUnavailable  error = wire.CodeUnavailable  // the server cannot be reached, or is stopping
-	ErrCanceled     error = wire.CodeCanceled     // given up on purpose
+	ErrCanceled     error = wire.CodeCanceled     // the caller or a user has canceled it
 	ErrNoJob        error = wire.CodeNoJob        // no such job
 	ErrBadRequest   error = wire.CodeBadRequest   // an argument makes no sense
 )
 
-// hint says what a person can do about an error of a kind.
+// hint returns what a user can do about an error of a kind, or "".
 func hint(kind error) string {
 	switch kind {
 	case wire.CodeExists:
@@ -61,13 +61,13 @@ func hint(kind error) string {
 	return ""
 }
 
-// Error is what the methods of Client return: what was done to which key on
-// which server, and what happened.
+// Error is the error of the methods of Client: the operation, its key and server, and
+// what happened.
 type Error struct {
 	Op     string // the verb: put, get, ls, rm, eval, map, …
 	Key    string // key or prefix with its scheme, or empty
 	Server string // host:port, or empty if no server was involved
-	Kind   error  // ErrExists or another of the kinds, or one without a name here
+	Kind   error  // ErrExists or another of the kinds above, or one that has no name here
 	Text   string // what happened
 	Exit   int    // of a failed command: exit code, -1 if a signal ended it
 	Signal int    // of a failed command: that signal, or 0
@@ -75,8 +75,8 @@ type Error struct {
 	Err    error  // the cause, or nil
 }
 
-// Error returns "op key: what happened on server (what to do)". The output of
-// a failed command is not part of it, see Stderr.
+// Error returns "op key: what happened on server (what to do)". The output of a failed
+// command is in Stderr only.
 func (e *Error) Error() string {
 	s := e.Op
 	if e.Key != "" {
@@ -91,23 +91,32 @@ func (e *Error) Reason() string {
 	if e.Kind == ErrNoSpace && e.Server == "" {
 		hint = "make room on this machine"
 	}
-	s := e.Text
-	if s == "" && e.Kind != nil {
-		s = e.Kind.Error()
-	}
-	if e.Server != "" {
-		s += " on " + e.Server
-	}
+	s := e.What()
 	if hint != "" {
 		s += " (" + hint + ")"
 	}
 	return s
 }
 
+// What returns what happened and on which server. It is Reason without what to do.
+func (e *Error) What() string {
+	s := e.Text
+	if s == "" && e.Kind != nil {
+		s = e.Kind.Error()
+	}
+	if e.Server == "" {
+		return s
+	}
+	if strings.Contains(s, ", ") {
+		s += "," // else the server would belong to the last clause: "which is a directory on …"
+	}
+	return s + " on " + e.Server
+}
+
 // KindName returns the name of e's kind as PROTOCOL.md lists it: "no-such-job".
 func (e *Error) KindName() string { return e.code().String() }
 
-// code returns e's kind as it crosses the wire.
+// code returns e's kind as a code of the protocol.
 func (e *Error) code() wire.Code {
 	if c, ok := e.Kind.(wire.Code); ok {
 		return c
@@ -115,7 +124,7 @@ func (e *Error) code() wire.Code {
 	return wire.CodeInternal
 }
 
-// Is makes errors.Is work with the kinds of this package, and with fs.ErrExist and
+// Is makes errors.Is match the kinds of this package, and fs.ErrExist and
 // fs.ErrNotExist.
 func (e *Error) Is(target error) bool {
 	switch target {
@@ -131,8 +140,8 @@ func (e *Error) Is(target error) bool {
 	return target == ErrUnavailable && e.Kind == wire.CodeShuttingDown
 }
 
-// As makes errors.As find the *wire.Error that tells e to another program: a
-// server that drives a job passes it on.
+// As makes errors.As return e as a *wire.Error: a server that drives a job sends it on
+// to the job's client.
 func (e *Error) As(target any) bool {
 	we, ok := target.(**wire.Error)
 	if ok {
@@ -141,7 +150,7 @@ func (e *Error) As(target any) bool {
 	return ok
 }
 
-// toWire returns e as it crosses the wire.
+// toWire returns e as a message of the protocol.
 func (e *Error) toWire() *wire.Error {
 	return &wire.Error{Code: e.code(), Key: strings.TrimPrefix(e.Key, Scheme), Server: e.Server, Text: e.Text,
 		Exit: int32(e.Exit), Signal: byte(e.Signal), Stderr: e.Stderr}
@@ -156,28 +165,28 @@ func fromWire(we *wire.Error) *Error {
 	return e
 }
 
-// Unwrap returns the cause, if it was an error of this side.
+// Unwrap returns the cause, if it was an error in this process.
 func (e *Error) Unwrap() error { return e.Err }
 
-// opError puts err into an *Error. server is the index of the server that was
-// asked, or -1.
+// opError returns err as an *Error of op and key. server is the index of the server that
+// was asked, or -1.
 func (c *Client) opError(ctx context.Context, op, key string, server int, err error) error {
 	if err == nil {
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		// Whatever broke, it broke because the caller gave up.
+		// Whatever err is, it is because the caller has canceled.
 		return &Error{Op: op, Key: key, Kind: ErrCanceled, Text: cause.Error(), Err: cause}
 	}
-	var done *Error
-	if errors.As(err, &done) {
-		if done.Op == "" {
-			done.Op = op
+	var already *Error
+	if errors.As(err, &already) {
+		if already.Op == "" {
+			already.Op = op
 		}
-		if done.Key == "" {
-			done.Key = key
+		if already.Key == "" {
+			already.Key = key
 		}
-		return done
+		return already
 	}
 	at := ""
 	if server >= 0 {
@@ -191,7 +200,8 @@ func (c *Client) opError(ctx context.Context, op, key string, server int, err er
 	return e
 }
 
-// toError makes an *Error of what went wrong at or with a server.
+// toError returns err, which came from a server or from the connection to it, as an
+// *Error.
 func toError(server string, err error) *Error {
 	e := &Error{Server: server, Kind: wire.CodeInternal, Text: err.Error(), Err: err}
 	var (
@@ -211,7 +221,7 @@ func toError(server string, err error) *Error {
 	case errors.As(err, &we):
 		e = fromWire(we)
 		if we.Code == wire.CodeBadKey || we.Code == wire.CodeWrongCluster {
-			e.Server = "" // the place does not matter, or the text names it
+			e.Server = "" // every server would say so, or the text names it
 		} else if e.Server == "" {
 			e.Server = server
 		}
@@ -223,8 +233,7 @@ func toError(server string, err error) *Error {
 	return e
 }
 
-// usage makes an *Error for an argument that is refused before any server is
-// asked.
+// usage returns the *Error for an argument that is refused before any server is asked.
 func usage(op, key string, err error) error {
 	e := &Error{Op: op, Key: key, Kind: ErrBadRequest, Text: err.Error()}
 	var we *wire.Error

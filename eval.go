@@ -17,11 +17,11 @@ type ExitStatus struct {
 	Signal int // that signal, or 0
 }
 
-// Eval runs cmd with bash on the key's server, with the key as its standard
-// input, and copies its standard output and error to stdout and stderr as
-// they come. A command that fails is not an error: see the ExitStatus. If ctx
-// ends, so does the command. Nothing is written to stdout and stderr once Eval has
-// returned: if ctx ends while a Write blocks, Eval waits for that Write.
+// Eval runs cmd with bash on the key's server, with the key as standard input. It copies
+// standard output and standard error to stdout and stderr as they come. A command that
+// fails is not an error: its exit code is in the ExitStatus. If ctx ends, the command is
+// stopped. If ctx ends while a Write blocks, Eval waits for that Write, so that nothing
+// is written after it has returned.
 func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Writer) (ExitStatus, error) {
 	name, err := names.ParseKey(key)
 	if err != nil {
@@ -37,7 +37,7 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 			return conn.Write(tag, 0, &wire.Eval{Key: name, Command: cmd})
 		},
 		Recv: func(conn *xfer.Conn, _ uint16) error {
-			stop := conn.KeepAlive(nil) // stdout may block for hours
+			stop := conn.KeepAlive(nil) // a Write to stdout may block for hours
 			defer stop()
 			exit, err := recvEval(conn, stdout, stderr)
 			if err == nil {
@@ -52,9 +52,10 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 	return status, nil
 }
 
-// recvEval reads the answer to EVAL: two streams, mixed as the command wrote.
+// recvEval reads the answer to EVAL: the frames of two streams, in the order in which
+// the command wrote.
 func recvEval(conn *xfer.Conn, stdout, stderr io.Writer) (*wire.Exit, error) {
-	var out, errs stream
+	var out, errs hashWriter
 	out.init(stdout)
 	errs.init(stderr)
 	for {
@@ -69,7 +70,7 @@ func recvEval(conn *xfer.Conn, stdout, stderr io.Writer) (*wire.Exit, error) {
 				s = &errs
 			}
 			if err := conn.ReadBytes(h, s); err != nil {
-				conn.Close() // the command must not go on for nobody
+				conn.Close() // which makes the server stop the command
 				return nil, err
 			}
 		default:
@@ -92,24 +93,24 @@ func recvEval(conn *xfer.Conn, stdout, stderr io.Writer) (*wire.Exit, error) {
 	}
 }
 
-// stream counts and hashes what it passes on.
-type stream struct {
+// hashWriter writes to w, and counts and hashes what it writes.
+type hashWriter struct {
 	w      io.Writer
 	n      uint64
 	digest xxhash.Digest
 }
 
-func (s *stream) init(w io.Writer) {
+func (s *hashWriter) init(w io.Writer) {
 	s.w = w
 	s.digest.Reset()
 }
 
-func (s *stream) Write(p []byte) (int, error) {
+func (s *hashWriter) Write(p []byte) (int, error) {
 	s.n += uint64(len(p))
 	_, _ = s.digest.Write(p)
 	return s.w.Write(p)
 }
 
-func (s *stream) matches(t wire.Trailer) bool {
+func (s *hashWriter) matches(t wire.Trailer) bool {
 	return s.n == t.Length && s.digest.Sum64() == t.Sum
 }

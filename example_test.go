@@ -15,8 +15,8 @@ import (
 	"github.com/nathants/s4/node"
 )
 
-// exampleCluster starts three servers in this process, for the examples: a
-// real program calls s4.Open.
+// exampleCluster starts three servers in this process. A real program calls s4.Open
+// instead.
 func exampleCluster() (client *s4.Client, stop func()) {
 	dir, err := os.MkdirTemp("", "s4-example")
 	if err != nil {
@@ -46,8 +46,8 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
-	// Count words where the keys lie, then bring the counts of each first
-	// letter together and add them up.
+	// Count the words of each key on its server. Then collect the counts by first
+	// letter and add them up.
 	steps := []struct {
 		run     func(context.Context, string, string, string, *s4.JobOptions) (s4.JobResult, error)
 		in, out string
@@ -159,13 +159,13 @@ func ExampleClient_Create() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer w.Abort() // without Close before, there is no key
+	defer w.Abort() // without Close, no key is written
 	for i := range 4 {
 		if _, err := fmt.Fprintln(w, i*i); err != nil {
 			log.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil { // the key is there
+	if err := w.Close(); err != nil { // from here on the key exists
 		log.Fatal(err)
 	}
 	if _, err := client.Get(ctx, key, os.Stdout); err != nil {
@@ -226,7 +226,7 @@ func ExampleClient_Buckets() {
 				log.Fatal(err)
 			}
 			fmt.Println(e.Name)
-			break // a range that is left early ends the listing
+			break // leaving the loop ends the listing
 		}
 	}
 	// Output:

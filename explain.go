@@ -16,8 +16,8 @@ type ServerPlan struct {
 	Free    int64 // bytes free on the data file system
 }
 
-// Explain tells what a job would do, in the order of the cluster file, and runs
-// nothing. Its errors are those that the job would meet before its first task.
+// Explain returns what a job would do on each server, in the order of the cluster file.
+// It runs no task. Its errors are those that the job would have before its first task.
 func (c *Client) Explain(ctx context.Context, verb Verb, indir, outdir, cmd string, opts *JobOptions) ([]ServerPlan, error) {
 	if opts == nil {
 		opts = new(JobOptions)
@@ -32,7 +32,7 @@ func (c *Client) Explain(ctx context.Context, verb Verb, indir, outdir, cmd stri
 	if err != nil {
 		return nil, c.notDir(ctx, verb, indir, err)
 	}
-	parts := co.parts // nothing changes them before Run
+	parts := co.parts // only Run changes them
 	co.Discard(wire.Errorf(wire.CodeCanceled, "it was only to be explained"))
 	health := c.Health(ctx)
 	plans := make([]ServerPlan, len(parts))

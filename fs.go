@@ -11,15 +11,16 @@ import (
 	"time"
 )
 
-// FS returns the keys below a bucket or directory of keys as a file system to read:
-// for io/fs, text/template, net/http and whatever else takes one. dir is
-// s4://bucket or s4://bucket/path. ctx is that of all its operations.
+// FS returns the keys below a bucket or directory of keys as a read-only file system,
+// for packages that take an fs.FS, such as text/template and net/http. dir is
+// s4://bucket or s4://bucket/path. All operations use ctx.
 //
-// It has what is there at the time of each operation. A directory is there while a
-// key is below it, and has no time. Where a key and a directory have the same name,
-// only the key is seen. Errors are *fs.PathError, with fs.ErrNotExist where there is
-// no such key, around an *Error. A file is a *Reader with a Stat: an io.Seeker, and
-// checked when it is read to its end. A directory is read as a whole.
+// Every operation sees the keys of its time. A directory exists while there is a key
+// below it, and has no modification time. If a key and a directory have the same name,
+// the file system has only the key. Errors are *fs.PathError with an *Error inside, and
+// are fs.ErrNotExist if there is no such key. An open file is a *Reader with a Stat
+// method, so that it is an io.Seeker, and checked when it is read to its end. ReadDir
+// reads a directory as a whole.
 func (c *Client) FS(ctx context.Context, dir string) fs.FS {
 	return &keyFS{c: c, ctx: ctx, dir: strings.TrimSuffix(dir, "/")}
 }
@@ -36,7 +37,7 @@ var (
 	_ fs.StatFS    = (*keyFS)(nil)
 )
 
-// key returns the key, or directory, of a name.
+// key returns the key or directory of keys that has the name.
 func (f *keyFS) key(op, name string) (string, error) {
 	if !fs.ValidPath(name) {
 		return "", &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
@@ -47,8 +48,8 @@ func (f *keyFS) key(op, name string) (string, error) {
 	return f.dir + "/" + name, nil
 }
 
-// pathError makes a *fs.PathError of err. A name that no key may have is that of
-// none.
+// pathError returns err as a *fs.PathError. A name that is not allowed for keys is one
+// that does not exist.
 func pathError(op, name string, err error) error {
 	if err == nil {
 		return nil
@@ -59,7 +60,7 @@ func pathError(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }
 
-// noSuchName is the error of a name that no key may have: there is no such file.
+// noSuchName makes the error for a name that is not allowed an fs.ErrNotExist.
 type noSuchName struct{ error }
 
 func (e noSuchName) Unwrap() error { return e.error }
@@ -87,7 +88,7 @@ func (f *keyFS) Open(name string) (fs.File, error) {
 	return &dirFile{fs: f, name: name}, nil
 }
 
-// Stat tells what a name is. It reads nothing of a key.
+// Stat returns the size and time of a key, or that name is a directory.
 func (f *keyFS) Stat(name string) (fs.FileInfo, error) {
 	key, err := f.key("stat", name)
 	if err != nil {
@@ -108,7 +109,7 @@ func (f *keyFS) Stat(name string) (fs.FileInfo, error) {
 	return fileInfo{name: path.Base(name), dir: true}, nil
 }
 
-// isDir reports with nil that a key is below dir.
+// isDir returns nil if there is a key below dir.
 func (f *keyFS) isDir(dir string) error {
 	for _, err := range f.c.List(f.ctx, dir+"/", false) {
 		return err
@@ -135,8 +136,9 @@ func (f *keyFS) ReadDir(name string) ([]fs.DirEntry, error) {
 		}
 		return nil, pathError("readdir", name, errors.New("not a directory"))
 	}
-	// A listing sorts a directory with its slash: a/ comes after a-b, and so
-	// after a key a. The sort is stable, and the key comes first.
+	// A listing sorts directories by their names with the slash, so that a/ comes after
+	// a-b. Sort again without it. A key a comes before a directory a/, and a stable sort
+	// leaves it there: Compact keeps the key.
 	slices.SortStableFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return slices.CompactFunc(list, func(a, b fs.DirEntry) bool { return a.Name() == b.Name() }), nil
 }
@@ -149,15 +151,15 @@ type file struct {
 
 var _ io.ReadSeeker = (*file)(nil)
 
-// Stat tells what the key was when it was opened.
+// Stat returns what the key was when it was opened.
 func (f *file) Stat() (fs.FileInfo, error) { return f.info, nil }
 
 // dirFile is an open directory.
 type dirFile struct {
 	fs     *keyFS
 	name   string
-	list   []fs.DirEntry // that are left
-	read   bool          // list has been read
+	list   []fs.DirEntry // the entries that are left
+	read   bool          // list has been read once
 	closed bool
 }
 
@@ -179,14 +181,14 @@ func (d *dirFile) Close() error {
 	return nil
 }
 
-// ReadDir returns the next n entries, or all that are left if n is not positive.
+// ReadDir returns the next n entries, or all that are left if n <= 0.
 func (d *dirFile) ReadDir(n int) ([]fs.DirEntry, error) {
 	if d.closed {
 		return nil, &fs.PathError{Op: "readdir", Path: d.name, Err: fs.ErrClosed}
 	}
 	if !d.read {
 		list, err := d.fs.ReadDir(d.name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it was there when it was opened, and is empty now
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // ErrNotExist: it has become empty since it was opened
 			return nil, err
 		}
 		d.list, d.read = list, true
@@ -202,7 +204,7 @@ func (d *dirFile) ReadDir(n int) ([]fs.DirEntry, error) {
 	return list, nil
 }
 
-// fileInfo tells of a key or directory, as fs.FileInfo and as fs.DirEntry.
+// fileInfo describes a key or directory. It is an fs.FileInfo and an fs.DirEntry.
 type fileInfo struct {
 	name     string
 	dir      bool
@@ -219,7 +221,7 @@ func (i fileInfo) Info() (fs.FileInfo, error) { return i, nil }
 func (i fileInfo) Sys() any                   { return nil }
 func (i fileInfo) String() string             { return fs.FormatDirEntry(i) }
 
-// Mode is that of what can be read and not written.
+// Mode returns the permissions of what can only be read.
 func (i fileInfo) Mode() fs.FileMode {
 	if i.dir {
 		return fs.ModeDir | 0o555

@@ -74,7 +74,7 @@ func wantPathError(t *testing.T, err error, op, name string, want error) {
 	}
 }
 
-// A key and a directory of one name, which are on two servers, are one name.
+// A key and a directory with the same name, on two servers, are one entry.
 func TestFSKeyAndDir(t *testing.T) {
 	c := startLocal(t)
 	for _, name := range []string{"0_x", "0_x/1_y", "0_x-a"} {
@@ -98,7 +98,7 @@ func TestErrorIsOfFS(t *testing.T) {
 	}
 }
 
-// A name that no key may have is that of no file, in one line.
+// A name that is not allowed for keys does not exist, says an error of one line.
 func TestFSBadName(t *testing.T) {
 	c := s4.NewClient(&s4.Cluster{Servers: []s4.Server{{Address: "127.0.0.1", Port: "1"}}}, nil)
 	defer c.Close()

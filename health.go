@@ -9,13 +9,13 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// healthTimeout is how long Health waits for a server.
+// healthTimeout is how long Health waits for each server.
 const healthTimeout = time.Second
 
-// ServerHealth is what a server says of itself, or why it is unhealthy.
+// ServerHealth is the answer of a server to Health, or why it is unhealthy.
 type ServerHealth struct {
 	Server  Server
-	Err     error // nil if healthy; the other fields are then set
+	Err     error // nil if the server is healthy, and then the fields below are set
 	Version string
 	Uptime  time.Duration
 	Keys    int64
@@ -24,21 +24,20 @@ type ServerHealth struct {
 	Total   int64 // size of the data file system in bytes
 }
 
-// Health asks every server in parallel, each with a limit of healthTimeout,
-// and returns their answers in the order of the cluster file. A server is
-// healthy if it answers, has the same cluster file and protocol version, and
-// can write to its data directory.
+// Health asks all servers in parallel, and returns their answers in the order of the
+// cluster file. A server is healthy if it answers within a second, has the same cluster
+// file, speaks the same protocol version, and can write to its data directory.
 func (c *Client) Health(ctx context.Context) []ServerHealth {
 	out := make([]ServerHealth, len(c.cluster.Servers))
 	var wg sync.WaitGroup
 	for i, s := range c.cluster.Servers {
 		wg.Go(func() {
 			late := fmt.Errorf("no answer within %v", healthTimeout)
-			one, cancel := context.WithTimeoutCause(ctx, healthTimeout, late)
+			limited, cancel := context.WithTimeoutCause(ctx, healthTimeout, late)
 			defer cancel()
 			h := &out[i]
 			h.Server = s
-			err := c.ask(one, i, 0, wire.Empty{T: wire.TypeHealth}, func(m wire.Message) (bool, error) {
+			err := c.ask(limited, i, 0, wire.Empty{T: wire.TypeHealth}, func(m wire.Message) (bool, error) {
 				info, ok := m.(*wire.HealthInfo)
 				if !ok {
 					return true, unexpected(m)
@@ -50,7 +49,7 @@ func (c *Client) Health(ctx context.Context) []ServerHealth {
 				return true, nil
 			})
 			if err != nil {
-				h.Err = c.healthError(ctx, one, err)
+				h.Err = c.healthError(ctx, limited, err)
 			}
 		})
 	}
@@ -58,9 +57,10 @@ func (c *Client) Health(ctx context.Context) []ServerHealth {
 	return out
 }
 
-func (c *Client) healthError(ctx, one context.Context, err error) error {
-	if ctx.Err() == nil && one.Err() != nil {
-		return &Error{Op: "health", Kind: ErrTimeout, Text: context.Cause(one).Error()}
+// healthError returns err as an *Error. limited is ctx with the timeout of one server.
+func (c *Client) healthError(ctx, limited context.Context, err error) error {
+	if ctx.Err() == nil && limited.Err() != nil {
+		return &Error{Op: "health", Kind: ErrTimeout, Text: context.Cause(limited).Error()}
 	}
 	return c.opError(ctx, "health", "", -1, err)
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// A server is named as the slowest only if it is clearly behind the others.
+// A server counts as the slowest only if it is clearly behind the others.
 func TestSlowest(t *testing.T) {
 	type part struct{ tasks, done, failed uint64 }
 	for _, test := range []struct {

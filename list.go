@@ -18,8 +18,8 @@ type Entry struct {
 	Modified time.Time
 }
 
-// Shown returns what a listing of prefix shows for e, as 's4 ls' does: its path
-// without the bucket if recursive, else what follows the prefix's last slash.
+// Shown returns the name that 's4 ls' prints for e in a listing of prefix. If recursive,
+// it is the path without the bucket, else what follows the last slash of prefix.
 func (e Entry) Shown(prefix string, recursive bool) string {
 	prefix = strings.TrimPrefix(prefix, Scheme)
 	cut := strings.LastIndexByte(prefix, '/')
@@ -29,11 +29,10 @@ func (e Entry) Shown(prefix string, recursive bool) string {
 	return e.Name[cut+1:]
 }
 
-// List yields the keys whose names begin with prefix, sorted by name over all
-// servers. Unless recursive, keys below a directory are summed up as that
-// directory. s4://bucket means the bucket's content. Memory does not grow
-// with the number of keys. After an error, which comes with a zero Entry, the
-// sequence ends.
+// List yields the keys whose names begin with prefix, from all servers, sorted by name.
+// Unless recursive, it yields a directory in place of the keys below it. s4://bucket
+// means the content of the bucket. Memory use does not depend on the number of keys. An
+// error comes with a zero Entry and ends the sequence.
 func (c *Client) List(ctx context.Context, prefix string, recursive bool) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		name, err := names.ParsePrefix(prefix)
@@ -49,14 +48,14 @@ func (c *Client) List(ctx context.Context, prefix string, recursive bool) iter.S
 	}
 }
 
-// Buckets yields the buckets, sorted, with the time they were first used.
+// Buckets yields the buckets, sorted by name, with the times they were first used.
 func (c *Client) Buckets(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		c.merge(ctx, "", 0, "", yield)
 	}
 }
 
-// lister is one server's part of a listing, batch by batch.
+// lister receives one server's part of a listing, batch by batch.
 type lister struct {
 	server  int
 	batches chan []wire.Entry
@@ -64,7 +63,7 @@ type lister struct {
 	err     error // set before batches is closed
 }
 
-// head returns the next entry, or nil at the end.
+// head returns the next entry without taking it, or nil at the end.
 func (l *lister) head() *wire.Entry {
 	for len(l.batch) == 0 {
 		b, ok := <-l.batches
@@ -76,8 +75,8 @@ func (l *lister) head() *wire.Entry {
 	return &l.batch[0]
 }
 
-// merge lists on every server and yields the sorted union. Every server sorts
-// its own; what several have (directories, buckets) is yielded once.
+// merge lists on all servers, each of which sorts its part, and yields the union in
+// order. A directory or bucket that several servers have is yielded once.
 func (c *Client) merge(ctx context.Context, prefix string, flags byte, name string, yield func(Entry, error) bool) {
 	inner, cancel := context.WithCancel(ctx)
 	listers := make([]*lister, len(c.cluster.Servers))
@@ -122,8 +121,8 @@ func (c *Client) merge(ctx context.Context, prefix string, flags byte, name stri
 	}
 }
 
-// earliest returns the older of two times of one bucket; other kinds are on
-// one server, or have no time.
+// earliest returns the older time of two entries with the same name. Only buckets can
+// differ: a key is on one server, and a directory has no time.
 func earliest(a, b wire.Entry) int64 {
 	if a.Kind == wire.EntryBucket && b.Mtime < a.Mtime {
 		return b.Mtime

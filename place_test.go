@@ -19,7 +19,7 @@ func servers(n int) *s4.Cluster {
 }
 
 func TestPlace(t *testing.T) {
-	// The values of xxhsum -H64, so that another implementation can agree.
+	// The hashes are those of xxhsum -H64, which does not share our code.
 	for s, want := range map[string]uint64{
 		"":         0xef46db3751d8e999,
 		"a":        0xd24ec4f1a98c6e5b,
@@ -56,7 +56,8 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// What makes map, map-from-n and the shuffle need no network.
+// Keys with the same basename, or the same numeric prefix, are on one server, on which
+// map and map-from-n rely.
 func FuzzPlace(f *testing.F) {
 	f.Add("000_a", uint8(3))
 	f.Add("x", uint8(1))

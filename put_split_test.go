@@ -33,7 +33,7 @@ func startLocal(t *testing.T) *s4.Client {
 	return client
 }
 
-// keys returns the keys of a bucket that has some.
+// keys returns the keys of a bucket.
 func keys(t *testing.T, c *s4.Client, bucket string) (names []string) {
 	t.Helper()
 	for e, err := range c.List(t.Context(), bucket, true) {
@@ -82,7 +82,7 @@ func TestPutSplitFile(t *testing.T) {
 	}
 }
 
-// TestPutSplitFails checks what is left where a part fails.
+// TestPutSplitFails checks which parts are there after one has failed.
 func TestPutSplitFails(t *testing.T) {
 	c := startLocal(t)
 	opts := s4.SplitOptions{Size: 4}
@@ -95,7 +95,7 @@ func TestPutSplitFails(t *testing.T) {
 			ok++
 		}
 	}
-	// The input breaks off in mid part, and between two.
+	// The input ends with an error, in the middle of a part and between two.
 	for bucket, in := range map[string]string{"s4://mid": "one\ntwo\nth", "s4://between": "one\ntwo\n"} {
 		failed, ok = nil, 0
 		r := io.MultiReader(strings.NewReader(in), iotest.ErrReader(io.ErrUnexpectedEOF))
@@ -108,7 +108,7 @@ func TestPutSplitFails(t *testing.T) {
 			t.Errorf("%s has %q", bucket, got)
 		}
 	}
-	// A part of a file exists: few others are begun.
+	// The key of a part exists: few parts after it are begun.
 	if err := c.Put(t.Context(), "s4://file/00005_x", strings.NewReader("old"), -1); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestPutSplitFails(t *testing.T) {
 	if got := keys(t, c, "s4://file"); len(got) != ok+1 || ok > 5000 {
 		t.Errorf("%d copied, %d there", ok, len(got))
 	}
-	// Arguments that are no good.
+	// Arguments that make no sense.
 	for _, tt := range []struct {
 		key  string
 		size int64
@@ -142,7 +142,7 @@ func TestPutSplitFails(t *testing.T) {
 	}
 }
 
-// TestPutSplitCanceled ends the context while the input pauses, in mid part
+// TestPutSplitCanceled ends the context while the input pauses, in the middle of a part
 // and between two.
 func TestPutSplitCanceled(t *testing.T) {
 	c := startLocal(t)

@@ -10,23 +10,22 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// Reader reads a key. It is an io.ReadSeekCloser and an io.WriterTo, for one
-// goroutine at a time. Its errors are *Error.
+// Reader reads a key. It is an io.ReadSeekCloser and an io.WriterTo, for one goroutine at
+// a time. Its errors are *Error.
 //
-// A Reader that has come from the first byte to the last, in one go, has checked
-// them against the checksum stored with the key. If they differ, the last Read has
-// ErrChecksum in place of the last bytes, so that nobody who reads to the end gets
-// damaged ones for good. A part of the key, as after a Seek, is checked only for
-// its way from the server.
+// A Reader that reads a key from the first byte to the last compares the bytes with the
+// checksum that is stored with the key. If they differ, the last Read returns ErrChecksum
+// in place of the last bytes: whoever reads to the end does not take damaged data for
+// good. After a Seek, the bytes are checked only for damage on their way from the server.
 type Reader struct {
 	c      *Client
-	ctx    context.Context // of Open, for the whole life of the Reader
+	ctx    context.Context // that of Open, for all that the Reader does
 	key    string
 	name   string
 	server int
 	head   wire.Object
-	off    int64 // of the next byte to read
-	body   *body // what is being read, or nil
+	off    int64 // offset of the next byte to read
+	body   *body // the answer that is being read, or nil
 	err    error // of the last Read; nil after a Seek
 	closed bool
 }
@@ -36,10 +35,9 @@ var (
 	_ io.WriterTo       = (*Reader)(nil)
 )
 
-// Open opens a key for reading, or fails with ErrNotFound. The caller closes the
-// Reader. When ctx ends, so does the Reader: its connection is closed, and reads
-// fail with ErrCanceled and the context's cause. A caller may take as much time
-// between two reads as it likes.
+// Open opens a key for reading, or fails with ErrNotFound. The caller closes the Reader.
+// When ctx ends, the Reader's connection is closed, and reads fail with ErrCanceled and
+// the context's cause. There is no limit on the time between two reads.
 func (c *Client) Open(ctx context.Context, key string) (*Reader, error) {
 	name, err := names.ParseKey(key)
 	if err != nil {
@@ -53,12 +51,12 @@ func (c *Client) Open(ctx context.Context, key string) (*Reader, error) {
 	return r, nil
 }
 
-// Object tells what the key is.
+// Object returns the size, time and checksum of the key.
 func (r *Reader) Object() Object { return toObject(&r.head) }
 
 // Read reads up to len(p) bytes, and returns io.EOF at the end of the key.
 func (r *Reader) Read(p []byte) (int, error) {
-	if err := r.ready(); err != nil || len(p) == 0 {
+	if err := r.prepare(); err != nil || len(p) == 0 {
 		return 0, err
 	}
 	if r.body == nil {
@@ -66,17 +64,17 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	n, err := r.body.read(p)
 	r.off += int64(n)
-	if r.body.inStep {
-		r.drop() // somebody else may have the connection
+	if r.body.atEnd {
+		r.closeBody() // so that the connection can be used for other requests
 	}
-	return n, r.ended(err)
+	return n, r.fail(err)
 }
 
-// WriteTo writes the rest of the key to w. It returns the error of w wrapped in an
-// *Error. If the rest is the whole key, what was written may be damaged after
-// ErrChecksum.
+// WriteTo writes the rest of the key to w. It returns an error of w wrapped in an *Error.
+// If the rest is the whole key, it is compared only after it has been written: after
+// ErrChecksum, w has damaged bytes.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
-	err := r.ready()
+	err := r.prepare()
 	if err == io.EOF || err == nil && r.body == nil {
 		return 0, nil
 	}
@@ -85,14 +83,14 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	}
 	n, err := r.body.writeTo(w)
 	r.off += n
-	if r.body.inStep {
-		r.drop()
+	if r.body.atEnd {
+		r.closeBody()
 	}
-	return n, r.ended(passedOn(err))
+	return n, r.fail(damagedOutput(err))
 }
 
-// Seek sets where the next Read begins, which then asks the server for the rest of
-// the key from there on. It may be beyond the end: the next Read returns io.EOF.
+// Seek sets where the next Read begins. That Read asks the server for the rest of the key
+// from there on. An offset after the end is allowed: the next Read returns io.EOF.
 func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	if r.closed {
 		return 0, r.closedError()
@@ -115,51 +113,52 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Close ends the Reader. It does not wait for the rest of a large key: the
-// connection is closed then, and otherwise used again.
+// Close closes the Reader. If much of the key is unread, Close also closes the
+// connection, and does not wait for the rest.
 func (r *Reader) Close() error {
 	if r.closed {
 		return r.closedError()
 	}
 	r.closed = true
-	r.drop()
+	r.closeBody()
 	return nil
 }
 
-// ready makes r.body what comes from r.off on, nil at the end of the key.
-func (r *Reader) ready() error {
+// prepare makes r.body the answer that continues at r.off, or nil at the end of the key.
+func (r *Reader) prepare() error {
 	switch size := int64(r.head.Size); {
 	case r.closed:
 		return r.closedError()
 	case r.err != nil:
 		return r.err
-	case r.body != nil && r.body.at == r.off:
+	case r.body != nil && r.body.offset == r.off:
 		return nil
-	case r.body != nil && r.body.at < r.off && r.off <= size && r.off-r.body.at <= smallRest:
-		// Sooner done than asked for, and the whole key is checked.
-		return r.ended(r.body.skip(r.off - r.body.at))
+	case r.body != nil && r.body.offset < r.off && r.off <= size && r.off-r.body.offset <= maxDrain:
+		// Faster than a new request, and the key is still checked as a whole.
+		return r.fail(r.body.discard(r.off - r.body.offset))
 	case r.off >= size:
-		r.drop()
+		r.closeBody()
 		return nil
 	}
-	r.drop()
+	r.closeBody()
 	b, err := r.c.openBody(r.ctx, r.server, r.name, r.off)
 	if err != nil {
-		return r.ended(err)
+		return r.fail(err)
 	}
 	r.body = b
 	if b.head != r.head {
-		return r.ended(wire.Errorf(wire.CodeNotFound, "what was opened is gone, another key has its name now"))
+		return r.fail(wire.Errorf(wire.CodeNotFound, "what was opened is gone, another key has its name now"))
 	}
-	return r.ended(b.skip(r.off - b.at))
+	return r.fail(b.discard(r.off - b.offset))
 }
 
-// ended takes in an error of the body, after which it is over.
-func (r *Reader) ended(err error) error {
+// fail closes the body after an error, and returns and keeps the error, as an *Error. It
+// does nothing if err is nil.
+func (r *Reader) fail(err error) error {
 	if err == nil {
 		return nil
 	}
-	r.drop()
+	r.closeBody()
 	if err != io.EOF {
 		err = r.opError(err)
 	}
@@ -167,7 +166,7 @@ func (r *Reader) ended(err error) error {
 	return err
 }
 
-func (r *Reader) drop() {
+func (r *Reader) closeBody() {
 	if r.body != nil {
 		r.body.close()
 		r.body = nil

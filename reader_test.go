@@ -45,7 +45,7 @@ func open(t *testing.T, ctx context.Context, c *s4.Client, key string) *s4.Reade
 	return r
 }
 
-// goroutines returns a check that no goroutine of a client is left but those of now.
+// goroutines returns a check that clients have no more goroutines than now.
 func goroutines(t *testing.T) (check func()) {
 	t.Helper()
 	ofClients := func() []string {
@@ -60,7 +60,7 @@ func goroutines(t *testing.T) (check func()) {
 	}
 }
 
-// plainReader hides all but Read.
+// plainReader hides all methods but Read.
 type plainReader struct{ io.Reader }
 
 func TestReader(t *testing.T) {
@@ -158,15 +158,15 @@ func TestReaderSeek(t *testing.T) {
 	}
 	size := int64(len(data))
 	at(0, io.SeekCurrent, 0)
-	at(5000, io.SeekStart, 5000)    // near: is read on
+	at(5000, io.SeekStart, 5000)    // near: the body is read on
 	at(1, io.SeekCurrent, 6001)     // "
-	at(4<<20, io.SeekStart, 4<<20)  // far: is asked for
+	at(4<<20, io.SeekStart, 4<<20)  // far: a new request
 	at(3, io.SeekStart, 3)          // back
 	at(-1, io.SeekEnd, size-1)      // the last
 	at(0, io.SeekEnd, size)         // the end
 	at(10, io.SeekCurrent, size+10) // beyond
 	at(-(1 << 20), io.SeekEnd, size-1<<20)
-	if _, err := r.Seek(0, io.SeekEnd); err != nil { // no more than where the size is asked for
+	if _, err := r.Seek(0, io.SeekEnd); err != nil { // as net/http does to find the size
 		t.Error(err)
 	}
 	at(0, io.SeekStart, 0)
@@ -193,7 +193,8 @@ func TestReaderSeek(t *testing.T) {
 	check()
 }
 
-// A server that knows no ranges sends all, and what is before is dropped.
+// A server without ranges sends the whole key, and the Reader drops what comes before its
+// offset.
 func TestReaderWithoutRanges(t *testing.T) {
 	cluster := nodetest.StartProxied(t, 1, node.Config{})
 	data := noise(100_000)
@@ -239,7 +240,8 @@ func damage(t *testing.T, dir, key string, at int64) {
 	}
 }
 
-// Whoever reads to the end is told of damage, also if that is where they stop.
+// Damage is an error of the Read that would return the last byte, and of all ways to read
+// to the end.
 func TestReaderDamaged(t *testing.T) {
 	cluster := nodetest.Start(t, 3, node.Config{})
 	c := cluster.Client(t, nil)
@@ -283,7 +285,7 @@ func TestReaderDamaged(t *testing.T) {
 	}
 }
 
-// A key that was removed and written anew is not the one that was opened.
+// A Reader does not read on in a key that has replaced the one it has opened.
 func TestReaderReplaced(t *testing.T) {
 	c := startLocal(t)
 	put(t, c, "s4://b/k", noise(5<<20))
@@ -307,7 +309,7 @@ func TestReaderReplaced(t *testing.T) {
 	}
 }
 
-// Close in the middle: the connection is used again if that is cheap.
+// Close in the middle of a key keeps the connection if little is left to read.
 func TestReaderClose(t *testing.T) {
 	c := startLocal(t)
 	check := goroutines(t)
@@ -327,7 +329,7 @@ func TestReaderClose(t *testing.T) {
 		if n := s4.IdleConns(c); n != idle {
 			t.Errorf("%s: %d idle connections, want %d", key, n, idle)
 		}
-		put(t, c, key+"2", nil) // makes up for the one that was closed
+		put(t, c, key+"2", nil) // opens another in place of the one that was closed
 	}
 	r := open(t, t.Context(), c, "s4://b/1_large")
 	broken := errors.New("broken")
@@ -343,7 +345,7 @@ type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
-// The end of the context ends a Reader, and leaves nothing even without Close.
+// When its context ends, a Reader fails, and leaves nothing behind even without Close.
 func TestReaderCanceled(t *testing.T) {
 	cluster := nodetest.StartProxied(t, 1, node.Config{})
 	setup := cluster.Client(t, nil)
@@ -370,7 +372,7 @@ func TestReaderCanceled(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// One that nobody reads from, nor closes.
+	// A Reader that nobody reads or closes.
 	ctx, cancel := context.WithCancelCause(t.Context())
 	left := open(t, ctx, c, "s4://b/k")
 	cancel(gaveUp)
@@ -385,7 +387,7 @@ func TestReaderCanceled(t *testing.T) {
 	}
 }
 
-// Close of a little that never comes ends all the same.
+// Close returns even if the little that is left to read never comes.
 func TestReaderCloseHeldUp(t *testing.T) {
 	cluster := nodetest.StartProxied(t, 1, node.Config{})
 	c := cluster.Client(t, nil)
@@ -393,13 +395,13 @@ func TestReaderCloseHeldUp(t *testing.T) {
 	c.Close()
 	cluster.Proxies[0].Set(nodetest.Fault{Action: nodetest.Stall, Dir: nodetest.ToClient, At: 1000, Channel: 'd'})
 	r := open(t, t.Context(), cluster.Client(t, nil), "s4://b/k")
-	if err := r.Close(); err != nil { // or the test's timeout
+	if err := r.Close(); err != nil { // within the timeout of the test
 		t.Error(err)
 	}
 	cluster.Proxies[0].CutAll()
 }
 
-// A connection that is lost is an error, and no end.
+// A lost connection is an error, and not the end of the key.
 func TestReaderLost(t *testing.T) {
 	cluster := nodetest.StartProxied(t, 1, node.Config{})
 	c := cluster.Client(t, nil)
@@ -412,7 +414,7 @@ func TestReaderLost(t *testing.T) {
 	}
 }
 
-// A caller that is slower than the I/O timeouts of both ends is waited for.
+// A caller may pause for longer than the I/O timeouts of both ends.
 func TestReaderSlow(t *testing.T) {
 	const timeout = 400 * time.Millisecond
 	cluster := nodetest.Start(t, 1, node.Config{IOTimeout: timeout})

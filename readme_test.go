@@ -80,7 +80,7 @@ func startServers(t *testing.T, dir string) {
 	}
 }
 
-// like reports whether got is what want says, line by line.
+// like reports whether got matches want line by line.
 func like(got, want string) bool {
 	g := strings.Split(strings.TrimRight(got, "\n"), "\n")
 	w := strings.Split(strings.TrimRight(want, "\n"), "\n")

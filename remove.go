@@ -10,17 +10,18 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// ErrAmbiguous is the error of RemoveAll for a name that is a key or a directory,
-// while names of others begin with it.
+// ErrAmbiguous is the error of RemoveAll for the name of a key or directory if other
+// names begin with it.
 var ErrAmbiguous = errors.New("other names begin with it")
 
-// RemoveAll removes what has the name: the key, the directory with all below it,
-// or both. If there is neither, it removes every key whose name begins with it. It
-// returns how many keys there were; none is ErrNotFound.
+// RemoveAll removes the key with the name, and the directory with the name and all below
+// it. If there is neither, it removes all keys whose names begin with name. It returns
+// how many keys it has removed. ErrNotFound means none.
 //
-// A name that is a key or directory and also begins others, as test-1 begins
-// test-10, may mean the one or all. It is ErrAmbiguous, and nothing is removed.
-// A bucket, and a name that ends in a slash, mean what is below them.
+// If there is a key or directory with the name, and other names begin with it, as test-10
+// begins with test-1, the caller may mean one or all: RemoveAll removes nothing and
+// returns ErrAmbiguous. A bucket, or a name that ends in a slash, is not ambiguous: it
+// means all below it.
 func (c *Client) RemoveAll(ctx context.Context, name string) (int64, error) {
 	prefix, err := names.ParsePrefix(name)
 	if err != nil {
@@ -29,7 +30,7 @@ func (c *Client) RemoveAll(ctx context.Context, name string) (int64, error) {
 	if strings.HasSuffix(prefix, "/") {
 		return c.Remove(ctx, name, true)
 	}
-	key, dir, others, err := c.named(ctx, name, prefix)
+	key, dir, others, err := c.lookUp(ctx, name, prefix)
 	switch {
 	case err != nil:
 		return 0, err
@@ -38,7 +39,7 @@ func (c *Client) RemoveAll(ctx context.Context, name string) (int64, error) {
 	case len(others) > 0:
 		return 0, &Error{Op: "rm", Key: name, Kind: ErrBadRequest, Text: ambiguous(name, key, dir, others), Err: ErrAmbiguous}
 	}
-	// Not by prefix: a name that has come meanwhile may begin with it.
+	// Not by prefix: since the listing, another key may exist whose name begins so.
 	var total int64
 	for _, part := range []struct {
 		there     bool
@@ -50,7 +51,7 @@ func (c *Client) RemoveAll(ctx context.Context, name string) (int64, error) {
 		}
 		n, err := c.Remove(ctx, part.name, part.recursive)
 		total += n
-		if err != nil && !errors.Is(err, ErrNotFound) { // somebody else was faster
+		if err != nil && !errors.Is(err, ErrNotFound) { // if another client has removed it first
 			return total, err
 		}
 	}
@@ -60,12 +61,13 @@ func (c *Client) RemoveAll(ctx context.Context, name string) (int64, error) {
 	return total, nil
 }
 
-// maxOthers is how many names an error gives for those that begin with another.
+// maxOthers is how many other names an ErrAmbiguous lists.
 const maxOthers = 3
 
-// named tells whether there is a key, and a directory, of that name, and gives the
-// first of the other names beside it that begin with it, one more than are shown.
-func (c *Client) named(ctx context.Context, name, prefix string) (key, dir bool, others []string, err error) {
+// lookUp reports whether there is a key, and whether there is a directory, with the name.
+// others are the first of the other names that begin with it, at most one more than
+// maxOthers.
+func (c *Client) lookUp(ctx context.Context, name, prefix string) (key, dir bool, others []string, err error) {
 	for e, err := range c.List(ctx, name, false) {
 		switch {
 		case err != nil:
@@ -81,7 +83,7 @@ func (c *Client) named(ctx context.Context, name, prefix string) (key, dir bool,
 		case len(others) <= maxOthers:
 			others = append(others, Scheme+e.Name)
 		}
-		// Sorted by name, so that no directory of the name comes after this.
+		// Names are sorted: no directory with the name comes after this.
 		if e.Name > prefix+"/" && (len(others) > maxOthers || !key && !dir) {
 			break
 		}
@@ -89,27 +91,28 @@ func (c *Client) named(ctx context.Context, name, prefix string) (key, dir bool,
 	return key, dir, others, nil
 }
 
-// ambiguous says what a name stands for, and what to write instead.
+// ambiguous returns the text of an ErrAmbiguous: what the name stands for, and what to
+// write instead.
 func ambiguous(name string, key, dir bool, others []string) string {
-	what, how := "a key", "leave -r off to remove the key"
+	kind, advice := "a key", "leave -r off to remove the key"
 	switch {
 	case key && dir:
-		what, how = "a key and a directory", "leave -r off for the key, write "+name+"/ for the directory"
+		kind, advice = "a key and a directory", "leave -r off for the key, write "+name+"/ for the directory"
 	case dir:
-		what, how = "a directory", "write "+name+"/ to remove the directory"
+		kind, advice = "a directory", "write "+name+"/ to remove the directory"
 	}
 	more := ""
 	if len(others) > maxOthers {
 		others, more = others[:maxOthers], " and more"
 	}
 	return fmt.Sprintf("it is %s, and begins %s%s, too: nothing was removed (%s, or use --prefix for all that begins with it)",
-		what, strings.Join(others, ", "), more, how)
+		kind, strings.Join(others, ", "), more, advice)
 }
 
-// Remove removes the key, or with recursive every key whose name begins with
-// prefix, and returns how many. Removing nothing is ErrNotFound. When it
-// returns, no read or list finds them. A prefix may end anywhere: s4://b/test-1
-// begins s4://b/test-100/k, too. RemoveAll looks out for that.
+// Remove removes a key, or with recursive all keys whose names begin with prefix. It
+// returns how many. ErrNotFound means none. When Remove returns, no read or list finds
+// them. The prefix need not end at a slash: s4://b/test-1 removes s4://b/test-100/k as
+// well, which RemoveAll refuses.
 func (c *Client) Remove(ctx context.Context, prefix string, recursive bool) (int64, error) {
 	if !recursive {
 		name, err := names.ParseKey(prefix)

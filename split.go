@@ -10,38 +10,36 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nathants/s4/xfer"
-
 	"github.com/nathants/s4/names"
+	"github.com/nathants/s4/xfer"
 )
 
-// SplitOptions say where PutSplit cuts.
+// SplitOptions say where PutSplit cuts its input.
 type SplitOptions struct {
-	// Size is how many bytes a part has at least, but for the last: it ends
-	// with the first line that ends at or after so many. At least 1. The
-	// repeated first line does not count.
+	// Size is the least number of bytes of a part; the last may have fewer. A part
+	// ends with the first line that ends at or after Size bytes, not counting a
+	// repeated first line. Size is at least 1.
 	Size int64
-	// Header repeats the first line of the input at the start of every part.
+	// Header says to repeat the first line of the input at the start of every part.
 	Header bool
 }
 
-// maxHeader is the longest first line that is repeated. It is the one line
-// that is kept in memory.
+// maxHeader is the length of the longest first line that can be repeated, as it is kept
+// in memory.
 const maxHeader = 1 << 20
 
-// PutSplit cuts all that r yields at line ends and writes each part as a new
-// key: for the key s4://b/dir/name, s4://b/dir/00000_name, …/00001_name and so
-// on, which go to one server after the other; for s4://b/dir/ or a bucket,
-// 00000, 00001 and so on below it. A line ends with a newline; the last may
-// have none. No byte is changed, and an input without any makes no part.
+// PutSplit cuts the content of r at line ends, and writes each part as a new key. For the
+// key s4://b/dir/name these are s4://b/dir/00000_name, s4://b/dir/00001_name and so on;
+// for s4://b/dir/ or a bucket they are 00000, 00001 and so on below it. The numbers spread
+// the parts evenly over the servers. A line ends with a newline; the last line may have
+// none. The parts together are the input, byte for byte. An empty input has no parts.
 //
-// The parts are written one after the other as r yields them, in memory that
-// depends neither on the size of a part nor on the length of a line. report is
-// called for every part, by one goroutine at a time: Path is empty and Size
-// counts the repeated line. The first part that fails, be it because r does,
-// is the last; those before it stay. The error is not about single parts: key
-// or opts are no good, or ctx has ended. If it ends while r blocks, PutSplit
-// returns and r is read no further once that read ends.
+// PutSplit writes one part after the other while it reads r. Memory use depends neither
+// on the size of a part nor on the length of a line. report is called for every part, by
+// one goroutine at a time, with an empty Path and a Size that includes the repeated line.
+// A part that fails, also because r does, is the last. The parts before it stay. PutSplit
+// itself fails if key or opts make no sense, or if ctx has ended. If ctx ends while r
+// blocks, PutSplit returns at once, and the Read that blocks is the last.
 func (c *Client) PutSplit(ctx context.Context, r io.Reader, key string, opts SplitOptions, report func(Transfer)) error {
 	if err := checkSplit(key, opts); err != nil {
 		return usage("put", key, err)
@@ -49,16 +47,16 @@ func (c *Client) PutSplit(ctx context.Context, r io.Reader, key string, opts Spl
 	return c.putParts(ctx, newStreamCutter(r, opts), 1, "", key, nil, report)
 }
 
-// PutSplitFile is PutSplit for the local file at path, cut at the same places.
-// The parts of a regular file are written in parallel over all servers; if one
-// fails, those under way are finished and no other is begun. Transfer has its
-// Path. A file that changes while it is read fails the parts that end after that.
-// The error may also be that the file cannot be opened.
+// PutSplitFile is PutSplit for the local file at path, and cuts at the same places. The
+// parts of a regular file are written in parallel; if one fails, those under way are
+// finished, and no other is begun. A Transfer has the path of the file. If the file
+// changes while it is read, the parts that end after that fail. PutSplitFile itself also
+// fails if it cannot open the file.
 func (c *Client) PutSplitFile(ctx context.Context, path, key string, opts SplitOptions, report func(Transfer)) error {
 	if err := checkSplit(key, opts); err != nil {
 		return usage("put", key, err)
 	}
-	src, err := c.openSource(ctx, path, key)
+	src, err := c.openForPut(ctx, path, key)
 	if err != nil {
 		return err
 	}
@@ -78,11 +76,10 @@ func checkSplit(key string, opts SplitOptions) error {
 	return err
 }
 
-// partKey returns the key of part number i of what would be key if it were not
-// cut; see PutSplit.
+// partKey returns the key of part i, where key is that of the whole; see PutSplit.
 func partKey(key string, i int) string {
 	if !strings.Contains(strings.TrimPrefix(key, Scheme), "/") {
-		key += "/" // a bucket
+		key += "/" // it is a bucket
 	}
 	name := names.Base(key)
 	dir := strings.TrimSuffix(key, name)
@@ -94,32 +91,32 @@ func partKey(key string, i int) string {
 
 // cutter finds the parts of an input, in order.
 type cutter interface {
-	// next returns the next part, or io.EOF behind the last. A part that is
-	// not of a file must be read to its end before the next call.
+	// next returns the next part, or io.EOF after the last. A part of a stream must
+	// be read to its end before the next call.
 	next() (part, error)
 }
 
-// part is what becomes one key.
+// part is the content of one key.
 type part struct {
 	io.Reader
-	size int64 // or -1 if it must be read to know
+	size int64 // -1 if it must be read to know
 }
 
-// putParts writes the parts that cut finds with so many workers. A part goes
-// to whichever worker is free, and not to one of its server: as the numbers
-// spread them evenly, all servers are busy all the same. check, if not nil, is
-// called at the end of each part.
+// putParts writes the parts that cut finds, with this many workers. A part goes to any
+// worker that is free. Workers need no server of their own: the numbers of the parts
+// spread them evenly, so that all servers are busy. check, if not nil, is called at the
+// end of each part.
 func (c *Client) putParts(ctx context.Context, cut cutter, workers int, path, key string, check func() error, report func(Transfer)) error {
 	var (
 		mu   sync.Mutex // held while cut or report runs
 		n    int        // the next part
-		over bool       // there is none, or a part has failed
+		over bool       // there is no next part, or a part has failed
 	)
 	work := func() {
 		mu.Lock()
 		defer mu.Unlock()
 		for !over {
-			// next may block for as long as the input pauses.
+			// next may block if the input is a pipe.
 			p, err := await(ctx, cut.next, func(part) {})
 			if err == io.EOF || ctx.Err() != nil {
 				over = true
@@ -146,7 +143,7 @@ func (c *Client) putParts(ctx context.Context, cut cutter, workers int, path, ke
 	return c.opError(ctx, "put", key, -1, ctx.Err())
 }
 
-// readHeader reads the first line, which may be all there is.
+// readHeader reads the first line. It may be the only one, without a newline.
 func readHeader(r *bufio.Reader) ([]byte, error) {
 	var line []byte
 	for {
@@ -163,10 +160,10 @@ func readHeader(r *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// cutBuffer is how much is read at once in search of a line end.
+// cutBuffer is how much is read at once to find a line end.
 const cutBuffer = 64 << 10
 
-// streamCutter cuts a stream as it passes.
+// streamCutter cuts a stream while it is read.
 type streamCutter struct {
 	r      *bufio.Reader
 	opts   SplitOptions
@@ -196,7 +193,7 @@ func (s *streamCutter) next() (part, error) {
 // streamPart reads from r to the end of one part.
 type streamPart struct {
 	r    *bufio.Reader
-	left int64 // bytes to go to where the first line end is the part's
+	left int64 // the part ends with the first newline at or after this many bytes
 	done bool
 }
 
@@ -204,7 +201,7 @@ func (s *streamPart) Read(p []byte) (int, error) {
 	if s.done {
 		return 0, io.EOF
 	}
-	if s.left > 1 { // a newline that is the last of left is the end
+	if s.left > 1 { // these bytes but the last cannot end the part
 		n, err := s.r.Read(p[:min(int64(len(p)), s.left-1)])
 		s.left -= int64(n)
 		return n, err
@@ -221,8 +218,8 @@ func (s *streamPart) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// stickyReader does not read on after an error: a terminal would yield more
-// after its end.
+// stickyReader does not read again after an error. A terminal may yield more after its
+// end.
 type stickyReader struct {
 	r   io.Reader
 	err error
@@ -235,16 +232,16 @@ func (s *stickyReader) Read(p []byte) (n int, err error) {
 	return n, s.err
 }
 
-// fileCutter cuts the first size bytes of a file. It reads little more than
-// what is around the cuts, and its parts can be read in any order, at once.
+// fileCutter cuts the first size bytes of a file. It reads little except around the cuts.
+// Its parts can be read in parallel.
 type fileCutter struct {
 	f      io.ReaderAt
 	size   int64
 	opts   SplitOptions
 	begun  bool
 	header []byte
-	off    int64  // where the next part begins
-	buf    []byte // of lineEnd
+	off    int64  // offset of the next part
+	buf    []byte // used by lineEnd
 }
 
 func (f *fileCutter) next() (part, error) {
@@ -271,13 +268,12 @@ func (f *fileCutter) next() (part, error) {
 	return part{io.MultiReader(bytes.NewReader(f.header), body), int64(len(f.header)) + end - start}, nil
 }
 
-// lineEnd returns the offset behind the first newline at off or after it, or
-// the file's size.
+// lineEnd returns the offset after the first newline at or after off, or the file's size.
 func (f *fileCutter) lineEnd(off int64) (int64, error) {
 	if f.buf == nil {
 		f.buf = make([]byte, cutBuffer)
 	}
-	// Most lines are short. Few are so long that it takes another read.
+	// Most lines are short: read little first, and more only if that has no newline.
 	for want := int64(4 << 10); off < f.size; want = cutBuffer {
 		buf := f.buf[:min(want, f.size-off)]
 		n, err := f.f.ReadAt(buf, off)

@@ -13,7 +13,7 @@ import (
 	"testing/iotest"
 )
 
-// naiveSplit is the rule as simple as it can be written.
+// naiveSplit cuts by the rule, written as simply as possible.
 func naiveSplit(in string, size int, header bool) (parts []string) {
 	if in == "" {
 		return nil
@@ -41,12 +41,12 @@ func afterLine(s string) string {
 	return rest
 }
 
-// allParts reads what c cuts.
+// allParts returns the parts that c cuts.
 func allParts(c cutter) (parts []string, err error) {
 	for {
 		p, err := c.next()
 		if err == io.EOF {
-			_, err = c.next() // as often as it is asked
+			_, err = c.next() // io.EOF again
 			if err == io.EOF {
 				return parts, nil
 			}
@@ -65,7 +65,7 @@ func allParts(c cutter) (parts []string, err error) {
 	}
 }
 
-// checkCuts compares the cutters with the rule, and the parts with the input.
+// checkCuts compares the cutters with naiveSplit, and the parts with the input.
 func checkCuts(t *testing.T, in string, size int, header bool) {
 	t.Helper()
 	want := naiveSplit(in, size, header)
@@ -78,7 +78,7 @@ func checkCuts(t *testing.T, in string, size int, header bool) {
 	if len(in) < 10000 {
 		cutters["single bytes"] = newStreamCutter(iotest.OneByteReader(strings.NewReader(in)), opts)
 	}
-	if in != "" { // what has no size is read as a stream
+	if in != "" { // an empty file is read as a stream
 		cutters["file"] = &fileCutter{f: strings.NewReader(in), size: int64(len(in)), opts: opts}
 	}
 	for name, c := range cutters {
@@ -139,8 +139,7 @@ func TestSplitCuts(t *testing.T) {
 	}
 }
 
-// TestSplitRandom has lines around the sizes of the parts, and around those of
-// the buffers.
+// TestSplitRandom cuts lines that are about as long as the parts and the buffers.
 func TestSplitRandom(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
@@ -171,7 +170,7 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// TestSplitHugeLine cuts a line that is far longer than what is kept of it.
+// TestSplitHugeLine cuts a line that is far longer than the buffers.
 func TestSplitHugeLine(t *testing.T) {
 	const size = 256 << 20
 	opts := SplitOptions{Size: 1}
@@ -199,7 +198,7 @@ func TestSplitHugeLine(t *testing.T) {
 	}
 }
 
-// noNewline yields bytes for ever that are no newline.
+// noNewline yields bytes without a newline, and never ends.
 type noNewline struct{}
 
 func (noNewline) Read(p []byte) (int, error)              { clear(p); return len(p), nil }
@@ -224,7 +223,7 @@ func TestSplitLongHeader(t *testing.T) {
 	}
 }
 
-// TestSplitSizeHuge has sizes where a sum would overflow.
+// TestSplitSizeHuge cuts with sizes that overflow when an offset is added.
 func TestSplitSizeHuge(t *testing.T) {
 	opts := SplitOptions{Size: 1<<63 - 1, Header: true}
 	for name, c := range map[string]cutter{
@@ -237,7 +236,7 @@ func TestSplitSizeHuge(t *testing.T) {
 	}
 }
 
-// TestSplitErrors reads inputs that break off: no end of the input.
+// TestSplitErrors reads inputs that end with an error, which is not the end of a part.
 func TestSplitErrors(t *testing.T) {
 	broken := errors.New("broken")
 	opts := SplitOptions{Size: 2}
@@ -247,15 +246,15 @@ func TestSplitErrors(t *testing.T) {
 			t.Errorf("%q: %q, %v", in, got, err)
 		}
 	}
-	// A file that is shorter than it was.
+	// A file that has become shorter.
 	c := &fileCutter{f: strings.NewReader("ab\nc"), size: 100, opts: SplitOptions{Size: 4}}
 	if got, err := allParts(c); got != nil || err == nil || !strings.Contains(err.Error(), "ended after 4 of 100 bytes") {
 		t.Errorf("%q, %v", got, err)
 	}
 }
 
-// TestSplitReadsNoMore checks that an input is not read again behind its end,
-// where a terminal would yield more.
+// TestSplitReadsNoMore checks that an input is not read again after its end. A terminal
+// may yield more there.
 func TestSplitReadsNoMore(t *testing.T) {
 	ends := 0
 	r := readerFunc(func(p []byte) (int, error) {

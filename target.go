@@ -14,13 +14,13 @@ import (
 
 var errIsDir = errors.New("is a directory (use -r for all below it)")
 
-// localError is why a local file could not be written.
+// localError is the error for a local file that cannot be written.
 type localError struct {
-	path string // of the file
+	path string
 	err  error
 }
 
-// Error says what happened, and what can be done about it.
+// Error returns what happened, and what the user can do.
 func (e *localError) Error() string {
 	reason, hint := e.err.Error(), ""
 	var errno syscall.Errno
@@ -57,19 +57,19 @@ func (e *localError) Error() string {
 // Unwrap returns the cause.
 func (e *localError) Unwrap() error { return e.err }
 
-// target is a local file to be written by a download.
+// target is a local file that a download writes.
 type target struct {
-	dir  *os.File // the directory it will appear in; nil for a device
+	dir  *os.File // the directory of the file, or nil if dev is set
 	path string
-	dev  *os.File // what is no regular file is written as it is
+	dev  *os.File // a device or pipe, which is written in place, or nil
 }
 
-// openTarget prepares to write path. Symbolic links are followed, as cp does.
-// Devices and pipes are opened and written directly: they cannot be replaced.
+// openTarget prepares to write path. It follows symbolic links, as cp(1) does. A device or
+// pipe is opened and written in place, as it cannot be replaced.
 func openTarget(path string) (*target, error) {
 	if fd, ok := ownFile(path); ok {
-		// Not opened anew, but shared with its offset: what a shell has
-		// written before stays, and what it writes next comes after.
+		// Dup shares the file offset: what a shell has written to the file before
+		// stays, and what it writes next comes after.
 		own, err := syscall.Dup(fd)
 		if err != nil {
 			return nil, &localError{path, err}
@@ -97,8 +97,8 @@ func openTarget(path string) (*target, error) {
 	return &target{dir: dir, path: path}, nil
 }
 
-// ownFile returns the descriptor, if path names one of this process's open
-// files.
+// ownFile returns the file descriptor if path names an open file of this process, such as
+// /dev/stdout.
 func ownFile(path string) (fd int, ok bool) {
 	switch path = filepath.Clean(path); path {
 	case "/dev/stdout":
@@ -114,18 +114,18 @@ func ownFile(path string) (fd int, ok bool) {
 	return fd, ok && err == nil
 }
 
-// receive takes one object from conn and publishes it when it is verified.
-// Local failures are *xfer.SinkError, after the stream has been read to its
-// end.
+// receive reads one object from conn and publishes it when it is verified. A local failure
+// is a *xfer.SinkError. The stream is read to its end even then.
 func (t *target) receive(conn *xfer.Conn, m *wire.Object) error {
 	if t.dev != nil {
-		return checked(m)(conn.Recv(t.dev, nil))
+		n, sum, err := conn.Recv(t.dev, nil)
+		return verifyObject(m, n, sum, err)
 	}
 	return receiveFile(conn, int(t.dir.Fd()), t.path, m)
 }
 
-// receiveFile takes one object from conn into the new or replaced file at path, whose
-// directory is open as dir.
+// receiveFile is receive for the regular file at path, which is new or replaced. dir is
+// the open directory of path.
 func receiveFile(conn *xfer.Conn, dir int, path string, m *wire.Object) error {
 	tmp, err := xfer.CreateTemp(dir, 0o666)
 	if err != nil {
@@ -135,8 +135,9 @@ func receiveFile(conn *xfer.Conn, dir int, path string, m *wire.Object) error {
 	if err := tmp.Preallocate(int64(m.Size)); err != nil {
 		return drain(conn, &localError{path, err})
 	}
-	// The file has as many bytes as were announced now, whatever came.
-	if err := checked(m)(conn.Recv(tmp.File, nil)); err != nil {
+	// Preallocate has set the size: a short stream shows in what Recv returns only.
+	n, sum, err := conn.Recv(tmp.File, nil)
+	if err := verifyObject(m, n, sum, err); err != nil {
 		var snk *xfer.SinkError
 		if errors.As(err, &snk) {
 			return &xfer.SinkError{Err: &localError{path, snk.Err}}
@@ -149,8 +150,8 @@ func receiveFile(conn *xfer.Conn, dir int, path string, m *wire.Object) error {
 	return nil
 }
 
-// drain reads a stream that cannot be stored, so that the connection stays in
-// step, and returns why as a *xfer.SinkError.
+// drain reads a stream that cannot be stored, so that the connection can be used again.
+// It returns why as a *xfer.SinkError.
 func drain(conn *xfer.Conn, why error) error {
 	_, _, err := conn.Recv(failingWriter{why}, nil)
 	if err == nil {

@@ -9,36 +9,35 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nathants/s4/xfer"
-
 	"github.com/nathants/s4/names"
+	"github.com/nathants/s4/xfer"
 )
 
 // Transfer is the outcome for one key of a copy of many.
 type Transfer struct {
 	Key  string // with its scheme
 	Path string // local
-	Size int64  // bytes moved
-	Skip bool   // not copied, and no failure: Err says why
-	Err  error  // nil if the key, or the file, is whole
+	Size int64  // bytes copied
+	Skip bool   // not copied, which is no failure: Err says why
+	Err  error  // nil if the key or file is complete
 }
 
-// connsPerServer is how many connections a copy of many keys uses to each
-// server: one keeps the wire busy with small keys, the second goes on while a
-// large one is under way on the first.
+// connsPerServer is how many connections a copy of many keys uses to each server. One is
+// enough for small keys. With a second, they continue while a large key is under way on
+// the first.
 const connsPerServer = 2
 
 // upload is one local file on its way to a key.
 type upload struct {
 	path string
-	name string // key without its scheme
+	name string // the key without its scheme
 }
 
-// PutTree writes every regular file below dir as the key prefix + its path
-// relative to dir, in parallel over all servers. Links to files are followed;
-// what is no file is skipped. report is called once for every file, by one
-// goroutine at a time. One failure does not stop the rest. The error is not
-// about single files: dir cannot be read, or ctx has ended.
+// PutTree writes every regular file below dir as the key prefix + its path relative to
+// dir, to all servers in parallel. It follows symbolic links to files, and skips all that
+// is neither a file nor a directory. report is called once for every file, by one
+// goroutine at a time. A file that fails does not stop the others: report has its error.
+// PutTree itself fails if dir cannot be read, or if ctx has ended.
 func (c *Client) PutTree(ctx context.Context, dir, prefix string, report func(Transfer)) error {
 	base, err := names.ParsePrefix(prefix)
 	if err != nil {
@@ -76,9 +75,9 @@ func (c *Client) PutTree(ctx context.Context, dir, prefix string, report func(Tr
 	return nil
 }
 
-// walk finds the files below dir and queues each for the server of its key.
+// walk finds the files below dir, and puts each into the queue of its key's server.
 func (c *Client) walk(ctx context.Context, dir, base string, queues []chan upload, done func(Transfer)) error {
-	root := strings.TrimSuffix(dir, "/") + "/" // with it, a link to a directory is followed
+	root := strings.TrimSuffix(dir, "/") + "/" // with the slash, dir may be a link to a directory
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -121,8 +120,8 @@ func (c *Client) walk(ctx context.Context, dir, base string, queues []chan uploa
 	})
 }
 
-// lostServer remembers that a server cannot be reached, so that the keys that
-// are left fail at once instead of each waiting for a timeout.
+// lostServer remembers that a server cannot be reached, so that the keys that are left
+// fail at once, and not each after a timeout.
 type lostServer struct {
 	mu  sync.Mutex
 	err error
@@ -142,10 +141,11 @@ func (l *lostServer) set(err error) {
 	}
 }
 
-// uploader sends the files of one queue over one connection, many in flight.
+// uploader sends the files of one queue over one connection, with many requests in
+// flight.
 func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, queue <-chan upload, done func(Transfer)) {
-	line := c.newLine(ctx, server, lost)
-	defer line.close()
+	conn := c.newWorkerConn(ctx, server, lost)
+	defer conn.close()
 	for u := range queue {
 		key := Scheme + u.name
 		t := Transfer{Path: u.path, Key: key}
@@ -153,12 +153,12 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, que
 			t.Err = c.opError(ctx, "put", key, server, err)
 			done(t)
 		}
-		p, err := line.pipe()
+		p, err := conn.pipeline()
 		if err != nil {
 			fail(err)
 			continue
 		}
-		f, err := openSource(u.path)
+		f, err := openLocalFile(u.path)
 		if err != nil {
 			fail(&Error{Op: "put", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err})
 			continue
@@ -166,81 +166,82 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, que
 		r := c.putRequest(u.name, f.source(), &t.Size)
 		send := r.Send
 		r.Send = func(conn *xfer.Conn, tag uint16, refused func() bool) error {
-			defer f.Close() // an answer may come much later
+			defer f.Close() // at once: the answer may come much later
 			return send(conn, tag, refused)
 		}
-		line.do(p, r, func(err error) {
+		conn.do(p, r, func(err error) {
 			f.Close()
 			fail(err)
 		})
 	}
 }
 
-// line is one worker's connection to a server, made anew when it breaks.
-type line struct {
+// workerConn is the connection of an uploader or downloader to its server. If it breaks,
+// the next request makes a new one.
+type workerConn struct {
 	c      *Client
-	ctx    context.Context // of the worker's one operation
+	ctx    context.Context // that of the whole copy
 	server int
 	lost   *lostServer
-	p      *xfer.Pipeline
-	stop   func() bool
+	p      *xfer.Pipeline // nil before the first request
+	stop   func() bool    // as context.AfterFunc returns it
 	wg     sync.WaitGroup // requests in flight
 }
 
-func (c *Client) newLine(ctx context.Context, server int, lost *lostServer) *line {
-	return &line{c: c, ctx: ctx, server: server, lost: lost}
+func (c *Client) newWorkerConn(ctx context.Context, server int, lost *lostServer) *workerConn {
+	return &workerConn{c: c, ctx: ctx, server: server, lost: lost}
 }
 
-// pipe returns a pipeline that works, or why there is none.
-func (l *line) pipe() (*xfer.Pipeline, error) {
-	if err := l.ctx.Err(); err != nil {
+// pipeline returns a pipeline that is not broken, or why there is none.
+func (w *workerConn) pipeline() (*xfer.Pipeline, error) {
+	if err := w.ctx.Err(); err != nil {
 		return nil, err
 	}
-	if l.p != nil && !l.p.Broken() {
-		return l.p, nil
+	if w.p != nil && !w.p.Broken() {
+		return w.p, nil
 	}
-	if err := l.lost.get(); err != nil {
+	if err := w.lost.get(); err != nil {
 		return nil, err
 	}
-	l.drop()
-	p, err := l.c.pipe(l.ctx, l.server, false)
+	w.drop()
+	p, err := w.c.pipeline(w.ctx, w.server, false)
 	if err != nil {
-		l.lost.set(err)
+		w.lost.set(err)
 		return nil, err
 	}
-	l.p = p
-	l.stop = context.AfterFunc(l.ctx, func() { p.Interrupt() })
+	w.p = p
+	w.stop = context.AfterFunc(w.ctx, func() { p.Interrupt() })
 	return p, nil
 }
 
-// do runs r on p; done is called once, maybe later, and before close returns.
-func (l *line) do(p *xfer.Pipeline, r xfer.Request, done func(error)) {
-	l.wg.Add(1)
+// do runs r on p. done is called once, before close returns.
+func (w *workerConn) do(p *xfer.Pipeline, r xfer.Request, done func(error)) {
+	w.wg.Add(1)
 	r.Done = func(err error) {
-		defer l.wg.Done()
+		defer w.wg.Done()
 		done(err)
 	}
 	p.Do(r)
 }
 
-// drop ends a broken pipeline.
-func (l *line) drop() {
-	if l.p != nil {
-		l.stop()
-		l.p.Close()
-		l.p = nil
+// drop closes a broken pipeline.
+func (w *workerConn) drop() {
+	if w.p != nil {
+		w.stop()
+		w.p.Close()
+		w.p = nil
 	}
 }
 
-// close waits for the requests in flight and gives the pipeline back.
-func (l *line) close() {
-	l.wg.Wait()
-	if l.p == nil {
+// close waits for the requests in flight, and returns the pipeline to the pool.
+func (w *workerConn) close() {
+	w.wg.Wait()
+	if w.p == nil {
 		return
 	}
-	if !l.stop() {
-		l.p.Close()
+	if !w.stop() {
+		w.p.Close()
 		return
 	}
-	l.c.data.Put(l.server, l.p)
+	w.c.data.Put(w.server, w.p)
 }

@@ -14,14 +14,14 @@ import (
 // Writer writes a new key. It is an io.WriteCloser for one goroutine at a time;
 // Abort may be called from any. Its errors are *Error.
 //
-// Either Close or Abort must be called, and none of the Writer's goroutines is left
-// when that returns.
+// The caller must call Close or Abort. When that returns, the Writer has no goroutine
+// left.
 type Writer struct {
 	key    string
 	in     *io.PipeWriter
 	cancel context.CancelCauseFunc
-	done   chan struct{} // closed when the request is over
-	err    error         // its outcome; set before done is closed
+	done   chan struct{} // closed when the request has ended
+	err    error         // of the request; set before done is closed
 }
 
 var (
@@ -31,9 +31,9 @@ var (
 	errWriterClosed       = errors.New("the writer is closed")
 )
 
-// Create begins to write a new key of any size, as Put does. It does not wait for
-// the server: what that says, such as ErrExists, is the error of a later Write, or
-// of Close. When ctx ends before Close has returned, the key is given up.
+// Create starts to write a new key of any size. It does not wait for the server: an error
+// such as ErrExists is that of a later Write, or of Close. If ctx ends before Close has
+// returned, the key is not written.
 func (c *Client) Create(ctx context.Context, key string) (*Writer, error) {
 	name, err := names.ParseKey(key)
 	if err != nil {
@@ -51,8 +51,8 @@ func (c *Client) Create(ctx context.Context, key string) (*Writer, error) {
 	return w, nil
 }
 
-// create writes a key from out. When ctx ends, or the server refuses the key, out
-// is closed, so that nothing waits for what is not written any more.
+// create writes a key from out. When ctx ends, or the server refuses the key, it closes
+// out, so that a Write under way returns.
 func (c *Client) create(ctx context.Context, key, name string, out *io.PipeReader) error {
 	server := c.cluster.Place(name)
 	stop := context.AfterFunc(ctx, func() { _ = out.CloseWithError(c.opError(ctx, "put", key, server, context.Cause(ctx))) })
@@ -70,12 +70,12 @@ func (c *Client) create(ctx context.Context, key, name string, out *io.PipeReade
 	}
 	err := c.request(ctx, server, 0, r)
 	if err != nil && refusal != nil {
-		err = refusal // what Send says then is that out is closed
+		err = refusal // Send only reports that out is closed
 	}
 	return c.opError(ctx, "put", key, server, err)
 }
 
-// failure is what Write returns after the request is over.
+// failure returns the error of a Write after the request has ended.
 func (w *Writer) failure() error {
 	if w.err != nil {
 		return w.err
@@ -83,8 +83,8 @@ func (w *Writer) failure() error {
 	return &Error{Op: "put", Key: w.key, Kind: ErrBadRequest, Text: errWriterClosed.Error(), Err: fs.ErrClosed}
 }
 
-// Write writes p. After an error, which may be about what was written before, there
-// will be no such key.
+// Write writes p. An error may be about an earlier Write. After an error, the key is not
+// written.
 func (w *Writer) Write(p []byte) (int, error) {
 	n, err := w.in.Write(p)
 	if err == io.ErrClosedPipe {
@@ -94,16 +94,16 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the key and waits until the server has it. When it returns nil, the
-// key is whole and every later read and list sees it; see Put for when it does not.
-// A second Close returns the same.
+// Close ends the key and waits for the server. When it returns nil, the key is complete,
+// and every later read and list sees it. See Put for what an error means. A second Close
+// returns the same.
 func (w *Writer) Close() error {
 	_ = w.in.Close() // never fails
 	<-w.done
 	return w.err
 }
 
-// Abort gives the key up: it does not appear. After Close it does nothing.
+// Abort ends the Writer without writing the key. After Close it does nothing.
 func (w *Writer) Abort() {
 	w.cancel(errAborted)
 	<-w.done

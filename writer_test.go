@@ -60,7 +60,7 @@ func TestWriter(t *testing.T) {
 		_, err := w.Write([]byte("x"))
 		wantPutError(t, "Write after Close", err, key, fs.ErrClosed)
 	}
-	if n := s4.IdleConns(c); n != 3 { // of the three servers, used for all
+	if n := s4.IdleConns(c); n != 3 { // one to each of the three servers
 		t.Errorf("%d idle connections", n)
 	}
 	c.Close()
@@ -72,7 +72,7 @@ func TestWriterRefused(t *testing.T) {
 	const key = "s4://b/k"
 	put(t, c, key, []byte("old"))
 	check := goroutines(t)
-	// Nothing, or a little, is written: Close tells.
+	// After few bytes, or none, Close returns the error.
 	for _, n := range []int{0, 10} {
 		w := create(t, t.Context(), c, key)
 		_, _ = w.Write(make([]byte, n))
@@ -80,7 +80,7 @@ func TestWriterRefused(t *testing.T) {
 		wantPutError(t, "Close", err, key, s4.ErrExists)
 		wantPutError(t, "Close", err, key, fs.ErrExist)
 	}
-	// A Write tells as soon as the server has, however little is written.
+	// A Write returns the error once the server has sent it, even if little was written.
 	w := create(t, t.Context(), c, key)
 	var err error
 	nodetest.Eventually(t, "Write fails", func() bool {
@@ -129,7 +129,7 @@ func TestWriterAbort(t *testing.T) {
 	}
 }
 
-// The end of the context ends a Write, and a Close, that wait for a server.
+// When the context ends, a Write or Close that waits for a server returns.
 func TestWriterCanceled(t *testing.T) {
 	cluster := nodetest.StartProxied(t, 1, node.Config{})
 	c := cluster.Client(t, nil)
@@ -138,7 +138,7 @@ func TestWriterCanceled(t *testing.T) {
 	gaveUp := errors.New("gave up")
 	const key = "s4://b/k"
 	for i, use := range []func(w *s4.Writer) error{
-		func(w *s4.Writer) error { // until nothing takes more
+		func(w *s4.Writer) error { // until all buffers are full
 			for {
 				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
 					return err
@@ -169,7 +169,7 @@ func TestWriterCanceled(t *testing.T) {
 	}
 }
 
-// A server that cannot be reached, or is lost on the way, is an error of Write too.
+// A server that cannot be reached, or is lost on the way, is an error of Write and Close.
 func TestWriterLost(t *testing.T) {
 	cluster := nodetest.StartProxied(t, 1, node.Config{})
 	c := cluster.Client(t, nil)

@@ -42,12 +42,24 @@ An ID may be shortened to its first digits, if no other job's begins with them.`
 			if perr := a.listJobs(list); perr != nil {
 				return perr
 			}
-			return err
+			return leftOut(err)
 		}),
 		SuggestionsMinimumDistance: 2,
 	}
 	cmd.AddCommand(a.jobsShow(), a.jobsCancel(), a.jobsWait(), a.jobsResume(), a.jobsDiscard())
 	return cmd
+}
+
+// leftOut says in the error of a server that did not answer that the numbers which are
+// printed beside it are without that server's.
+func leftOut(err error) error {
+	var e *s4.Error
+	if !errors.As(err, &e) || e.Server == "" {
+		return err
+	}
+	told := *e
+	told.Text = "the totals leave out a server: " + e.Text
+	return &told
 }
 
 func (a *app) listJobs(list []s4.JobStatus) error {
@@ -123,14 +135,10 @@ func errText(s s4.JobStatus) string {
 	if e == nil {
 		return ""
 	}
-	text := e.Text
-	if e.Server != "" {
-		text += " on " + e.Server
-	}
 	if e.Key == s.Indir {
-		return text
+		return e.What()
 	}
-	return e.Key + ": " + text
+	return e.Key + ": " + e.What()
 }
 
 // idLen is the length of a job's ID.

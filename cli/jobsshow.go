@@ -20,7 +20,8 @@ func (a *app) jobsShow() *cobra.Command {
 		Short: "show a job and its tasks",
 		Long: `Show a job, a line for each of its tasks that has ended or runs, and the standard
 error of those that failed; with --stderr also of those that succeeded, of which
-every server keeps the first 64 MiB of a job.`,
+every server keeps the first 64 MiB of a job. Of a job that failed or was canceled,
+the tasks that were stopped with it have no line.`,
 		Example: `  s4 jobs show 4f2a
   s4 jobs show 4f2a --failed`,
 		Args: cobra.ExactArgs(1),
@@ -31,9 +32,9 @@ every server keeps the first 64 MiB of a job.`,
 			}
 			v := jobView{app: *a, client: c, failed: failed, stderr: stderr}
 			if verr := v.show(ctx, s); verr != nil {
-				return verr
+				err = verr
 			}
-			return err // of servers that did not answer
+			return leftOut(err)
 		}),
 	}
 	f := cmd.Flags()
@@ -174,19 +175,26 @@ func printJob(w io.Writer, s s4.JobStatus) {
 	if !s.Ended.IsZero() {
 		field("ended", fmt.Sprintf("%s, after %s", stamp(s.Ended), seconds1(s.Ended.Sub(s.Started))))
 	}
-	field("progress", progressText(s.JobProgress))
+	field("progress", progressText(s))
 	field("keys", fmt.Sprint(s.Keys))
 	field("bytes", bytes(s.Bytes))
 	field("error", oneLine(errText(s)))
 }
 
-// progressText says how far a job is.
-func progressText(p s4.JobProgress) string {
+// progressText says how far a job is. When one ends early, no server records the tasks
+// that it stops.
+func progressText(s s4.JobStatus) string {
+	p := s.JobProgress
+	stopped := int64(0)
+	if s.State == s4.JobFailed || s.State == s4.JobCanceled {
+		stopped = p.Tasks - p.Done - p.Failed
+	}
 	var text parts
 	text.add(true, "%d/%s", p.Done, count(p.Tasks, "task"))
 	text.add(p.Failed > 0, "%d failed", p.Failed)
 	text.add(p.Skipped > 0, "%d skipped", p.Skipped)
 	text.add(p.Running > 0, "%d running", p.Running)
+	text.add(stopped > 0, "%d stopped or not begun", stopped)
 	text.add(true, "%s in", bytes(p.BytesIn))
 	text.add(p.Pushed > 0, "%s shuffled", bytes(p.Pushed))
 	return text.String()

@@ -71,7 +71,8 @@ class S4Error(Exception):
             what = f"command failed: signal {self.signal}"
         elif self.code == "task-failed" and self.exit:
             what = f"command failed: exit {self.exit}"
-        return what + (f" on {self.server}" if self.server else "")
+        comma = "," if ", " in what else ""  # the server belongs to all of it
+        return what + (f"{comma} on {self.server}" if self.server else "")
 
     @classmethod
     def decode(cls, body, server):

@@ -326,7 +326,7 @@ func (c *pyCluster) testFailingShuffle(t *testing.T) {
 		args := []string{"map-to-n", "s4://seed/in/", "s4://twice/out/", cmd}
 		want := c.s4(t, args...).want(t, 1)
 		got := c.py(t, args...)
-		got.onlyLine(t, fmt.Sprintf("map-to-n s4://seed/in/d0/004: the command printed %q, which has the basename of another that it printed on 127.0.0.1:", name))
+		got.onlyLine(t, fmt.Sprintf("map-to-n s4://seed/in/d0/004: the command printed %q, which has the basename of another that it printed, on 127.0.0.1:", name))
 		if got.errOut != strings.Replace(want.errOut, "s4: ", "s4client.py: ", 1) {
 			t.Errorf("s4 says %q, s4client.py %q", want.errOut, got.errOut)
 		}
