@@ -76,7 +76,7 @@ func isTaskError(err error) bool {
 		return false
 	}
 	switch toWire(err).Code {
-	case wire.CodeTaskFailed, wire.CodeNotFound, wire.CodeBadKey:
+	case wire.CodeTaskFailed, wire.CodeNotFound, wire.CodeBadKey, wire.CodeChecksum:
 		return true
 	}
 	return false
@@ -93,7 +93,8 @@ func (j *job) task(i int) error {
 		}
 		again := false
 		if err != nil {
-			again = isTaskError(err) && attempt <= j.msg.Retries
+			// Damaged input stays damaged.
+			again = isTaskError(err) && !errors.Is(err, wire.CodeChecksum) && attempt <= j.msg.Retries
 			t.State, t.Code, t.Error = wire.TaskFailed, toWire(err).Code, toWire(err).Text
 			if again {
 				t.State = wire.TaskRetried
@@ -144,6 +145,11 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 		return err
 	}
 	defer in.Close()
+	read, err := j.openInputs(t, keys, in)
+	defer read.close()
+	if err != nil {
+		return err
+	}
 	out, err := j.node.store.create()
 	if err != nil {
 		return storeError(err, keys[0])
@@ -151,7 +157,7 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 	defer out.Close()
 	err = j.command(i, dir, keys, in, out.File, t)
 	release()
-	if err != nil {
+	if err := read.verify(err); err != nil {
 		return err
 	}
 	if j.msg.Verb == wire.VerbMapToN {

@@ -111,10 +111,10 @@ func TestUnknownJobOptions(t *testing.T) {
 		job := Job{ID: 1, Verb: VerbMap, Options: 1<<bit | JobResume, Indir: "b", Outdir: "o", Command: "cat"}
 		for _, m := range []Message{&job, &JobInfo{Job: job}} {
 			_, err := Decode(m.Type(), m.append(nil))
-			if bit < 6 && err != nil {
+			if bit < 7 && err != nil {
 				t.Errorf("%s with option %d: %v", m.Type(), bit, err)
 			}
-			if bit >= 6 {
+			if bit >= 7 {
 				wantCode(t, err, CodeUnsupported)
 			}
 		}
