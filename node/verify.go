@@ -43,37 +43,44 @@ type heldInput struct {
 	owned bool   // close closes fd
 }
 
-// openInputs hashes the small inputs of a task, and opens the others to hash them later.
-// stdin is the open file of the only input, except in a merge. close must be called also
-// after an error.
+// openInputs takes the fingerprint of a task's inputs, hashes the small ones, and opens
+// the others to hash them later. stdin is the open file of the only input, except in a
+// merge. close must be called also after an error.
 func (j *job) openInputs(t *wire.Task, keys []string, stdin *os.File) (*taskInputs, error) {
 	in := &taskInputs{job: j, key: t.Key}
-	if j.has(wire.JobNoVerify) {
-		return in, nil
-	}
+	var found fingerprint
+	found.Reset()
 	if j.msg.Verb != wire.VerbMapFromN {
-		return in, in.add(keys[0], int(stdin.Fd()), false)
+		err := in.add(&found, keys[0], int(stdin.Fd()), false, false)
+		t.Inputs = found.Sum64()
+		return in, err
 	}
+	damaged := false
+	var first error
 	for _, key := range keys {
 		if j.ctx.Err() != nil {
 			return in, context.Cause(j.ctx)
 		}
 		fd, err := j.node.store.openInput(key)
 		if err == nil {
-			err = in.add(key, fd, true)
+			err = in.add(&found, key, fd, true, damaged)
 		}
 		switch {
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
-			// The command decides whether it needs it.
+			found.add(key, inputFile{size: inputGone}) // the command decides whether it needs it
+		case errors.Is(err, wire.CodeChecksum):
+			damaged, first = true, err // go on for the fingerprint
 		case err != nil:
 			return in, storeError(err, key)
 		}
 	}
-	return in, nil
+	t.Inputs = found.Sum64()
+	return in, first
 }
 
-// add adds the open file of an input. It hashes the file, or keeps fd open for that.
-func (in *taskInputs) add(key string, fd int, owned bool) error {
+// add adds the open file of an input. It hashes the file, or keeps fd open for that. If
+// skip is set, it does neither.
+func (in *taskInputs) add(found *fingerprint, key string, fd int, owned, skip bool) error {
 	done := func() {
 		if owned {
 			unix.Close(fd)
@@ -84,7 +91,11 @@ func (in *taskInputs) add(key string, fd int, owned bool) error {
 		done()
 		return err
 	}
+	found.add(key, f)
 	switch {
+	case skip || in.job.has(wire.JobNoVerify):
+		done()
+		return nil
 	case f.noSum != nil:
 		done()
 		return in.damaged(key, f.noSum)
@@ -156,9 +167,9 @@ func (s *store) openInput(key string) (int, error) {
 
 // inputFile is what the file system says of a key's file.
 type inputFile struct {
-	size  int64
-	sum   uint64 // stored with it
-	noSum error  // why there is no sum, or nil
+	size, mtime int64
+	sum         uint64 // stored with it
+	noSum       error  // why there is no sum, or nil
 }
 
 // lookAt looks at an open file. If it is no regular file, the error is ENOENT.
@@ -170,7 +181,7 @@ func lookAt(fd int) (inputFile, error) {
 	if !isRegular(&st) {
 		return inputFile{}, unix.ENOENT
 	}
-	f := inputFile{size: st.Size}
+	f := inputFile{size: st.Size, mtime: st.Mtim.Nano()}
 	f.sum, f.noSum = getSum(fd)
 	return f, nil
 }

@@ -2,8 +2,10 @@ package node_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,11 +13,13 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4"
 	"github.com/nathants/s4/node"
 	"github.com/nathants/s4/node/nodetest"
+	"github.com/nathants/s4/wire"
 )
 
 // verifiedSizes are of an input that is hashed before its command runs, and of one that
@@ -278,5 +282,85 @@ func TestMergeWithFewDescriptors(t *testing.T) {
 	res, err := client.MapFromN(guarded(t), "s4://b/in", "s4://b/out", "xargs cat", nil)
 	if err != nil || res.Bytes != want {
 		t.Errorf("%d bytes, want %d: %v", res.Bytes, want, err)
+	}
+}
+
+// TestTaskInputs compares the fingerprints that a server tells with those that
+// PROTOCOL.md says how to compute.
+func TestTaskInputs(t *testing.T) {
+	c := nodetest.Start(t, 1, node.Config{})
+	client := c.Client(t, nil)
+	for i, key := range []string{"b/in/7_k", "b/in/x/7_k", "b/in/8_k"} {
+		put(t, client, key, noise(key, 100<<10*i))
+	}
+	inputs := func(run func() (s4.JobResult, error)) map[string]uint64 {
+		t.Helper()
+		res, err := run()
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := jobNumber(res.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := dialServer(guarded(t), c.Cluster, 0, wire.ChannelControl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.Write(1, 0, &wire.JobTasks{Job: id}); err != nil {
+			t.Fatal(err)
+		}
+		got := make(map[string]uint64)
+		for {
+			m, err := conn.ReadReply(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tasks, ok := m.(*wire.Tasks)
+			if !ok {
+				return got
+			}
+			for _, task := range tasks.List {
+				got[task.Key] = task.Inputs
+			}
+		}
+	}
+	print := func(keys ...string) uint64 {
+		t.Helper()
+		var b []byte
+		for _, key := range keys {
+			o, err := client.Stat(guarded(t), "s4://"+key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = fmt.Appendf(b, "%s\n", key)
+			b = binary.BigEndian.AppendUint64(b, uint64(o.Size))
+			b = binary.BigEndian.AppendUint64(b, uint64(o.Modified.UnixNano()))
+			b = binary.BigEndian.AppendUint64(b, o.XXH64)
+		}
+		return xxhash.Sum64(b)
+	}
+	for _, opts := range []*s4.JobOptions{nil, {NoVerifyInput: true}} {
+		for _, verb := range []string{"map", "map-to-n"} {
+			got := inputs(func() (s4.JobResult, error) {
+				return jobVerbs[verb](client, guarded(t), "s4://b/in", fmt.Sprintf("s4://b/%s%v", verb, opts != nil), outputOfEach, opts)
+			})
+			want := map[string]uint64{}
+			for _, key := range []string{"b/in/7_k", "b/in/x/7_k", "b/in/8_k"} {
+				want[key] = print(key)
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("%s: %x, want %x", verb, got, want)
+			}
+		}
+		out := fmt.Sprintf("b/merged%v", opts != nil)
+		got := inputs(func() (s4.JobResult, error) {
+			return client.MapFromN(guarded(t), "s4://b/in", "s4://"+out, outputOfEach, opts)
+		})
+		want := map[string]uint64{out + "/7_k": print("b/in/7_k", "b/in/x/7_k"), out + "/8_k": print("b/in/8_k")}
+		if !maps.Equal(got, want) {
+			t.Errorf("map-from-n: %x, want %x", got, want)
+		}
 	}
 }
