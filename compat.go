@@ -101,7 +101,7 @@ func Rm(prefix string, recursive bool, servers []Server) error {
 func Eval(key, cmd string, servers []Server) (string, error) {
 	var out, errs bytes.Buffer
 	err := withClient(servers, func(ctx context.Context, c *Client) error {
-		status, err := c.Eval(ctx, key, cmd, &out, &errs)
+		status, err := c.Eval(ctx, key, cmd, &out, &errs, nil)
 		if err == nil && (status.Code != 0 || status.Signal != 0) {
 			err = fmt.Errorf("eval %s: exit %d: %s", key, status.Code, strings.TrimSpace(errs.String()))
 		}

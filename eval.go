@@ -17,12 +17,30 @@ type ExitStatus struct {
 	Signal int // that signal, or 0
 }
 
+// EvalOptions change how Eval runs a command. The zero value is good.
+type EvalOptions struct {
+	// NoVerifyInput lets the command's input be as good as the server's disk. Without
+	// it the server compares the key with its checksum, which reads all of it, also if
+	// the command does not.
+	NoVerifyInput bool
+}
+
+func (o *EvalOptions) flags() byte {
+	if o != nil && o.NoVerifyInput {
+		return wire.FlagNoVerify
+	}
+	return 0
+}
+
 // Eval runs cmd with bash on the key's server, with the key as standard input. It copies
 // standard output and standard error to stdout and stderr as they come. A command that
 // fails is not an error: its exit code is in the ExitStatus. If ctx ends, the command is
 // stopped. If ctx ends while a Write blocks, Eval waits for that Write, so that nothing
-// is written after it has returned.
-func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Writer) (ExitStatus, error) {
+// is written after it has returned. opts may be nil.
+//
+// ErrChecksum says that the key is damaged, or the output was on its way: what was
+// written to stdout and stderr must not be trusted.
+func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Writer, opts *EvalOptions) (ExitStatus, error) {
 	name, err := names.ParseKey(key)
 	if err != nil {
 		return ExitStatus{}, usage("eval", key, err)
@@ -34,7 +52,7 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 	var status ExitStatus
 	err = c.request(ctx, server, 0, xfer.Request{
 		Send: func(conn *xfer.Conn, tag uint16, _ func() bool) error {
-			return conn.Write(tag, 0, &wire.Eval{Key: name, Command: cmd})
+			return conn.Write(tag, opts.flags(), &wire.Eval{Key: name, Command: cmd})
 		},
 		Recv: func(conn *xfer.Conn, _ uint16) error {
 			stop := conn.KeepAlive(nil) // a Write to stdout may block for hours
@@ -85,6 +103,9 @@ func recvEval(conn *xfer.Conn, stdout, stderr io.Writer) (*wire.Exit, error) {
 				}
 				return m, nil
 			case *wire.Error:
+				if m.Code == wire.CodeChecksum && out.n+errs.n > 0 {
+					m.Text = "what was written must not be trusted: " + m.Text
+				}
 				return nil, m
 			}
 			conn.Close()

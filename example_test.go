@@ -242,7 +242,7 @@ func ExampleClient_Eval() {
 	if err := client.Put(ctx, "s4://demo/000", strings.NewReader("c\nb\na\n"), -1); err != nil {
 		log.Fatal(err)
 	}
-	status, err := client.Eval(ctx, "s4://demo/000", "sort | head -n 1; exit 7", os.Stdout, os.Stderr)
+	status, err := client.Eval(ctx, "s4://demo/000", "sort | head -n 1; exit 7", os.Stdout, os.Stderr, nil)
 	fmt.Println(status.Code, err)
 	// Output:
 	// a

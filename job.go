@@ -57,6 +57,12 @@ type JobOptions struct {
 	// only, as the others send nothing.
 	Compress Compression
 
+	// NoVerifyInput lets the input of tasks be as good as the servers' disks. Without
+	// it a server compares every key that a task reads with its checksum, which reads
+	// all of it, also if the command does not. A task with damaged input has failed,
+	// with ErrChecksum, and is not run again.
+	NoVerifyInput bool
+
 	// Detach returns as soon as the job runs, with its ID in the JobResult;
 	// one of the servers then carries it to its end. See WaitJob.
 	Detach bool
@@ -172,6 +178,7 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 		wire.JobPackAll:   verb == VerbMapToN && opts.Compress == CompressAlways,
 		wire.JobDetach:    opts.Detach,
 		wire.JobKeep:      opts.Keep,
+		wire.JobNoVerify:  opts.NoVerifyInput,
 	} {
 		if set {
 			m.Options |= bit

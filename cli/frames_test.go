@@ -114,7 +114,7 @@ func TestFramesControl(t *testing.T) {
 // TestFramesJobs prints the messages of jobs, as they come from a server and
 // as it keeps them.
 func TestFramesJobs(t *testing.T) {
-	job := wire.Job{ID: 42, Verb: wire.VerbMap, Options: wire.JobKeepGoing | wire.JobResume | wire.JobReport | wire.JobLZ4 | wire.JobDetach | wire.JobPackAll,
+	job := wire.Job{ID: 42, Verb: wire.VerbMap, Options: wire.JobKeepGoing | wire.JobResume | wire.JobReport | wire.JobLZ4 | wire.JobDetach | wire.JobPackAll | wire.JobNoVerify,
 		Retries: 1, Timeout: 2, OKExit: "\x01", Indir: "b\n", Outdir: "o", Command: "echo \"\n"}
 	b := wire.AppendFrame(nil, 0, wire.FlagChecked, &wire.JobInfo{Job: job, State: wire.JobFailed, Started: 3, Ended: 4,
 		Ready:    wire.Ready{Tasks: 5, Bytes: 6, Keys: 7, Skipped: 8},
@@ -132,19 +132,19 @@ func TestFramesJobs(t *testing.T) {
 		b = wire.AppendFrame(b, 1, 0, m)
 	}
 	wantFrames(t, b,
-		`00000000 JOBINFO    tag=0 len=195 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach,pack-all retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 why={code=storage key="" text="a\nb" exit=0 signal=0 stderr=""}`,
-		`000000cb TASKS      tag=0 len=429 flags=0x80 tasks=5 "b/\n":done "b/k":retried(exit=-1 signal=9 error="killed\n" stderr="\x00\n") "b/k":failed(attempt=2 exit=3 code=task-failed) "b/l":running "":9`,
-		`00000280 READY      tag=1 len=32 tasks=1 bytes=2 keys=3 skipped=4`,
-		`000002a8 DISCARD    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
-		`000002ca DISCARD    tag=1 len=23 why=none`,
-		`000002e9 FLUSH      tag=1 len=2 tag=7`,
-		`000002f3 SETTLE     tag=1 len=8 job=000000000000002a`,
-		`00000303 SETTLED    tag=1 len=1 verdict=orphaned`,
-		`0000030c SETTLED    tag=1 len=1 verdict=9`,
-		`00000315 JOBS       tag=1 len=8 job=0000000000000000`,
-		`00000325 JOBTASKS   tag=1 len=8 job=000000000000002a`,
-		`00000335 CANCEL     tag=1 len=8 job=000000000000002a`,
-		`00000345 ASSET      tag=1 len=23 size=6 job=000000000000002a exec=1 name="a\n"`,
+		`00000000 JOBINFO    tag=0 len=195 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach,pack-all,no-verify retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 why={code=storage key="" text="a\nb" exit=0 signal=0 stderr=""}`,
+		`000000cb TASKS      tag=0 len=469 flags=0x80 tasks=5 "b/\n":done "b/k":retried(exit=-1 signal=9 error="killed\n" stderr="\x00\n") "b/k":failed(attempt=2 exit=3 code=task-failed) "b/l":running "":9`,
+		`000002a8 READY      tag=1 len=32 tasks=1 bytes=2 keys=3 skipped=4`,
+		`000002d0 DISCARD    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
+		`000002f2 DISCARD    tag=1 len=23 why=none`,
+		`00000311 FLUSH      tag=1 len=2 tag=7`,
+		`0000031b SETTLE     tag=1 len=8 job=000000000000002a`,
+		`0000032b SETTLED    tag=1 len=1 verdict=orphaned`,
+		`00000334 SETTLED    tag=1 len=1 verdict=9`,
+		`0000033d JOBS       tag=1 len=8 job=0000000000000000`,
+		`0000034d JOBTASKS   tag=1 len=8 job=000000000000002a`,
+		`0000035d CANCEL     tag=1 len=8 job=000000000000002a`,
+		`0000036d ASSET      tag=1 len=23 size=6 job=000000000000002a exec=1 name="a\n"`,
 	)
 }
 

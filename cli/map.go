@@ -29,7 +29,10 @@ once, or there is none.
 With --keep-going what succeeded appears, and every task that failed is told of;
 with --resume the same line again runs only what is missing. --script takes CMD
 from a file: one whose first line is #! and another program than a shell goes
-along with the job and is run by that program.`
+along with the job and is run by that program.
+
+A task whose input differs from its checksum has failed. For that the server reads
+all of the input; --no-verify-input leaves it out.`
 
 var (
 	mapHelp = mapHelpText{

@@ -21,6 +21,7 @@ const keepOnFailure = "keep"
 // mapFlags are the flags of the map verbs, as given.
 type mapFlags struct {
 	resume, keepGoing        bool
+	noVerify                 bool
 	retries                  int
 	timeout                  timeoutFlag
 	serverWait               timeoutFlag
@@ -42,6 +43,7 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	fl.Var(&f.serverWait, "server-wait", "wait `D` for a server that is lost meanwhile, 0 to fail at once")
 	fl.StringVar(&f.onFailure, "on-failure", "", "`WHAT` becomes of staged output if the job fails: discard (default, or $S4_ON_FAILURE), or keep it for s4 jobs resume")
 	fl.Var(&f.okExit, "ok-exit", "exit `codes` that are no failure, as in 0,1 (repeatable)")
+	registerNoVerify(fl, &f.noVerify)
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
 	fl.BoolVar(&f.explain, "explain", false, "print what would run where, and run nothing")
 	fl.BoolVar(&f.detach, "detach", false, "print the job's id and leave it to the servers, see s4 jobs")
@@ -51,6 +53,11 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	if verb == s4.VerbMapToN {
 		f.compress.register(fl, "what servers send each other")
 	}
+}
+
+// registerNoVerify defines the flag that map verbs and eval share.
+func registerNoVerify(fl *pflag.FlagSet, to *bool) {
+	fl.BoolVar(to, "no-verify-input", false, "do not compare input with its checksums")
 }
 
 // check checks arguments and flags. Its errors are errors in usage.
@@ -86,14 +93,15 @@ func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
 	j := &mapJob{mapHelpText: h, indir: args[0], outdir: args[1]}
 	j.opts = s4.JobOptions{
-		KeepGoing:  f.keepGoing,
-		Resume:     f.resume,
-		Retries:    f.retries,
-		Timeout:    time.Duration(f.timeout),
-		ServerWait: time.Duration(f.serverWait),
-		Keep:       f.onFailure == keepOnFailure,
-		OKExit:     f.okExit,
-		Compress:   s4.Compression(f.compress),
+		KeepGoing:     f.keepGoing,
+		Resume:        f.resume,
+		Retries:       f.retries,
+		Timeout:       time.Duration(f.timeout),
+		ServerWait:    time.Duration(f.serverWait),
+		Keep:          f.onFailure == keepOnFailure,
+		OKExit:        f.okExit,
+		Compress:      s4.Compression(f.compress),
+		NoVerifyInput: f.noVerify,
 	}
 	for _, path := range f.files {
 		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})

@@ -71,7 +71,7 @@ func (j *job) addAsset(tmp *xfer.Temp, name string, program bool, sum uint64) er
 		return err
 	}
 	defer f.Close()
-	if there, err := getSum(f); err != nil || there != sum {
+	if there, err := getSum(int(f.Fd())); err != nil || there != sum {
 		return &wire.Error{Code: wire.CodeExists, Key: name, Text: "another file of that name came along already"}
 	}
 	return nil

@@ -118,11 +118,11 @@ func TestCancelWriters(t *testing.T) {
 	for name, run := range map[string]func(context.Context, io.Writer) error{
 		"get": func(ctx context.Context, w io.Writer) error { _, err := client.Get(ctx, "s4://b/1_k", w); return err },
 		"eval stdout": func(ctx context.Context, w io.Writer) error {
-			_, err := client.Eval(ctx, "s4://b/1_k", "cat; sleep 100", w, io.Discard)
+			_, err := client.Eval(ctx, "s4://b/1_k", "cat; sleep 100", w, io.Discard, nil)
 			return err
 		},
 		"eval stderr": func(ctx context.Context, w io.Writer) error {
-			_, err := client.Eval(ctx, "s4://b/1_k", "cat >&2; sleep 100", io.Discard, w)
+			_, err := client.Eval(ctx, "s4://b/1_k", "cat >&2; sleep 100", io.Discard, w, nil)
 			return err
 		},
 	} {
@@ -241,7 +241,7 @@ func TestCancelEval(t *testing.T) {
 	for _, cmd := range []string{"sleep %s", "sleep %[1]s & sleep %[1]s", "while echo x; do sleep 0.001; done | cat; sleep %s", "(trap '' TERM INT HUP; sleep %s)"} {
 		client, mark := s4.NewClient(c.Cluster, nil), marker()
 		canceled(t, func(ctx context.Context) error {
-			_, err := client.Eval(ctx, "s4://b/1_k", fmt.Sprintf("sleep %s & "+cmd, mark, mark), io.Discard, io.Discard)
+			_, err := client.Eval(ctx, "s4://b/1_k", fmt.Sprintf("sleep %s & "+cmd, mark, mark), io.Discard, io.Discard, nil)
 			return err
 		}, func() { awaitProcess(t, mark) })
 		noProcess(t, mark)
@@ -256,7 +256,7 @@ func TestCancelEval(t *testing.T) {
 			defer close(w.free)
 			noProcess(t, mark) // although the Write still blocks, which Eval waits for
 		})
-		_, err := client.Eval(ctx, "s4://b/1_k", "sleep "+mark+" & cat /dev/zero", w, io.Discard)
+		_, err := client.Eval(ctx, "s4://b/1_k", "sleep "+mark+" & cat /dev/zero", w, io.Discard, nil)
 		return err
 	}, func() { <-blocked })
 	client.Close()
@@ -335,7 +335,7 @@ func TestLostClient(t *testing.T) {
 	mark := marker()
 	done := make(chan error, 1)
 	go func() {
-		_, err := client.Eval(guarded(t), "s4://b/in/1_k", "sleep "+mark, io.Discard, io.Discard)
+		_, err := client.Eval(guarded(t), "s4://b/in/1_k", "sleep "+mark, io.Discard, io.Discard, nil)
 		done <- err
 	}()
 	awaitProcess(t, mark)
@@ -361,7 +361,10 @@ func TestCanceledBefore(t *testing.T) {
 		"stat":    func() error { _, err := client.Stat(ctx, "s4://b/in/k"); return err },
 		"rm":      func() error { _, err := client.Remove(ctx, "s4://b/in/k", false); return err },
 		"rm -r":   func() error { _, err := client.Remove(ctx, "s4://b/", true); return err },
-		"eval":    func() error { _, err := client.Eval(ctx, "s4://b/in/k", "true", io.Discard, io.Discard); return err },
+		"eval": func() error {
+			_, err := client.Eval(ctx, "s4://b/in/k", "true", io.Discard, io.Discard, nil)
+			return err
+		},
 		"map":     func() error { _, err := client.Map(ctx, "s4://b/in", "s4://b/out", "cat", nil); return err },
 		"puttree": func() error { return client.PutTree(ctx, dir, "s4://b/new", func(s4.Transfer) {}) },
 		"gettree": func() error { return client.GetTree(ctx, "s4://b/in", dir, func(s4.Transfer) {}) },

@@ -28,7 +28,7 @@ func (s *store) get(name string) (*object, error) {
 	if err != nil {
 		return nil, s.openKeyError(err, name)
 	}
-	sum, err := getSum(f)
+	sum, err := getSum(int(f.Fd()))
 	if err != nil {
 		f.Close()
 		return nil, storeError(err, name)

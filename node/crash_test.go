@@ -214,7 +214,7 @@ func TestTerminated(t *testing.T) {
 	mark := marker()
 	done := make(chan error, 1)
 	go func() {
-		_, err := client.Eval(guarded(t), "s4://b/k", "trap '' TERM; sleep "+mark+" & sleep "+mark, io.Discard, io.Discard)
+		_, err := client.Eval(guarded(t), "s4://b/k", "trap '' TERM; sleep "+mark+" & sleep "+mark, io.Discard, io.Discard, nil)
 		done <- err
 	}()
 	awaitProcess(t, mark)
@@ -366,7 +366,7 @@ func TestLargeKey(t *testing.T) {
 			t.Errorf("%+v, %v", o, err)
 		}
 	}
-	if st, err := client.Eval(long, "s4://b/k0", "wc -c >&2; cat > copy", io.Discard, io.Discard); err != nil || st.Code != 0 {
+	if st, err := client.Eval(long, "s4://b/k0", "wc -c >&2; cat > copy", io.Discard, io.Discard, nil); err != nil || st.Code != 0 {
 		t.Errorf("%+v, %v", st, err)
 	}
 	if peak := p.peak(0); peak > 100<<20 && !raceEnabled {

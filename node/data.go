@@ -32,7 +32,7 @@ func (s *session) data(h wire.Header) error {
 	case *wire.Get:
 		return s.get(h, m)
 	case *wire.Eval:
-		return s.eval(h.Tag, m)
+		return s.eval(h, m)
 	case *wire.Flush:
 		return s.reply(h.Tag, nil) // of a request that was answered
 	}

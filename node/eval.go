@@ -21,8 +21,8 @@ import (
 
 // eval runs a command over a key and streams what it writes. It takes a task
 // slot as a job's task does.
-func (s *session) eval(tag uint16, m *wire.Eval) error {
-	start := time.Now()
+func (s *session) eval(h wire.Header, m *wire.Eval) error {
+	tag, start := h.Tag, time.Now()
 	err := s.node.checkOwner(m.Key)
 	if err == nil {
 		err = wire.CheckCommand(m.Command)
@@ -37,7 +37,7 @@ func (s *session) eval(tag uint16, m *wire.Eval) error {
 	}
 	defer o.Close()
 	ctx, stop := s.watched()
-	exit, err := s.runEval(ctx, tag, o, m)
+	exit, err := s.runEval(ctx, h, o, m)
 	stop()
 	if s.conn.Broken() {
 		s.logRequest("eval", m.Key, o.size, start, wire.Errorf(wire.CodeCanceled, "the client is gone"))
@@ -50,13 +50,21 @@ func (s *session) eval(tag uint16, m *wire.Eval) error {
 	return s.conn.Write(tag, 0, exit)
 }
 
-func (s *session) runEval(ctx context.Context, tag uint16, o *object, m *wire.Eval) (*wire.Exit, error) {
-	n := s.node
+func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire.Eval) (*wire.Exit, error) {
+	n, tag := s.node, h.Tag
 	j := &job{node: n} // to the scheduler, a job of one task
 	if err := n.sched.acquire(ctx, j); err != nil {
 		return nil, err
 	}
-	defer n.sched.release(j)
+	release := sync.OnceFunc(func() { n.sched.release(j) })
+	defer release()
+	// As in a job, see smallInput.
+	verify := h.Flags&wire.FlagNoVerify == 0
+	if verify && o.size <= smallInput {
+		if err := verifyFile(ctx, int(o.Fd()), o.sum); err != nil {
+			return nil, storeError(err, m.Key)
+		}
+	}
 	// The sweep at start and stop looks below jobs/.
 	dir := filepath.Join(n.store.path, sysDir, jobsDir, fmt.Sprintf("eval-%d", n.evals.Add(1)))
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -88,6 +96,10 @@ func (s *session) runEval(ctx context.Context, tag uint16, o *object, m *wire.Ev
 	})
 	out.close()
 	errs.close()
+	release()
+	if err == nil && verify && o.size > smallInput {
+		err = storeError(verifyFile(ctx, int(o.Fd()), o.sum), m.Key)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -115,7 +115,7 @@ func TestSlowConsumer(t *testing.T) {
 		t.Error("get: wrong bytes")
 	}
 	got.Reset()
-	if st, err := client.Eval(guarded(t), "s4://b/k", "cat", &slowWriter{&got, 3 * timeout, 2}, io.Discard); err != nil || st.Code != 0 {
+	if st, err := client.Eval(guarded(t), "s4://b/k", "cat", &slowWriter{&got, 3 * timeout, 2}, io.Discard, nil); err != nil || st.Code != 0 {
 		t.Errorf("eval: %+v, %v", st, err)
 	}
 	if !bytes.Equal(got.Bytes(), b) {

@@ -266,7 +266,7 @@ func TestProtocolSmallTables(t *testing.T) {
 			t.Errorf("%s belongs to server %s of 3, PROTOCOL.md says %s", row[0], got, row[1])
 		}
 	}
-	flags := map[string]byte{"LZ4": wire.FlagLZ4, "PACKALL": wire.FlagPackAll, "STREAM": wire.FlagStream, "RECURSIVE": wire.FlagRecursive, "CHECKED": wire.FlagChecked}
+	flags := map[string]byte{"LZ4": wire.FlagLZ4, "PACKALL": wire.FlagPackAll, "STREAM": wire.FlagStream, "NOVERIFY": wire.FlagNoVerify, "RECURSIVE": wire.FlagRecursive, "CHECKED": wire.FlagChecked}
 	for _, row := range docTables(t, "Flag", "On", "Meaning")[0].rows {
 		number, name, _ := strings.Cut(row[0], " ")
 		if want := fmt.Sprintf("0x%02x", flags[name]); number != want {
@@ -275,7 +275,7 @@ func TestProtocolSmallTables(t *testing.T) {
 	}
 	for column, numbers := range map[string]map[string]uint64{
 		"Option": {"keep-going": uint64(wire.JobKeepGoing), "resume": uint64(wire.JobResume), "report": uint64(wire.JobReport),
-			"lz4": uint64(wire.JobLZ4), "detach": uint64(wire.JobDetach), "pack-all": uint64(wire.JobPackAll)},
+			"lz4": uint64(wire.JobLZ4), "detach": uint64(wire.JobDetach), "pack-all": uint64(wire.JobPackAll), "no-verify": uint64(wire.JobNoVerify)},
 		"Verdict": {"discarded": uint64(wire.VerdictDiscarded), "committed": uint64(wire.VerdictCommitted),
 			"prepared": uint64(wire.VerdictPrepared), "orphaned": uint64(wire.VerdictOrphaned)},
 		"State of a job": {"running": uint64(wire.JobRunning), "prepared": uint64(wire.JobPrepared), "orphaned": uint64(wire.JobOrphaned),

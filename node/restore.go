@@ -157,13 +157,17 @@ func (j *job) restore() error {
 	return nil
 }
 
-// stillDone reports whether the output of a task that was done is there, and its input
-// is what it was.
+// stillDone reports whether the output of a task that was done is there and, of a job
+// that was suspended, its inputs are what they were.
 func (j *job) stillDone(i int, t *wire.Task) (bool, error) {
 	if j.msg.Verb != wire.VerbMapToN && !errors.Is(nameTaken(j.stage.tree, j.output(i)), unix.EEXIST) {
 		return false, nil
 	}
-	return true, nil
+	if !j.again.Again {
+		return true, nil // the job runs still: an input that is replaced now is not its
+	}
+	found, err := j.fingerprint(i)
+	return found == t.Inputs, err
 }
 
 // tallyLog returns what the log of a job's directory tells of its progress.

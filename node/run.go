@@ -85,7 +85,7 @@ func isTaskError(err error) bool {
 // input.
 func isTaskCode(code wire.Code) bool {
 	switch code {
-	case wire.CodeTaskFailed, wire.CodeNotFound, wire.CodeBadKey:
+	case wire.CodeTaskFailed, wire.CodeNotFound, wire.CodeBadKey, wire.CodeChecksum:
 		return true
 	}
 	return false
@@ -102,7 +102,8 @@ func (j *job) task(i int) error {
 		}
 		again := false
 		if err != nil {
-			again = isTaskError(err) && attempt <= j.msg.Retries
+			// Damaged input stays damaged.
+			again = isTaskError(err) && !errors.Is(err, wire.CodeChecksum) && attempt <= j.msg.Retries
 			t.State, t.Code, t.Error = wire.TaskFailed, toWire(err).Code, toWire(err).Text
 			if again {
 				t.State = wire.TaskRetried
@@ -149,6 +150,11 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 		return err
 	}
 	defer in.Close()
+	read, err := j.openInputs(t, keys, in)
+	defer read.close()
+	if err != nil {
+		return err
+	}
 	out, err := j.node.store.create()
 	if err != nil {
 		return storeError(err, keys[0])
@@ -156,7 +162,7 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 	defer out.Close()
 	err = j.command(i, dir, keys, in, out.File, t)
 	release()
-	if err != nil {
+	if err := read.verify(err); err != nil {
 		return err
 	}
 	if j.msg.Verb == wire.VerbMapToN {

@@ -28,7 +28,7 @@ func TestShutdown(t *testing.T) {
 		})
 	}
 	wg.Go(func() {
-		_, err := client.Eval(guarded(t), "s4://b/1_k", "sleep "+mark+" & cat /dev/zero", io.Discard, io.Discard)
+		_, err := client.Eval(guarded(t), "s4://b/1_k", "sleep "+mark+" & cat /dev/zero", io.Discard, io.Discard, nil)
 		ends <- err
 	})
 	r := newBlocking(noise("x", 1<<20))

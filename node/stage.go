@@ -342,7 +342,7 @@ func (p *stage) same(tmp *xfer.Temp, name string, sum uint64) bool {
 	if err != nil || fi.Size() != st.Size {
 		return false
 	}
-	there, err := getSum(f)
+	there, err := getSum(int(f.Fd()))
 	return err == nil && there == sum
 }
 

@@ -234,9 +234,9 @@ func hexSum(text *[16]byte, sum uint64) {
 	hex.Encode(text[:], raw[:])
 }
 
-func getSum(f *os.File) (uint64, error) {
+func getSum(fd int) (uint64, error) {
 	var text [17]byte
-	n, err := unix.Fgetxattr(int(f.Fd()), sumAttr, text[:])
+	n, err := unix.Fgetxattr(fd, sumAttr, text[:])
 	if err != nil || n != 16 {
 		return 0, wire.Errorf(wire.CodeChecksum, "the file has no stored checksum: something other than s4 wrote it")
 	}

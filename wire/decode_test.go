@@ -111,10 +111,10 @@ func TestUnknownJobOptions(t *testing.T) {
 		job := Job{ID: 1, Verb: VerbMap, Options: 1<<bit | JobResume, Indir: "b", Outdir: "o", Command: "cat"}
 		for _, m := range []Message{&job, &JobInfo{Job: job}} {
 			_, err := Decode(m.Type(), m.append(nil))
-			if bit < 6 && err != nil {
+			if bit < 7 && err != nil {
 				t.Errorf("%s with option %d: %v", m.Type(), bit, err)
 			}
-			if bit >= 6 {
+			if bit >= 7 {
 				wantCode(t, err, CodeUnsupported)
 			}
 		}
@@ -182,8 +182,8 @@ func TestStringLimits(t *testing.T) {
 		{&Error{}, 7 + 4 + 4, 32768},
 		{&Error{}, 7 + 4 + 4 + 4, 32768},
 		{&Discard{}, 7 + 4 + 4, 32768},
-		{&Tasks{[]Task{{}}}, 4 + taskSize - 8, 32768},
-		{&Tasks{[]Task{{}}}, 4 + taskSize - 4, 32768},
+		{&Tasks{[]Task{{}}}, 4 + taskSize - 16, 32768},
+		{&Tasks{[]Task{{}}}, 4 + taskSize - 12, 32768},
 		{&JobInfo{}, len((&JobInfo{}).append(nil)) - 4, 32768},
 	} {
 		for _, over := range []int{0, 1} {
@@ -245,8 +245,8 @@ func TestTaskSize(t *testing.T) {
 			t.Errorf("%d, %d and %d bytes of strings: %d bytes, TaskSize says %d", len(task.Key), len(task.Error), len(task.Stderr), got, want)
 		}
 	}
-	if taskSize != 80 {
-		t.Errorf("taskSize is %d, PROTOCOL.md's task has 80 bytes", taskSize)
+	if taskSize != 88 {
+		t.Errorf("taskSize is %d, PROTOCOL.md's task has 88 bytes", taskSize)
 	}
 }
 
@@ -298,7 +298,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Done{Progress{u64, u64, u64, u64, u64, u64}}, &Done{},
 		&Committed{u64, u64}, &Committed{},
 		&Discard{Error{Code: 1, Text: odd}}, &Discard{},
-		&Tasks{[]Task{{255, 255, math.MaxUint16, math.MinInt32, math.MaxUint32, lo, u64, u64, u64, u64, u64, u64, u64, odd, odd, odd}, {Exit: math.MaxInt32}}},
+		&Tasks{[]Task{{255, 255, math.MaxUint16, math.MinInt32, math.MaxUint32, lo, u64, u64, u64, u64, u64, u64, u64, odd, odd, odd, u64}, {Exit: math.MaxInt32}}},
 		&Tasks{manyTasks}, &Tasks{[]Task{}},
 		&Settle{u64}, &Settle{}, &Settled{255}, &Settled{}, &Jobs{u64}, &Jobs{},
 		&JobInfo{Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64}, 255, lo, math.MaxInt64,

@@ -32,6 +32,9 @@ const FlagChecked = 0x80
 // CheckSize is the length of that checksum in bytes.
 const CheckSize = 4
 
+// FlagNoVerify on EVAL says that the key need not be compared with its checksum.
+const FlagNoVerify = 1
+
 // FlagRecursive on LIST and REMOVE asks for everything below the prefix.
 const FlagRecursive = 1
 

@@ -48,15 +48,16 @@ const (
 	JobLZ4       JobOption = 1 << 3 // what is pushed to peers may be packed
 	JobDetach    JobOption = 1 << 4 // this server drives the job, as a client would
 	JobPackAll   JobOption = 1 << 5 // with JobLZ4: all that gets shorter is packed
+	JobNoVerify  JobOption = 1 << 6 // tasks' input is not compared with its checksum
 	JobKeep      JobOption = 1 << 7 // a job that fails or loses its client is suspended
 	JobDriven    JobOption = 1 << 8 // its client is one of the servers, and any other may take its place
 
-	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll | JobKeep | JobDriven
+	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll | JobNoVerify | JobKeep | JobDriven
 )
 
 // String returns the names of the options, with commas between, or "none".
 func (o JobOption) String() string {
-	return bitNames(uint32(o), "keep-going", "resume", "report", "lz4", "detach", "pack-all", "64", "keep", "driven")
+	return bitNames(uint32(o), "keep-going", "resume", "report", "lz4", "detach", "pack-all", "no-verify", "keep", "driven")
 }
 
 // bitNames names the bits that are set, from the lowest on.

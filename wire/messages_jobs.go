@@ -128,13 +128,14 @@ type Task struct {
 	Key      string // its input; of a merge its output
 	Error    string // why it failed, for people
 	Stderr   string // the end of its standard error, any bytes
+	Inputs   uint64 // fingerprint of its input as the run found it, see PROTOCOL.md; 0 if it did not look
 }
 
 // TaskSize returns how many bytes t takes in a TASKS body.
 func (t *Task) TaskSize() int { return taskSize + len(t.Key) + len(t.Error) + len(t.Stderr) }
 
 // taskSize is the length in bytes of a task with empty strings.
-const taskSize = 1 + 1 + 2 + 4 + 4 + 8*8 + 3*4
+const taskSize = 1 + 1 + 2 + 4 + 4 + 8*8 + 3*4 + 8
 
 // Tasks is a run of tasks.
 type Tasks struct{ List []Task }
@@ -153,6 +154,7 @@ func (m *Tasks) append(b []byte) []byte {
 		b = appendU64(appendU64(b, t.BytesIn), t.BytesOut)
 		b = appendString(appendU64(b, t.Keys), t.Key)
 		b = appendString(appendString(b, cutText(t.Error, MaxErrorText)), cut(t.Stderr, MaxErrorText))
+		b = appendU64(b, t.Inputs)
 	}
 	return b
 }
@@ -185,6 +187,7 @@ func (m *Tasks) decode(d *decoder) {
 		t.Key = d.str(MaxKey, "key")
 		t.Error = d.str(MaxErrorText, "error")
 		t.Stderr = d.str(MaxErrorText, "stderr")
+		t.Inputs = d.u64("inputs")
 	}
 }
 

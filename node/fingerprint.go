@@ -1,0 +1,44 @@
+package node
+
+import (
+	"encoding/binary"
+
+	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
+)
+
+// fingerprint gathers what tells whether the inputs of a task have changed: see
+// wire.Task.Inputs.
+type fingerprint struct{ xxhash.Digest }
+
+// inputGone is the size of an input that was removed before its task ran.
+const inputGone = -1
+
+func (p *fingerprint) add(key string, f inputFile) {
+	_, _ = p.WriteString(key)
+	b := make([]byte, 0, 32)
+	b = binary.BigEndian.AppendUint64(append(b, '\n'), uint64(f.size))
+	b = binary.BigEndian.AppendUint64(b, uint64(f.mtime))
+	_, _ = p.Write(binary.BigEndian.AppendUint64(b, f.sum))
+}
+
+// fingerprint returns what Task.Inputs of task i would be if it ran now. It looks at the
+// inputs and does not read them. An input that does not exist is an error.
+func (j *job) fingerprint(i int) (uint64, error) {
+	var found fingerprint
+	found.Reset()
+	keys, _ := j.inputs(i)
+	for _, key := range keys {
+		var f inputFile
+		fd, err := j.node.store.openInput(key)
+		if err == nil {
+			f, err = lookAt(fd)
+			unix.Close(fd)
+		}
+		if err != nil {
+			return 0, j.node.store.openKeyError(err, key)
+		}
+		found.add(key, f)
+	}
+	return found.Sum64(), nil
+}

@@ -1,0 +1,65 @@
+package node
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"github.com/nathants/s4/names"
+	"github.com/nathants/s4/wire"
+)
+
+// A fingerprint that is computed anew is what the run of the task has recorded, until an
+// input changes.
+func TestFingerprint(t *testing.T) {
+	s := testStore(t, t.TempDir())
+	mustWrite(t, s, "b/in/1_a", "b/in/x/1_a", "b/in/2_a")
+	in, err := names.ParseGlob("b/in")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []wire.Verb{wire.VerbMap, wire.VerbMapToN, wire.VerbMapFromN} {
+		t.Run(verb.String(), func(t *testing.T) {
+			j := &job{node: &Node{store: s, log: zap.NewNop()}, in: in, ctx: context.Background(),
+				msg: &wire.Job{Verb: verb, Indir: "b/in", Outdir: "b/out"}}
+			if err := j.find(); err != nil {
+				t.Fatal(err)
+			}
+			task := 0
+			for j.taskKey(task) != "b/in/1_a" && j.taskKey(task) != "b/out/1_a" {
+				task++
+			}
+			keys, _ := j.inputs(task)
+			ran := func() uint64 {
+				t.Helper()
+				f, err := os.Open(s.file("b/in/1_a"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				run := wire.Task{Key: j.taskKey(task)}
+				read, err := j.openInputs(&run, keys, f)
+				read.close()
+				if err != nil {
+					t.Error(err)
+				}
+				return run.Inputs
+			}
+			before := ran()
+			if now, err := j.fingerprint(task); err != nil || now != before || now == 0 {
+				t.Errorf("fingerprint %x, %v; recorded %x", now, err, before)
+			}
+			if err := s.remove("b/in/1_a"); err != nil {
+				t.Fatal(err)
+			}
+			_, err := j.fingerprint(task)
+			wantCode(t, "without a key", err, wire.CodeNotFound)
+			mustWrite(t, s, "b/in/1_a") // the same bytes, at another time
+			if now, err := j.fingerprint(task); err != nil || now == before || now != ran() {
+				t.Errorf("a new key: fingerprint %x, %v; before %x", now, err, before)
+			}
+		})
+	}
+}
