@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
@@ -23,7 +24,7 @@ func (p *fingerprint) add(key string, f inputFile) {
 }
 
 // fingerprint returns what Task.Inputs of task i would be if it ran now. It looks at the
-// inputs and does not read them. An input that does not exist is an error.
+// inputs and does not read them. An input that does not exist counts as gone.
 func (j *job) fingerprint(i int) (uint64, error) {
 	var found fingerprint
 	found.Reset()
@@ -35,7 +36,10 @@ func (j *job) fingerprint(i int) (uint64, error) {
 			f, err = lookAt(fd)
 			unix.Close(fd)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+			f = inputFile{size: inputGone}
+		case err != nil:
 			return 0, j.node.store.openKeyError(err, key)
 		}
 		found.add(key, f)
