@@ -159,6 +159,9 @@ func (e *Error) toWire() *wire.Error {
 // fromWire is the reverse of toWire.
 func fromWire(we *wire.Error) *Error {
 	e := &Error{Server: we.Server, Kind: we.Code, Text: we.Text, Exit: int(we.Exit), Signal: int(we.Signal), Stderr: we.Stderr}
+	if we.Code == wire.CodeCanceled {
+		e.Server = "" // a job is canceled everywhere, and which server says so is chance
+	}
 	if we.Key != "" {
 		e.Key = Scheme + we.Key
 	}
@@ -220,7 +223,7 @@ func toError(server string, err error) *Error {
 		}
 	case errors.As(err, &we):
 		e = fromWire(we)
-		if we.Code == wire.CodeBadKey || we.Code == wire.CodeWrongCluster {
+		if we.Code == wire.CodeBadKey || we.Code == wire.CodeWrongCluster || we.Code == wire.CodeCanceled {
 			e.Server = "" // every server would say so, or the text names it
 		} else if e.Server == "" {
 			e.Server = server
