@@ -103,9 +103,9 @@ func TestFramesControl(t *testing.T) {
 	wantFrames(t, b,
 		`00000000 LIST       tag=1 len=6 flags=0x01 prefix="b/"`,
 		`0000000e ENTRIES    tag=1 len=53 entries=2 "b/k":7 "b/d/":0`,
-		`0000004b JOB        tag=1 len=46 id=000000000000002a verb=map-to-n options=none retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat"`,
+		`0000004b JOB        tag=1 len=46 id=000000000000002a verb=map-to-n options=none retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=0 driver=0`,
 		`00000081 DONE       tag=1 len=48 tasks=1 failed=2 running=3 bytesin=4 bytesout=5 pushed=6`,
-		`000000b9 PUSH       tag=1 len=23 size=unknown job=000000000000002a key="o/k"`,
+		`000000b9 PUSH       tag=1 len=23 size=unknown job=000000000000002a key="o/k" source=0 epoch=0`,
 		`000000d8 STDERR     tag=1 len=25 "xxxxxxxxxxxxxxxxxxxxxxxx"…`,
 		`000000f9 EXIT       tag=1 len=37 code=-1 signal=9 stdout=0/ef46db3751d8e999 stderr=25/0000000000000001 stdout (matches) stderr (DOES NOT MATCH: 25 bytes, xxh64 c0aaeb18b7725dc6)`,
 	)
@@ -132,19 +132,47 @@ func TestFramesJobs(t *testing.T) {
 		b = wire.AppendFrame(b, 1, 0, m)
 	}
 	wantFrames(t, b,
-		`00000000 JOBINFO    tag=0 len=195 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach,pack-all,no-verify retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 why={code=storage key="" text="a\nb" exit=0 signal=0 stderr=""}`,
-		`000000cb TASKS      tag=0 len=469 flags=0x80 tasks=5 "b/\n":done "b/k":retried(exit=-1 signal=9 error="killed\n" stderr="\x00\n") "b/k":failed(attempt=2 exit=3 code=task-failed) "b/l":running "":9`,
-		`000002a8 READY      tag=1 len=32 tasks=1 bytes=2 keys=3 skipped=4`,
-		`000002d0 DISCARD    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
-		`000002f2 DISCARD    tag=1 len=23 why=none`,
-		`00000311 FLUSH      tag=1 len=2 tag=7`,
-		`0000031b SETTLE     tag=1 len=8 job=000000000000002a`,
-		`0000032b SETTLED    tag=1 len=1 verdict=orphaned`,
-		`00000334 SETTLED    tag=1 len=1 verdict=9`,
-		`0000033d JOBS       tag=1 len=8 job=0000000000000000`,
-		`0000034d JOBTASKS   tag=1 len=8 job=000000000000002a`,
-		`0000035d CANCEL     tag=1 len=8 job=000000000000002a`,
-		`0000036d ASSET      tag=1 len=23 size=6 job=000000000000002a exec=1 name="a\n"`,
+		`00000000 JOBINFO    tag=0 len=195 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach,pack-all,no-verify retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" wait=0 driver=0 state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 why={code=storage key="" text="a\nb" exit=0 signal=0 stderr=""} term=0 attached=false`,
+		`000000cb TASKS      tag=0 len=509 flags=0x80 tasks=5 "b/\n":done "b/k":retried(exit=-1 signal=9 error="killed\n" stderr="\x00\n") "b/k":failed(attempt=2 exit=3 code=task-failed) "b/l":running "":9`,
+		`000002d0 READY      tag=1 len=32 tasks=1 bytes=2 keys=3 skipped=4`,
+		`000002f8 DISCARD    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
+		`0000031a DISCARD    tag=1 len=23 why=none`,
+		`00000339 FLUSH      tag=1 len=2 tag=7`,
+		`00000343 SETTLE     tag=1 len=8 job=000000000000002a`,
+		`00000353 SETTLED    tag=1 len=1 verdict=orphaned`,
+		`0000035c SETTLED    tag=1 len=1 verdict=9`,
+		`00000365 JOBS       tag=1 len=8 job=0000000000000000`,
+		`00000375 JOBTASKS   tag=1 len=8 job=000000000000002a`,
+		`00000385 CANCEL     tag=1 len=8 job=000000000000002a discard=false`,
+		`00000395 ASSET      tag=1 len=23 size=6 job=000000000000002a exec=1 name="a\n"`,
+	)
+}
+
+// TestFramesAttach prints the messages with which a job is taken up again.
+func TestFramesAttach(t *testing.T) {
+	var b []byte
+	for _, m := range []wire.Message{
+		&wire.Job{ID: 42, Verb: wire.VerbMap, Options: wire.JobKeep | wire.JobDriven, Indir: "b", Outdir: "o", Command: "cat", Wait: 7, Driver: 8},
+		&wire.Suspend{Why: wire.Error{Code: wire.CodeCanceled, Text: "no\n"}}, &wire.Suspend{},
+		&wire.Attach{Job: 42, Term: 2, Driver: 8, Seen: 3, Again: true, Options: wire.JobKeep, Retries: 4, Timeout: 5, Wait: 6},
+		&wire.Attached{Phase: wire.PhaseHalted, Ready: wire.Ready{Tasks: 1, Bytes: 2, Keys: 3, Skipped: 4}, Keys: 5, Bytes: 6}, &wire.Attached{Phase: 9},
+		&wire.Reset{Job: 42, Source: 1, Epoch: 2, Dirs: []string{"o/a", "o/\n"}},
+		&wire.Push{Size: 6, Job: 42, Key: "o/k", Source: 1, Epoch: 2}, &wire.Cancel{Job: 42, Discard: true},
+		&wire.JobInfo{Job: wire.Job{ID: 42, Verb: wire.VerbMap, Options: wire.JobKeep, Indir: "b", Outdir: "o", Command: "cat", Wait: 7, Driver: 8}, State: wire.JobWaiting, Term: 2},
+	} {
+		b = wire.AppendFrame(b, 1, 0, m)
+	}
+	wantFrames(t, b,
+		`00000000 JOB        tag=1 len=62 id=000000000000002a verb=map options=keep,driven retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8`,
+		`00000046 SUSPEND    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
+		`00000068 SUSPEND    tag=1 len=23 why=none`,
+		`00000087 ATTACH     tag=1 len=57 job=000000000000002a term=2 driver=8 seen=3 again=true options=keep retries=4 timeout=5 wait=6`,
+		`000000c8 ATTACHED   tag=1 len=97 phase=halted ready={tasks=1 bytes=2 keys=3 skipped=4} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=5 bytes=6`,
+		`00000131 ATTACHED   tag=1 len=97 phase=9 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0`,
+		`0000019a RESET      tag=1 len=38 job=000000000000002a source=1 epoch=2 dirs=["o/a" "o/\n"]`,
+		`000001c8 PUSH       tag=1 len=35 size=6 job=000000000000002a key="o/k" source=1 epoch=2`,
+		`000001f3 CANCEL     tag=1 len=9 job=000000000000002a discard=true`,
+		`00000204 JOBINFO    tag=1 len=207 id=000000000000002a verb=map options=keep retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8 state=waiting started=0 ended=0 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0 why=none term=2 attached=false`,
 	)
 }
 

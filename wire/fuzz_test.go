@@ -22,6 +22,27 @@ func isError(t *testing.T, err error, codes ...Code) {
 	t.Fatalf("error %v is of none of the kinds %v", err, codes)
 }
 
+// encodes reports whether got, the encoding of m, begins the body that m was decoded
+// from. A byte for true or false is true whatever it is but 0, and encoded as 1.
+func encodes(m Message, got, body []byte) bool {
+	at := -1 // of such a byte
+	switch m := m.(type) {
+	case *Attach:
+		at = 4 * 8
+	case *Cancel:
+		at = 8
+	case *JobInfo:
+		if m.Term != 0 {
+			at = len(got) - 1
+		}
+	}
+	if 0 <= at && at < len(body) && body[at] > 1 {
+		body = bytes.Clone(body)
+		body[at] = 1
+	}
+	return bytes.HasPrefix(body, got)
+}
+
 func FuzzDecodePreamble(f *testing.F) {
 	for _, g := range goldenPreambles {
 		f.Add([]byte(g.bytes))
@@ -77,6 +98,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add(byte(TypeTasks), []byte("\x00\x00\x00\x02"+strings.Repeat("\x00", 2*taskSize-1)))
 	f.Add(byte(TypeJob), []byte(strings.Repeat("\x00", 9)+"\xff\xff\xff\xff"+strings.Repeat("\x00", 28)))
 	f.Add(byte(TypeGet), []byte("\xff\xff\xff\xffx"))
+	f.Add(byte(TypeReset), []byte(strings.Repeat("\x00", 20)+"\xff\xff\xff\xff"))
+	f.Add(byte(TypeCancel), []byte(strings.Repeat("\x00", 8)+"\x02"))
+	f.Add(byte(TypeAttach), []byte(strings.Repeat("\x00", 4*8)+"\xff"+strings.Repeat("\x00", 24)))
 	f.Fuzz(func(t *testing.T, typ byte, body []byte) {
 		m, err := Decode(Type(typ), body)
 		if err != nil {
@@ -90,7 +114,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%s decodes as %s", Type(typ), m.Type())
 		}
 		// More may follow; and fields that may be missing are left out if 0.
-		if got := m.append(nil); !bytes.HasPrefix(body, got) {
+		if got := m.append(nil); !encodes(m, got, body) {
 			t.Fatalf("%x decodes as %+v, which encodes as %x", body, m, got)
 		}
 	})
@@ -201,7 +225,7 @@ func FuzzOpenBody(f *testing.F) {
 			return
 		}
 		got := AppendFrame(nil, tag, flags, m)
-		if got = got[HeaderSize : len(got)-CheckSize]; !bytes.HasPrefix(text, got) {
+		if got = got[HeaderSize : len(got)-CheckSize]; !encodes(m, got, text) {
 			t.Fatalf("%x encodes as %x", text, got)
 		}
 	})

@@ -22,9 +22,10 @@ func TestNames(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{JobOption(0).String(), "none"},
 		{(JobKeepGoing | JobDetach | 1<<9).String(), "keep-going,detach,0x200"},
-		{JobOption(jobOptions).String(), "keep-going,resume,report,lz4,detach,pack-all,no-verify"},
+		{JobOption(jobOptions).String(), "keep-going,resume,report,lz4,detach,pack-all,no-verify,keep,driven"},
 		{AllFeatures.String(), "range,flush"}, {Features(0x80000000).String(), "0x80000000"},
-		{JobOrphaned.String(), "orphaned"}, {JobCanceled.String(), "canceled"}, {JobState(0).String(), "0"}, {JobState(7).String(), "7"},
+		{JobOrphaned.String(), "orphaned"}, {JobCanceled.String(), "canceled"}, {JobState(0).String(), "0"}, {JobSuspended.String(), "suspended"}, {JobWaiting.String(), "waiting"}, {JobState(9).String(), "9"},
+		{PhaseHalted.String(), "halted"}, {PhaseCommitted.String(), "committed"}, {Phase(0).String(), "0"}, {Phase(7).String(), "7"},
 		{TaskRunning.String(), "running"}, {VerdictOrphaned.String(), "orphaned"}, {EntryBucket.String(), "bucket"},
 	} {
 		if c.got != c.want {

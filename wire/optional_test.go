@@ -1,0 +1,56 @@
+package wire
+
+import "testing"
+
+// optional is how many bytes of fields may be missing at the end of a message, all of
+// them or none.
+var optional = map[Type]int{
+	TypeGet:        2 * 8,
+	TypePush:       4 + 8,
+	TypeHealthInfo: 8,
+	TypeJob:        2 * 8,
+	TypeJobInfo:    3*8 + 1,
+	TypeCancel:     1,
+}
+
+// isShort reports whether a message leaves them out.
+func isShort(m Message) bool {
+	switch m := m.(type) {
+	case *Get:
+		return m.Offset == 0 && m.Length == 0
+	case *Push:
+		return m.Source == 0 && m.Epoch == 0
+	case *HealthInfo:
+		return m.Suspended == 0
+	case *Job:
+		return m.Wait == 0 && m.Driver == 0
+	case *JobInfo:
+		return m.Term == 0
+	case *Cancel:
+		return !m.Discard
+	}
+	return false
+}
+
+// There is a golden message with, and one without what may be missing, and the
+// difference is as long as it should be.
+func TestGoldenOptional(t *testing.T) {
+	short, full := make(map[Type]bool), make(map[Type]bool)
+	eachGolden(t, func(t *testing.T, i int, h Header, body []byte) {
+		if isShort(golden[i].m) {
+			short[h.Type] = true
+		} else {
+			full[h.Type] = true
+		}
+	})
+	for typ := range optional {
+		if !short[typ] || !full[typ] {
+			t.Errorf("%s: short %v, full %v", typ, short[typ], full[typ])
+		}
+	}
+	for typ := range short {
+		if optional[typ] == 0 {
+			t.Errorf("%s may be short, and has nothing that may be missing", typ)
+		}
+	}
+}
