@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -75,7 +74,7 @@ func testPutGet(t *testing.T, program string) {
 // files are made.
 func memoryDir(t *testing.T) string {
 	t.Helper()
-	if err := usable(memoryFS); err != nil {
+	if err := roomInMemory(0); err != nil {
 		return t.TempDir()
 	}
 	dir, err := os.MkdirTemp(memoryFS, "s4-bench-test-")
@@ -98,15 +97,7 @@ func runProgram(t *testing.T, program string, args ...string) *Report {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
 	nothingLeft(t, dir)
-	f, err := os.Open(report)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := ReadReport(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := readReport(t, report)
 	for _, res := range r.Results {
 		for _, v := range res.Verdicts {
 			if v.Unknown != "" || v.Target.Kind == OfRatio && (v.Ratio <= 0 || len(v.Rounds) != 1) {
@@ -128,9 +119,8 @@ func runProgram(t *testing.T, program string, args ...string) *Report {
 // All workloads of many keys do what they are to do, at sizes that take no time.
 func testMany(t *testing.T, program string) {
 	names := []string{"small", "map", "shuffle", "merge", "list", "clients", "scaling"}
-	const most = 2
-	o := Options{Size: 64 << 10, Scale: 0.002, Most: most}
-	r := runProgram(t, program, append(names, "--size", "64K", "--scale", "0.002", "--most-servers", strconv.Itoa(most))...)
+	o := Options{Size: 64 << 10, Scale: 0.002}
+	r := runProgram(t, program, append(names, "--size", "64K", "--scale", "0.002")...)
 	list, err := choose(workloads(o), names)
 	if err != nil {
 		t.Fatal(err)
@@ -156,12 +146,12 @@ func testMany(t *testing.T, program string) {
 			}
 		}
 	}
-	checkScaling(t, r, most)
+	checkScaling(t, r)
 }
 
-func checkScaling(t *testing.T, r *Report, most int) {
+func checkScaling(t *testing.T, r *Report) {
 	t.Helper()
-	points := map[string]int{"keys": 4, "bytes of a key": 4, "servers": most, "clients": 7}
+	points := map[string]int{"keys": 4, "bytes of a key": 4, "servers": 5, "clients": 7}
 	seen := make(map[string]bool)
 	for _, s := range r.Series {
 		if seen[s.Name] {
@@ -228,10 +218,7 @@ func testPartial(t *testing.T, program string) {
 	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(stderr.String(), "bad: ") {
 		t.Fatalf("exit code %d\n%s", code, stderr.String())
 	}
-	r, err := readReport(report)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := readReport(t, report)
 	if len(r.Results) == 0 || len(r.LeftOut) == 0 || !strings.Contains(stdout.String(), r.Results[0].Work) {
 		t.Errorf("%d rows, left out %+v\n%s", len(r.Results), r.LeftOut, stdout.String())
 	}

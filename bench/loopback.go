@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"strconv"
 	"syscall"
 	"time"
 )
@@ -21,14 +20,13 @@ func (e *Env) loopback(ctx context.Context) (_ float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	at := []string{"-p", strconv.Itoa(port)}
-	d, err := startDaemon("iperf3 -s", append([]string{"iperf3", "-s", "-1", "-B", "127.0.0.1"}, at...), syscall.SIGKILL, e.Dir, nil)
+	d, err := e.startDaemon("iperf3 -s", []string{"iperf3", "-s", "-1", "-B", "127.0.0.1", "-p", port}, syscall.SIGKILL, nil)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
 	for {
-		_, out, err := e.run(ctx, Command{Args: append([]string{"iperf3", "-c", "127.0.0.1", "-t", "2", "-J"}, at...)})
+		_, out, err := e.run(ctx, Command{Args: []string{"iperf3", "-c", "127.0.0.1", "-t", "2", "-J", "-p", port}})
 		if err == nil {
 			return iperfRate(out)
 		}

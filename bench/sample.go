@@ -25,6 +25,22 @@ func (s Sample) serverPeak() int64 {
 	return slices.Max(s.ServerPeaks)
 }
 
+// cpu is that of the client and all servers.
+func (s Sample) cpu() float64 { return s.ClientCPU + s.ServerCPU }
+
+// speed is bytes per second, or keys per second where no bytes count.
+func (s Sample) speed() float64 {
+	v, _ := s.speedMetric().value(s)
+	return v
+}
+
+func (s Sample) speedMetric() Metric {
+	if s.Bytes > 0 {
+		return Throughput
+	}
+	return KeyThroughput
+}
+
 // Stat sums up a number over the rounds.
 type Stat struct {
 	Median float64 `json:"median"`
@@ -63,7 +79,7 @@ func compare(t Target, a, b []Sample) Verdict {
 		v.Unknown = fmt.Sprintf("%d rounds against %d", len(a), len(b))
 		return v
 	}
-	var as, bs, values []float64
+	var as, bs, values, ratios []float64
 	for i := range a {
 		x, ok1 := t.Metric.value(a[i])
 		y, ok2 := t.Metric.value(b[i])
@@ -71,36 +87,29 @@ func compare(t Target, a, b []Sample) Verdict {
 			v.Unknown = "not to be measured on one of the sides"
 			return v
 		}
-		if !ok2 {
-			y = 0
-		}
 		as, bs = append(as, x), append(bs, y)
-		if y > 0 {
-			v.Rounds = append(v.Rounds, x/y)
-		}
-		if value, ok := t.value(x, y); ok {
-			values = append(values, value)
-		}
+		values, ratios = append(values, t.value(x, y)), append(ratios, x/y)
 	}
 	v.S4, v.Yardstick = summarize(as).Median, summarize(bs).Median
-	if len(v.Rounds) < len(a) {
-		v.Rounds = nil // a spread of some rounds is none
-	} else {
-		v.Ratio, v.PerRound = v.S4/v.Yardstick, summarize(v.Rounds)
-	}
-	value, ok := t.value(v.S4, v.Yardstick)
-	if !ok || len(values) < len(a) || math.IsNaN(value) || math.IsInf(value, 0) {
-		v.Ratio, v.PerRound, v.Rounds = 0, Stat{}, nil
+	value := t.value(v.S4, v.Yardstick)
+	if !finite(append(values, value)) {
 		v.Unknown = "the yardstick measures 0"
 		return v
 	}
-	v.Value, v.Spread = value, summarize(values)
+	if finite(ratios) {
+		v.Ratio, v.PerRound, v.Rounds = v.S4/v.Yardstick, summarize(ratios), ratios
+	}
+	v.Value, v.Spread, v.Holds = value, summarize(values), t.Holds(value)
 	switch t.Metric {
 	case Throughput, KeyThroughput:
-		v.Best, _ = t.value(slices.Max(as), slices.Max(bs))
+		v.Best = t.value(slices.Max(as), slices.Max(bs))
 	case Time, TimeEach:
-		v.Best, _ = t.value(slices.Min(as), slices.Min(bs))
+		v.Best = t.value(slices.Min(as), slices.Min(bs))
 	}
-	v.Holds = t.Holds(value)
 	return v
+}
+
+// finite reports whether nothing was divided by 0.
+func finite(values []float64) bool {
+	return !slices.ContainsFunc(values, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
 }

@@ -25,26 +25,29 @@ const (
 func (m Metric) value(s Sample) (v float64, ok bool) {
 	switch m {
 	case Throughput:
-		return float64(s.Bytes) / s.Wall, s.Wall > 0
+		v = float64(s.Bytes) / s.Wall
 	case KeyThroughput:
-		return float64(s.Keys) / s.Wall, s.Wall > 0
+		v = float64(s.Keys) / s.Wall
 	case Time:
-		return s.Wall, true
+		v = s.Wall
 	case TimeEach:
-		return s.Wall / float64(s.Keys), s.Keys > 0
+		v = s.Wall / float64(s.Keys)
 	case CPU:
-		return s.ClientCPU + s.ServerCPU, true
+		v = s.cpu()
 	case ServerCPU:
-		if s.Bytes > 0 {
-			return s.ServerCPU / float64(s.Bytes), len(s.ServerPeaks) > 0
-		}
-		return s.ServerCPU, len(s.ServerPeaks) > 0
+		v = s.ServerCPU / float64(max(1, s.Bytes))
 	case ServerPeak:
-		return float64(s.serverPeak()), len(s.ServerPeaks) > 0
+		v = float64(s.serverPeak())
 	case ClientPeak:
-		return float64(s.ClientPeak), true
+		v = float64(s.ClientPeak)
+	default:
+		v = math.NaN()
 	}
-	return 0, false
+	unseen := (m == ServerCPU || m == ServerPeak) && len(s.ServerPeaks) == 0
+	if unseen || !finite([]float64{v}) {
+		return 0, false
+	}
+	return v, true
 }
 
 // amount is a value of the metric in a unit for people.
@@ -106,15 +109,15 @@ func (t Target) Holds(value float64) bool {
 	return !math.IsNaN(value) && (t.Min == 0 || value >= t.Min) && (t.Max == 0 || value <= t.Max)
 }
 
-// value returns what the target limits. ok is false for a ratio to 0.
-func (t Target) value(s4, yardstick float64) (v float64, ok bool) {
+// value returns what the target limits.
+func (t Target) value(s4, yardstick float64) float64 {
 	switch t.Kind {
 	case OfS4:
-		return s4, true
+		return s4
 	case OfDifference:
-		return s4 - yardstick, true
+		return s4 - yardstick
 	}
-	return s4 / yardstick, yardstick > 0
+	return s4 / yardstick
 }
 
 // text is a value of the target's kind for people.
@@ -136,14 +139,10 @@ func (t Target) String() string {
 	switch {
 	case t.none():
 		return string(t.Metric) + ", no target"
-	case t.Kind != OfRatio && t.Max == 0:
-		return fmt.Sprintf(">= %s of %s", t.text(t.Min), t.Metric)
+	case t.Min > 0:
+		return fmt.Sprintf(">= %.4g of %s", t.Min, t.Metric)
 	case t.Kind != OfRatio:
 		return fmt.Sprintf("<= %s of %s", t.text(t.Max), t.Metric)
-	case t.Max == 0:
-		return fmt.Sprintf(">= %.4g of %s", t.Min, t.Metric)
-	case t.Min == 0:
-		return fmt.Sprintf("<= %.4g x %s", t.Max, t.Metric)
 	}
-	return fmt.Sprintf("%.4g to %.4g x %s", t.Min, t.Max, t.Metric)
+	return fmt.Sprintf("<= %.4g x %s", t.Max, t.Metric)
 }
