@@ -189,23 +189,23 @@ func (b *bare) recvFile(sock *os.File) (_ uint64, err error) {
 
 // startBare starts a server, which ends with the row, and returns the command of its
 // client, and the server's process.
-func (e *Env) startBare(server, client bare) ([]string, []int, error) {
+func (e *Env) startBare(server, client bare) (Command, []int, error) {
 	ln, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
-		return nil, nil, err
+		return Command{}, nil, err
 	}
 	defer ln.Close() // it is the server's
 	f, err := ln.File()
 	if err != nil {
-		return nil, nil, err
+		return Command{}, nil, err
 	}
 	defer f.Close()
 	// It has nothing to tidy up, and never looks up from its system calls.
 	d, err := e.startDaemon(bareName, e.itself(bareName, server), syscall.SIGKILL, f)
 	if err != nil {
-		return nil, nil, err
+		return Command{}, nil, err
 	}
 	e.AfterRow(d.stop)
 	client.Addr = ln.Addr().String()
-	return e.itself(bareName, client), []int{d.pid}, nil
+	return Command{Args: e.itself(bareName, client)}, []int{d.pid}, nil
 }

@@ -48,7 +48,7 @@ func clientsWorkload(o Options) Workload {
 		Name:  "clients",
 		Title: "many clients at once, some putting and some getting",
 		Rows: []Row{
-			row(1, "one client", NoMore(serverMemory, ServerPeak)),
+			row(1, "one client", Target{Metric: ServerPeak, Kind: OfS4, Max: serverMemory}),
 			row(someClients, fmt.Sprintf("%d clients", someClients)),
 		},
 	}
@@ -75,9 +75,11 @@ func (e *Env) prepareClients(ctx context.Context, puts int) (load, error) {
 // clientsSide is a load by so many clients. What was got, they compare.
 func (e *Env) clientsSide(l load, clients int) Side {
 	l.Clients = clients
-	side := e.Cluster.side(Command{Args: e.itself(loadName, l)}, l.To, loadSum(l.Puts, l.Sum))
-	side.Name = fmt.Sprintf("s4, %d clients", clients)
-	return side.moving(int64(l.Puts+l.Gets)*l.Sum.Size, int64(l.Puts+l.Gets))
+	return Side{
+		Name: fmt.Sprintf("s4, %d clients", clients), Servers: e.Cluster.Pids,
+		Command: Command{Args: e.itself(loadName, l)}, Out: l.To, Want: loadSum(l.Puts, l.Sum),
+		Bytes: int64(l.Puts+l.Gets) * l.Sum.Size, Keys: int64(l.Puts + l.Gets),
+	}
 }
 
 // load is many clients in one process, each with connections of its own: what
@@ -99,18 +101,9 @@ type load struct {
 // all servers have the same share.
 func loadKey(prefix string, i int) string { return fmt.Sprintf("%s%06d", prefix, i) }
 
-// main is the hidden subcommand: it prints how many seconds all took, without the
-// start of the process.
-func (l load) main(ctx context.Context) error {
-	seconds, err := l.run(ctx)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(os.Stdout).Encode(seconds)
-}
-
-// run does all and returns how long it took. The first error ends it.
-func (l load) run(ctx context.Context) (float64, error) {
+// run is the hidden subcommand: it does all and prints how many seconds that took,
+// without the start of the process. The first error ends it.
+func (l load) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
@@ -138,7 +131,11 @@ func (l load) run(ctx context.Context) (float64, error) {
 		})
 	}
 	wg.Wait()
-	return time.Since(start).Seconds(), context.Cause(ctx)
+	seconds := time.Since(start).Seconds()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return json.NewEncoder(os.Stdout).Encode(seconds)
 }
 
 // one does the i-th of all operations.

@@ -3,7 +3,6 @@ package bench
 import (
 	"bytes"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -58,28 +57,5 @@ func TestTrips(t *testing.T) {
 		if n > rows/100 {
 			t.Errorf("%d of %d rows have distance %s", n, rows, d)
 		}
-	}
-}
-
-// Every query gives the same on both sides: a run checks.
-func testETL(t *testing.T, program string) {
-	r := runProgram(t, program, "etl", "--scale", "0.0003")
-	var rows []string
-	for _, res := range r.Results {
-		rows = append(rows, res.Row)
-		if len(res.Sides) != 2 || len(res.Verdicts) != 1 || res.Verdicts[0].Unknown != "" {
-			t.Errorf("%s: %+v", res.Row, res)
-		}
-		for _, s := range res.Sides {
-			if one := s.Samples[0]; one.Keys != 4 || one.Bytes < 314<<10 || one.Bytes > 315<<10 {
-				t.Errorf("%s: %s moves %d bytes in %d keys", res.Row, s.Name, one.Bytes, one.Keys)
-			}
-		}
-		if want := "314 KiB in 4 keys"; !strings.HasSuffix(res.Work, want) {
-			t.Errorf("%q does not say %s", res.Work, want)
-		}
-	}
-	if want := []string{"etl-passengers", "etl-dates", "etl-distances", "etl-top", "etl-sort"}; !slices.Equal(rows, want) {
-		t.Errorf("rows %v, want %v", rows, want)
 	}
 }

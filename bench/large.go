@@ -59,13 +59,21 @@ const (
 	getKey = "s4://large/get"
 )
 
+// compareLarge compares two commands that move the source.
+func (e *Env) compareLarge(s4 Command, s4Out string, bare Command, bareOut string, barePids []int) *Comparison {
+	side := func(name string, pids []int, cmd Command, out string) Side {
+		return Side{Name: name, Servers: pids, Command: cmd, Out: out, Want: treeOfFile(e.Source.Sum), Bytes: e.Source.Size, Keys: 1}
+	}
+	return &Comparison{S4: side("s4", e.Cluster.Pids, s4, s4Out), Yardstick: side("bare", barePids, bare, bareOut)}
+}
+
 func startPutFile(ctx context.Context, e *Env) (*Comparison, error) {
 	out := filepath.Join(e.RowDir, "bare-put")
 	client, pids, err := e.startBare(bare{File: out, Sum: e.Source.Sum}, bare{Send: true, File: e.Source.Path, Sum: e.Source.Sum})
 	if err != nil {
 		return nil, err
 	}
-	cmp := e.comparePuts(e.Cluster.Command("cp", e.Source.Path, putKey), Command{Args: client}, out, pids)
+	cmp := e.compareLarge(e.Cluster.Command("cp", e.Source.Path, putKey), putKey, client, out, pids)
 	cmp.Peers, err = e.peers(ctx, "put")
 	return cmp, err
 }
@@ -74,34 +82,18 @@ func startPutPipe(_ context.Context, e *Env) (*Comparison, error) {
 	// Nobody who reads from a pipe knows the size.
 	out := filepath.Join(e.RowDir, "bare-put")
 	client, pids, err := e.startBare(bare{File: out, Sum: Sum{Size: -1}}, bare{Send: true, Pipe: true})
-	if err != nil {
-		return nil, err
-	}
 	s4 := e.Cluster.Script(`cat "$2" | "$1" cp - "$3"`, e.Source.Path, putKey)
-	bare := Script(`src=$1; shift; cat "$src" | "$@"`, append([]string{e.Source.Path}, client...)...)
-	return e.comparePuts(s4, bare, out, pids), nil
-}
-
-// comparePuts compares two commands that put the source.
-func (e *Env) comparePuts(s4, bare Command, bareOut string, barePids []int) *Comparison {
-	want := treeOfFile(e.Source.Sum)
-	return &Comparison{
-		S4:        e.Cluster.side(s4, putKey, want).moving(e.Source.Size, 1),
-		Yardstick: localSide("bare", barePids, bare, bareOut, want).moving(e.Source.Size, 1),
-	}
+	bare := Script(`src=$1; shift; cat "$src" | "$@"`, append([]string{e.Source.Path}, client.Args...)...)
+	return e.compareLarge(s4, putKey, bare, out, pids), err
 }
 
 func startGetFile(ctx context.Context, e *Env) (*Comparison, error) {
-	s4Out, bareOut := filepath.Join(e.RowDir, "s4-get"), filepath.Join(e.RowDir, "bare-get")
+	out, bareOut := filepath.Join(e.RowDir, "s4-get"), filepath.Join(e.RowDir, "bare-get")
 	client, pids, err := e.startBareGet(ctx, bareOut)
 	if err != nil {
 		return nil, err
 	}
-	want := treeOfFile(e.Source.Sum)
-	cmp := &Comparison{
-		S4:        localSide("s4", e.Cluster.Pids, e.Cluster.Command("cp", getKey, s4Out), s4Out, want).moving(e.Source.Size, 1),
-		Yardstick: localSide("bare", pids, Command{Args: client}, bareOut, want).moving(e.Source.Size, 1),
-	}
+	cmp := e.compareLarge(e.Cluster.Command("cp", getKey, out), out, client, bareOut, pids)
 	cmp.Peers, err = e.peers(ctx, "get")
 	return cmp, err
 }
@@ -110,29 +102,23 @@ func startGetFile(ctx context.Context, e *Env) (*Comparison, error) {
 // came with that of the source, and fail if they differ.
 func startGetNull(ctx context.Context, e *Env) (*Comparison, error) {
 	client, pids, err := e.startBareGet(ctx, "")
-	if err != nil {
-		return nil, err
-	}
 	cmd := e.Cluster.Command("cp", getKey, "-")
 	cmd.Discard = true
-	return &Comparison{
-		S4:        Side{Name: "s4", Servers: e.Cluster.Pids, Command: cmd, Bytes: e.Source.Size, Keys: 1},
-		Yardstick: Side{Name: "bare", Servers: pids, Command: Command{Args: client}, Bytes: e.Source.Size, Keys: 1},
-	}, nil
+	return e.compareLarge(cmd, "", client, "", pids), err
 }
 
 // startBareGet puts the key, unless another row has, and starts the yardstick's
 // server. Both sides send the very same pages: how a file lies in the host's memory
 // makes more of a difference than what is compared.
-func (e *Env) startBareGet(ctx context.Context, out string) (client []string, pids []int, err error) {
+func (e *Env) startBareGet(ctx context.Context, out string) (client Command, pids []int, err error) {
 	path := e.Cluster.Path(getKey)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if _, _, err := e.Cluster.s4(ctx, "cp", "-q", e.Source.Path, getKey); err != nil {
-			return nil, nil, err
+			return Command{}, nil, err
 		}
 	}
 	if err := checkTree(ctx, treeOfFile(e.Source.Sum), path); err != nil {
-		return nil, nil, err
+		return Command{}, nil, err
 	}
 	return e.startBare(bare{Send: true, File: path, Sum: e.Source.Sum}, bare{File: out, Sum: e.Source.Sum})
 }

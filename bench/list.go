@@ -3,7 +3,6 @@ package bench
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -31,7 +30,7 @@ func listWorkload(o Options) Workload {
 			Name:      name,
 			Work:      fmt.Sprintf("%d runs of %s", startRuns, work),
 			Yardstick: fmt.Sprintf("%d runs of s4 --version", startRuns),
-			Targets:   []Target{NoMoreThanPlus(startCost, TimeEach)},
+			Targets:   []Target{Target{Metric: TimeEach, Kind: OfDifference, Max: startCost}},
 			Needs:     needs,
 			Start: func(_ context.Context, e *Env) (*Comparison, error) {
 				cmp := &Comparison{S4: e.shortSide("s4", word, times, args...), Yardstick: e.shortSide("s4 --version", "version", 1, "--version")}
@@ -124,14 +123,11 @@ func (e *Env) shortSide(name, word string, times int, args ...string) Side {
 	}}
 }
 
-// growSide puts, lists and removes a tree.
+// growSide puts, lists and removes a tree: nothing is left to Want.
 func (e *Env) growSide(name string, t *Tree) Side {
-	cmd := e.Cluster.Script(`"$1" cp -q -r "$2" "$3"; "$1" ls -r "$3"; "$1" rm -q -r "$3"`, t.Dir, inKeys)
-	s := e.Cluster.side(cmd, inKeys, TreeSum{})
-	s.Name, s.Keys = name, t.Files
-	left := s.Check // nothing
-	s.Check = func(ctx context.Context, stdout []byte) error {
-		return errors.Join(left(ctx, nil), checkListing(stdout, 3, "in/", t.TreeSum))
+	return Side{
+		Name: name, Servers: e.Cluster.Pids, Out: inKeys, Keys: t.Files,
+		Command: e.Cluster.Script(`"$1" cp -q -r "$2" "$3"; "$1" ls -r "$3"; "$1" rm -q -r "$3"`, t.Dir, inKeys),
+		Check:   func(_ context.Context, stdout []byte) error { return checkListing(stdout, 3, "in/", t.TreeSum) },
 	}
-	return s
 }

@@ -171,15 +171,10 @@ func (e *Env) compareLoop(ctx context.Context, s4 Command, name string, loop Com
 	if err != nil {
 		return nil, err
 	}
-	cmp := &Comparison{
-		S4:        e.Cluster.side(s4, outKeys, want).moving(bytes, e.Tree.Files),
-		Yardstick: localSide(name, nil, loop, e.localOut(), want).moving(bytes, e.Tree.Files),
-	}
-	cmp.S4.Clean = func(ctx context.Context) error {
-		return errors.Join(e.Cluster.Remove(ctx, tmpKeys), e.Cluster.Remove(ctx, outKeys))
-	}
-	cmp.Yardstick.Clean = e.cleanLocal
-	return cmp, nil
+	side := Side{Name: "s4", Servers: e.Cluster.Pids, Command: s4, Out: outKeys, Want: want, Bytes: bytes, Keys: e.Tree.Files}
+	side.Clean = func(ctx context.Context) error { return e.Cluster.Remove(ctx, tmpKeys) }
+	yardstick := Side{Name: name, Command: loop, Out: e.localOut(), Want: want, Bytes: bytes, Keys: e.Tree.Files, Clean: e.cleanLocal}
+	return &Comparison{S4: side, Yardstick: yardstick}, nil
 }
 
 // made returns what a local loop makes of the tree: so many times its bytes, or

@@ -121,17 +121,18 @@ func lz4Files(op string, data lz4Data, size int64) treeSpec {
 
 // lz4Side is a side with a value of --compress, which makes want.
 func (e *Env) lz4Side(op string, data lz4Data, mode string, want TreeSum) Side {
-	c, file := e.Cluster, "000_"+data.word
-	var side Side
-	switch op {
+	side := Side{Name: "s4, " + mode, Servers: e.Cluster.Pids, Want: want, Bytes: e.Tree.Bytes, Keys: e.Tree.Files}
+	s4 := func(verb string, args ...string) Command {
+		return e.Cluster.Command(append([]string{verb, "-q", "--compress", mode}, args...)...)
+	}
+	switch file := "000_" + data.word; op {
 	case "put":
-		side = c.side(c.Command("cp", "-q", "--compress", mode, filepath.Join(e.Tree.Dir, file), inKeys+file), inKeys, want)
+		side.Out, side.Command = inKeys, s4("cp", filepath.Join(e.Tree.Dir, file), inKeys+file)
 	case "get":
-		side = Side{Servers: c.Pids, Command: c.Command("cp", "-q", "--compress", mode, inKeys+file, "-")}
+		side.Command = s4("cp", inKeys+file, "-")
 		side.Command.Discard = true // s4 compares the xxh64 of what comes
 	case "shuffle":
-		side = c.side(c.Command("map-to-n", "-q", "--compress", mode, inKeys, outKeys, data.command("s4")), outKeys, want)
+		side.Out, side.Command = outKeys, s4("map-to-n", inKeys, outKeys, data.command("s4"))
 	}
-	side.Name = "s4, " + mode
-	return side.moving(e.Tree.Bytes, e.Tree.Files)
+	return side
 }

@@ -2,8 +2,6 @@ package bench
 
 import (
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 )
 
@@ -79,33 +77,5 @@ func TestLZ4Data(t *testing.T) {
 		if second, err := sumFile(filepath.Join(tree.Dir, "001_"+data.word)); err != nil || first == second {
 			t.Errorf("%s: two files are the same, or %v", data.name, err)
 		}
-	}
-}
-
-// All rows do what they are to do where there is the right to make links; else it
-// is said once why there are none.
-func testLZ4(t *testing.T, program string) {
-	r := runProgram(t, program, "lz4", "--scale", "0.002")
-	if len(r.LeftOut) > 0 {
-		if len(r.LeftOut) != 1 || !strings.HasPrefix(r.LeftOut[0].What, "lz4: ") || len(r.Results) > 0 {
-			t.Errorf("left out: %+v", r.LeftOut)
-		}
-		t.Log(r.LeftOut)
-		return
-	}
-	var got, want []string
-	for _, res := range r.Results {
-		got = append(got, res.Row)
-		for _, s := range res.Sides {
-			if one := s.Samples[0]; one.Wall <= 0 || one.Bytes < 64<<10-lz4Inputs || one.ClientPeak <= 0 || len(one.ServerPeaks) != 3 {
-				t.Errorf("%s: %s: %+v", res.Row, s.Name, one)
-			}
-		}
-	}
-	for _, row := range lz4Workload(Options{}).Rows {
-		want = append(want, row.Name, strings.TrimSuffix(row.Name, "auto")+"always")
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("rows %v, want %v", got, want)
 	}
 }

@@ -123,7 +123,7 @@ its servers use is not seen, and what it leaves running goes on.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.AddCommand(
-		hidden(loadName, func(ctx context.Context, l load) error { return l.main(ctx) }),
+		hidden(loadName, func(ctx context.Context, l load) error { return l.run(ctx) }),
 		hidden(bareName, func(_ context.Context, b bare) error { return b.run() }),
 		hiddenArgs(measureName, func(_ context.Context, args []string) error { return measureMain(args) }),
 	)

@@ -56,10 +56,6 @@ func (p Peer) side(ctx context.Context, e *Env, op string) (Side, error) {
 	name := filepath.Base(e.Dir) + "-" + op // of the remote side, that no other run uses
 	local := filepath.Join(e.RowDir, "peer-"+op+"-"+p.Name)
 	put, get := p.command(e, "put", e.Source.Path, name), p.command(e, "get", name, local)
-	check := func(ctx context.Context, _ []byte) error {
-		return checkTree(ctx, treeOfFile(e.Source.Sum), local)
-	}
-	clean := func(context.Context) error { return os.RemoveAll(local) }
 	// If the template knows no rm, its failure is the next put's to tell.
 	remove := func(ctx context.Context) error {
 		_, _, err := e.run(ctx, p.command(e, "rm", name, name))
@@ -68,15 +64,15 @@ func (p Peer) side(ctx context.Context, e *Env, op string) (Side, error) {
 		}
 		return err
 	}
-	side := Side{Name: p.Name, Bytes: e.Source.Size, Keys: 1}
+	side := Side{Name: p.Name, Command: get, Out: local, Want: treeOfFile(e.Source.Sum), Bytes: e.Source.Size, Keys: 1}
 	if op == "put" {
-		side.Command, side.Clean = put, remove
+		side.Command, side.Out, side.Clean = put, "", remove
 		side.Check = func(ctx context.Context, _ []byte) error {
 			_, _, err := e.run(ctx, get)
 			if err == nil {
-				err = check(ctx, nil)
+				err = checkTree(ctx, side.Want, local)
 			}
-			return errors.Join(err, clean(ctx))
+			return errors.Join(err, os.RemoveAll(local))
 		}
 		return side, nil
 	}
@@ -88,7 +84,6 @@ func (p Peer) side(ctx context.Context, e *Env, op string) (Side, error) {
 	if _, _, err := e.run(ctx, put); err != nil {
 		return Side{}, fmt.Errorf("%s: put what is to be got: %w", p.Name, err)
 	}
-	side.Command, side.Check, side.Clean = get, check, clean
 	return side, nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nathants/s4"
 )
 
 // Options is what the user chose.
@@ -169,7 +171,7 @@ func (e *Env) runRow(ctx context.Context, workload string, row Row) error {
 		}
 		sides := c.sides()
 		for _, s := range sides {
-			if err := s.clean(ctx); err != nil {
+			if err := e.clean(ctx, s); err != nil {
 				return err
 			}
 		}
@@ -237,22 +239,40 @@ func (e *Env) runCurve(ctx context.Context, c Curve) error {
 // once measures one round of a side and leaves nothing of it.
 func (e *Env) once(ctx context.Context, s *Side) (Sample, error) {
 	sample, out, err := e.measure(ctx, s)
-	if err == nil && s.Check != nil {
-		if err = s.Check(ctx, out); err != nil {
-			err = fmt.Errorf("wrong result: %w", err)
-		}
-	}
 	if err != nil {
 		return Sample{}, err
 	}
-	return sample, s.clean(ctx)
+	if s.Out != "" {
+		err = checkTree(ctx, s.Want, e.dirs(s.Out)...)
+	}
+	if err == nil && s.Check != nil {
+		err = s.Check(ctx, out)
+	}
+	if err != nil {
+		return Sample{}, fmt.Errorf("wrong result: %w", err)
+	}
+	return sample, e.clean(ctx, s)
 }
 
-func (s *Side) clean(ctx context.Context) error {
-	if s.Clean == nil {
-		return nil
+// dirs are the directories that have the files of a Side's Out.
+func (e *Env) dirs(out string) []string {
+	if strings.HasPrefix(out, s4.Scheme) {
+		return e.Cluster.Dirs(out)
 	}
-	if err := s.Clean(ctx); err != nil {
+	return []string{out}
+}
+
+// clean removes what a side made.
+func (e *Env) clean(ctx context.Context, s *Side) (err error) {
+	if strings.HasPrefix(s.Out, s4.Scheme) {
+		err = e.Cluster.Remove(ctx, s.Out)
+	} else if s.Out != "" {
+		err = os.RemoveAll(s.Out)
+	}
+	if err == nil && s.Clean != nil {
+		err = s.Clean(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: clean up: %w", s.Name, err)
 	}
 	return nil

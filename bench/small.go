@@ -28,7 +28,7 @@ func smallWorkload(o Options) Workload {
 		}
 	}
 	few, many := o.count(2000), o.count(100_000)
-	memory := NoMore(clientMemory, ClientPeak)
+	memory := Target{Metric: ClientPeak, Kind: OfS4, Max: clientMemory}
 	return Workload{
 		Name:  "small",
 		Title: "many small files into the cluster, and out of it",
@@ -46,12 +46,14 @@ func smallWorkload(o Options) Workload {
 func (e *Env) compareCopies(way string) (*Comparison, error) {
 	t, c := e.Tree, e.Cluster
 	local, out := filepath.Join(e.RowDir, "local-copy"), filepath.Join(e.RowDir, "s4-copy")
-	cmp := &Comparison{Yardstick: localSide("cp -r", nil, Command{Args: []string{"cp", "-r", t.Dir, local}}, local, t.TreeSum)}
+	cmp := &Comparison{
+		S4:        Side{Name: "s4", Servers: c.Pids, Command: c.Command("cp", "-r", t.Dir, inKeys), Out: inKeys, Want: t.TreeSum, Keys: t.Files},
+		Yardstick: Side{Name: "cp -r", Command: Command{Args: []string{"cp", "-r", t.Dir, local}}, Out: local, Want: t.TreeSum, Keys: t.Files},
+	}
 	if way == "out" {
-		cmp.S4 = localSide("s4", c.Pids, c.Command("cp", "-r", inKeys, out), out, t.TreeSum)
+		cmp.S4.Command, cmp.S4.Out = c.Command("cp", "-r", inKeys, out), out
 		return cmp, nil
 	}
-	cmp.S4 = c.side(c.Command("cp", "-r", t.Dir, inKeys), inKeys, t.TreeSum)
 	tar, err := e.tarSide()
 	if lacks := e.unlessNotHere(fmt.Sprintf("small: %s files by tar | nc | tar", countText(int(t.Files))), err); lacks != nil {
 		return nil, lacks
@@ -78,11 +80,12 @@ func (e *Env) tarSide() (Side, error) {
 	port, err := freePort()
 	out := filepath.Join(e.RowDir, "tar-copy")
 	// Sending is tried until the receiver listens.
-	return localSide("tar|nc|tar", nil, Script(`mkdir "$2"
+	cmd := Script(`mkdir "$2"
 		nc -l 127.0.0.1 "$3" </dev/null | tar -xf - -C "$2" &
 		until tar -cf - -C "$1" . 2>/dev/null | nc -N 127.0.0.1 "$3"; do
 			sleep 0.001
 			kill -0 $! # it still waits
 		done
-		wait $!`, e.Tree.Dir, out, port), out, e.Tree.TreeSum), err
+		wait $!`, e.Tree.Dir, out, port)
+	return Side{Name: "tar|nc|tar", Command: cmd, Out: out, Want: e.Tree.TreeSum, Keys: e.Tree.Files}, err
 }

@@ -89,16 +89,6 @@ func AtLeast(x float64, m Metric) Target { return Target{Metric: m, Min: x} }
 // AtMost is the target of a ratio of at most x.
 func AtMost(x float64, m Metric) Target { return Target{Metric: m, Max: x} }
 
-// NoMore is the target of at most x, in the metric's unit, whatever the
-// yardstick takes.
-func NoMore(x float64, m Metric) Target { return Target{Metric: m, Kind: OfS4, Max: x} }
-
-// NoMoreThanPlus is the target of at most x, in the metric's unit, beyond what
-// the yardstick takes.
-func NoMoreThanPlus(x float64, m Metric) Target {
-	return Target{Metric: m, Kind: OfDifference, Max: x}
-}
-
 // none reports whether the target limits nothing, and only names what to
 // compare.
 func (t Target) none() bool { return t.Min == 0 && t.Max == 0 }

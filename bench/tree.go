@@ -95,37 +95,57 @@ func writeRandom(w io.Writer, file int, size int64) error {
 func makeTree(ctx context.Context, dir string, spec treeSpec) (*Tree, error) {
 	t := &Tree{Dir: filepath.Join(dir, spec.name)}
 	buf := bufio.NewWriterSize(nil, xfer.ChunkSize)
-	one := func(name string, i int) (err error) {
-		path := filepath.Join(t.Dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
-		f, err := os.Create(path)
-		if err != nil {
-			return err
-		}
-		sum, err := fill(ctx, f, buf, func(w io.Writer) error { return spec.write(w, i) })
-		t.add(name, sum)
-		return errors.Join(err, f.Close())
-	}
 	for i := range spec.files {
-		if err := one(spec.file(i), i); err != nil {
-			return nil, fmt.Errorf("make the source files: %w", err)
+		path := filepath.Join(t.Dir, spec.file(i))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return nil, err
 		}
+		sum, err := makeFile(ctx, path, 0, buf, func(w io.Writer) error { return spec.write(w, i) })
+		if err != nil {
+			return nil, err
+		}
+		t.add(spec.file(i), sum)
 	}
 	return t, nil
 }
 
-// fill writes to f, by way of buf, until ctx ends, and returns the sum of it.
-func fill(ctx context.Context, f io.Writer, buf *bufio.Writer, write func(io.Writer) error) (Sum, error) {
+// Source is a file that rows move.
+type Source struct {
+	Path string
+	Sum
+}
+
+// makeSource makes a file of random bytes: no file system compresses it, and no
+// page of it is shared. It is laid out as a key is, as yardsticks send this file
+// where s4 sends a key.
+func makeSource(ctx context.Context, path string, size int64) (*Source, error) {
+	buf := bufio.NewWriterSize(nil, xfer.ChunkSize)
+	sum, err := makeFile(ctx, path, size, buf, func(w io.Writer) error { return writeRandom(w, 0, size) })
+	return &Source{path, sum}, err
+}
+
+// makeFile makes a file, with room for size bytes, that is written by way of buf until
+// ctx ends, and returns its sum.
+func makeFile(ctx context.Context, path string, size int64, buf *bufio.Writer, write func(io.Writer) error) (_ Sum, err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return Sum{}, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := (&xfer.Temp{File: f}).Preallocate(size); err != nil {
+		return Sum{}, err
+	}
 	s := summing{ctx: ctx, to: f}
 	s.digest.Reset()
 	buf.Reset(&s)
-	err := write(buf)
+	err = write(buf)
 	if err == nil {
 		err = buf.Flush()
 	}
-	return Sum{s.size, s.digest.Sum64()}, err
+	if err != nil {
+		return Sum{}, fmt.Errorf("make a file to be moved: %w", err)
+	}
+	return Sum{s.size, s.digest.Sum64()}, nil
 }
 
 // summing sums up what is written, until ctx ends.
@@ -144,37 +164,6 @@ func (s *summing) Write(b []byte) (int, error) {
 	s.size += int64(n)
 	_, _ = s.digest.Write(b[:n]) // never fails
 	return n, err
-}
-
-// Source is a file that rows move.
-type Source struct {
-	Path string
-	Sum
-}
-
-// makeSource makes a file of random bytes: no file system compresses it, and no
-// page of it is shared. It is laid out as a key is, as yardsticks send this file
-// where s4 sends a key.
-func makeSource(ctx context.Context, path string, size int64) (_ *Source, err error) {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	f, err := xfer.CreateTemp(int(dir.Fd()), 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := f.Preallocate(size); err != nil {
-		return nil, err
-	}
-	buf := bufio.NewWriterSize(nil, xfer.ChunkSize)
-	sum, err := fill(ctx, f, buf, func(w io.Writer) error { return writeRandom(w, 0, size) })
-	if err != nil {
-		return nil, fmt.Errorf("make the source file: %w", err)
-	}
-	return &Source{path, sum}, f.Publish(int(dir.Fd()), filepath.Base(path))
 }
 
 // treeRoom returns how many bytes a tree takes, at most: whole pages, and what

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 )
 
@@ -164,46 +163,18 @@ type Side struct {
 	// Bytes and Keys are what one round moves. Bytes is 0 where keys are what
 	// counts. Keys are runs where a command is run many times.
 	Bytes, Keys int64
-	// Check, if not nil, says whether the round that has just been timed did
-	// what it was to do. It gets what the command wrote to standard output.
+	// Out, if not empty, is the file or directory that a round makes, or the key, or the
+	// prefix of keys. It must be Want, and is removed after the round.
+	Out  string
+	Want TreeSum
+	// Check, if not nil, says what else is wrong with the round that has just been
+	// timed. It gets what the command wrote to standard output.
 	Check func(ctx context.Context, stdout []byte) error
-	// Clean, if not nil, removes what a round made. It is called outside of the
+	// Clean, if not nil, removes what else a round made. It is called outside of the
 	// timed part before the first round and after each, and may find nothing.
 	Clean func(ctx context.Context) error
 
 	samples []Sample // of the rounds that count
-}
-
-// localSide is a side that makes the file or directory out, which must be want,
-// with these servers.
-func localSide(name string, servers []int, cmd Command, out string, want TreeSum) Side {
-	return Side{
-		Name:    name,
-		Servers: servers,
-		Command: cmd,
-		Keys:    want.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, out) },
-		Clean:   func(context.Context) error { return os.RemoveAll(out) },
-	}
-}
-
-// side is the side of s4 that makes the keys that begin with out, which must be
-// want.
-func (c *Cluster) side(cmd Command, out string, want TreeSum) Side {
-	return Side{
-		Name:    "s4",
-		Servers: c.Pids,
-		Command: cmd,
-		Keys:    want.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, c.Dirs(out)...) },
-		Clean:   func(ctx context.Context) error { return c.Remove(ctx, out) },
-	}
-}
-
-// moving returns the side with what one round moves.
-func (s Side) moving(bytes, keys int64) Side {
-	s.Bytes, s.Keys = bytes, keys
-	return s
 }
 
 // Command is one program to run and wait for.
