@@ -59,7 +59,7 @@ func clientsNeeds(puts int) Needs { return Needs{Room: treeRoom(1+clientKeys+put
 // prepareClients puts what there is to get, and returns what all clients together
 // do: so many puts, and as many gets.
 func (e *Env) prepareClients(ctx context.Context, puts int) (load, error) {
-	src, err := makeSource(ctx, filepath.Join(e.RowDir, "client-source"), clientSize)
+	src, err := makeSource(filepath.Join(e.RowDir, "client-source"), clientSize)
 	if err != nil {
 		return load{}, err
 	}

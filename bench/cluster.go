@@ -123,10 +123,8 @@ func (c *Cluster) await(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		for _, d := range c.daemons {
-			if dead := d.alive(); dead != nil {
-				return dead
-			}
+		if dead := c.alive(); dead != nil {
+			return dead
 		}
 		select {
 		case <-ctx.Done():
@@ -134,6 +132,15 @@ func (c *Cluster) await(ctx context.Context) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// alive returns an error that quotes the last words of the servers that have ended.
+func (c *Cluster) alive() error {
+	var errs []error
+	for _, d := range c.daemons {
+		errs = append(errs, d.alive())
+	}
+	return errors.Join(errs...)
 }
 
 // Command is s4 where it sees the cluster.

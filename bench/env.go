@@ -50,11 +50,10 @@ func newEnv(o Options) (*Env, error) {
 
 // program finds a program beside this one, else on PATH.
 func program(self, name string) (string, error) {
-	path := filepath.Join(filepath.Dir(self), name)
-	if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
-		return path, nil
+	path, err := exec.LookPath(filepath.Join(filepath.Dir(self), name))
+	if err != nil {
+		path, err = exec.LookPath(name)
 	}
-	path, err := exec.LookPath(name)
 	if err != nil {
 		return "", fmt.Errorf("no %s beside s4-bench and none on PATH (build it with 'make build')", name)
 	}
@@ -76,7 +75,10 @@ func (e *Env) with(ctx context.Context, n Needs, f func() error) (err error) {
 	if err := e.beginRow(ctx, n); err != nil {
 		return err
 	}
-	return f()
+	if err = f(); err != nil {
+		err = errors.Join(err, e.Cluster.alive())
+	}
+	return err
 }
 
 func (e *Env) beginRow(ctx context.Context, n Needs) (err error) {
@@ -84,7 +86,7 @@ func (e *Env) beginRow(ctx context.Context, n Needs) (err error) {
 		return err
 	}
 	if n.Source && e.Source == nil {
-		if e.Source, err = makeSource(ctx, filepath.Join(e.Dir, "source"), e.Size); err != nil {
+		if e.Source, err = makeSource(filepath.Join(e.Dir, "source"), e.Size); err != nil {
 			return err
 		}
 	}

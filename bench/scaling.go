@@ -158,7 +158,7 @@ func scaleLinks(ctx context.Context, e *Env, _ int) (roundFunc, error) {
 // scaleSizes puts keys of a size and gets them by one client.
 func scaleSizes(ctx context.Context, e *Env, size int) (roundFunc, error) {
 	n := min(max(1, sizeBudget/size), e.count(1000))
-	src, err := makeSource(ctx, filepath.Join(e.RowDir, "scale-source"), int64(size))
+	src, err := makeSource(filepath.Join(e.RowDir, "scale-source"), int64(size))
 	if err != nil {
 		return nil, err
 	}

@@ -96,17 +96,20 @@ func makeTree(ctx context.Context, dir string, spec treeSpec) (*Tree, error) {
 	t := &Tree{Dir: filepath.Join(dir, spec.name)}
 	buf := bufio.NewWriterSize(nil, xfer.ChunkSize)
 	for i := range spec.files {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		path := filepath.Join(t.Dir, spec.file(i))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, err
 		}
-		sum, err := makeFile(ctx, path, 0, buf, func(w io.Writer) error { return spec.write(w, i) })
-		if err != nil {
+		if err := makeFile(path, 0, buf, func(w io.Writer) error { return spec.write(w, i) }); err != nil {
 			return nil, err
 		}
-		t.add(spec.file(i), sum)
 	}
-	return t, nil
+	var err error
+	t.TreeSum, err = sumTree(ctx, t.Dir)
+	return t, err
 }
 
 // Source is a file that rows move.
@@ -118,52 +121,30 @@ type Source struct {
 // makeSource makes a file of random bytes: no file system compresses it, and no
 // page of it is shared. It is laid out as a key is, as yardsticks send this file
 // where s4 sends a key.
-func makeSource(ctx context.Context, path string, size int64) (*Source, error) {
+func makeSource(path string, size int64) (*Source, error) {
 	buf := bufio.NewWriterSize(nil, xfer.ChunkSize)
-	sum, err := makeFile(ctx, path, size, buf, func(w io.Writer) error { return writeRandom(w, 0, size) })
+	if err := makeFile(path, size, buf, func(w io.Writer) error { return writeRandom(w, 0, size) }); err != nil {
+		return nil, err
+	}
+	sum, err := sumFile(path)
 	return &Source{path, sum}, err
 }
 
-// makeFile makes a file, with room for size bytes, that is written by way of buf until
-// ctx ends, and returns its sum.
-func makeFile(ctx context.Context, path string, size int64, buf *bufio.Writer, write func(io.Writer) error) (_ Sum, err error) {
+// makeFile makes a file, with room for size bytes, that is written by way of buf.
+func makeFile(path string, size int64, buf *bufio.Writer, write func(io.Writer) error) error {
 	f, err := os.Create(path)
 	if err != nil {
-		return Sum{}, err
+		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := (&xfer.Temp{File: f}).Preallocate(size); err != nil {
-		return Sum{}, err
+	buf.Reset(f)
+	err = (&xfer.Temp{File: f}).Preallocate(size)
+	if err == nil {
+		err = write(buf)
 	}
-	s := summing{ctx: ctx, to: f}
-	s.digest.Reset()
-	buf.Reset(&s)
-	err = write(buf)
 	if err == nil {
 		err = buf.Flush()
 	}
-	if err != nil {
-		return Sum{}, fmt.Errorf("make a file to be moved: %w", err)
-	}
-	return Sum{s.size, s.digest.Sum64()}, nil
-}
-
-// summing sums up what is written, until ctx ends.
-type summing struct {
-	ctx    context.Context
-	to     io.Writer
-	size   int64
-	digest xxhash.Digest
-}
-
-func (s *summing) Write(b []byte) (int, error) {
-	if s.ctx.Err() != nil {
-		return 0, context.Cause(s.ctx)
-	}
-	n, err := s.to.Write(b)
-	s.size += int64(n)
-	_, _ = s.digest.Write(b[:n]) // never fails
-	return n, err
+	return errors.Join(err, f.Close())
 }
 
 // treeRoom returns how many bytes a tree takes, at most: whole pages, and what
