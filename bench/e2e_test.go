@@ -99,8 +99,8 @@ func runProgram(t *testing.T, program string, args ...string) *Report {
 
 // All workloads do what they are to do, at sizes that take no time.
 func testAll(t *testing.T, program string) {
-	o := Options{Size: 1 << 20, Scale: 0.002, All: true}
-	r := runProgram(t, program, "all", "scaling", "lz4", "--size", "1M", "--scale", "0.002",
+	o := Options{Size: 1 << 20, Scale: 0.003, All: true}
+	r := runProgram(t, program, "all", "scaling", "lz4", "--size", "1M", "--scale", "0.003",
 		"--peer", `cp=case {op} in rm) rm -f {src};; *) cp {src} {dst};; esac`)
 	found := make(map[string]Result)
 	for _, res := range r.Results {

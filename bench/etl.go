@@ -96,7 +96,7 @@ done | ` + awkPoints + ` >points
 "$1" map-to-n --file points ` + inKeys + ` ` + tmpKeys + ` 's4 partition -n 48 --by range "$S4_ASSETS/points" -d , -k 5'
 "$1" map-from-n ` + tmpKeys + ` ` + outKeys + ` 'tr "\n" "\0" | sort --parallel=1 -t, -k5,5 --files0-from=-'`,
 			files: `for i in 00 01 02; do
-	` + etlSample + ` <"in/${i}_trips"
+	<"in/${i}_trips" ` + etlSample + `
 done | ` + awkPoints + ` >points
 ls -d in/* | xargs -P "$1" -n "$2" bash -c '
 mkdir tmp/$$
@@ -112,7 +112,11 @@ func etlWorkload(o Options) Workload {
 	if o.All {
 		size = o.count(etlSizeOfAll)
 	}
-	size = max(1, size>>10) << 10 // for people
+	unit := 1 << 10 // for people
+	if size >= 1<<20 {
+		unit = 1 << 20
+	}
+	size = max(1, size/unit) * unit
 	trips := tripFiles(int64(size))
 	w := Workload{Name: "etl", Title: "five queries of taxi trips in CSV, as shell pipelines"}
 	for _, q := range etlQueries() {
