@@ -95,20 +95,3 @@ func TestChoose(t *testing.T) {
 		}
 	}
 }
-
-// What programs read results by is unique.
-func TestNames(t *testing.T) {
-	seen := make(map[string]bool)
-	for _, w := range workloads(Options{}) {
-		names := []string{w.Name}
-		for _, r := range w.Rows {
-			names = append(names, w.Name+"/"+r.Name)
-		}
-		for _, name := range names {
-			if seen[name] {
-				t.Errorf("%s is there twice", name)
-			}
-			seen[name] = true
-		}
-	}
-}

@@ -29,12 +29,7 @@ func TestSummarize(t *testing.T) {
 
 // The ratio is that of the medians; the spread is that of the rounds.
 func TestCompare(t *testing.T) {
-	walls := func(list ...float64) (s []Sample) {
-		for _, w := range list {
-			s = append(s, Sample{Wall: w, Bytes: 100})
-		}
-		return s
-	}
+	walls := wallSamples
 	v := compare(AtMost(1, Time), walls(1, 2, 30), walls(2, 4, 3))
 	if v.Ratio != 2.0/3 || v.PerRound != (Stat{0.5, 0.5, 10}) || !v.Holds || v.Unknown != "" || v.S4 != 2 || v.Yardstick != 3 || v.Best != 0.5 {
 		t.Errorf("time: %+v", v)

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -56,6 +57,26 @@ func TestTrips(t *testing.T) {
 	for d, n := range distances {
 		if n > rows/100 {
 			t.Errorf("%d of %d rows have distance %s", n, rows, d)
+		}
+	}
+}
+
+// The files of one sort of data differ, and are of the size that was asked for.
+func TestLZ4Data(t *testing.T) {
+	for _, data := range lz4Sorts() {
+		tree, err := makeTree(t.Context(), t.TempDir(), lz4Files("shuffle", data, 1<<20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tree.Files != lz4Inputs || tree.Bytes < 1<<20-lz4Inputs || tree.Bytes > 1<<20+lz4Inputs*256 {
+			t.Errorf("%s: %+v", data.name, tree.TreeSum)
+		}
+		first, err := sumFile(filepath.Join(tree.Dir, "000_"+data.word))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second, err := sumFile(filepath.Join(tree.Dir, "001_"+data.word)); err != nil || first == second {
+			t.Errorf("%s: two files are the same, or %v", data.name, err)
 		}
 	}
 }
