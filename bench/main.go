@@ -111,7 +111,7 @@ its servers use is not seen, and what it leaves running goes on.`,
 	f.StringVar(&a.opts.Parent, "dir", "", "work below this directory (default "+memoryFS+" if it has room, else $TMPDIR)")
 	f.IntVar(&a.opts.Rounds, "rounds", 0, fmt.Sprintf("rounds that count, after one that does not (default %d; %d of what moves much, %d of what takes long)", defaultRounds, largeRounds, longRounds))
 	f.IntVar(&a.opts.Servers, "servers", defaultServers, "servers of the cluster, a process each")
-	f.Func("size", "`SIZE` of the large file, as in 64M; a small one measures how processes start (default "+sizeText(defaultSize)+")", func(text string) (err error) {
+	f.Func("size", "size of the large file, a `SIZE` as in 64M; a small one measures how processes start (default "+sizeText(defaultSize)+")", func(text string) (err error) {
 		a.opts.Size, err = flags.ParseSize(text)
 		return err
 	})
