@@ -54,16 +54,13 @@ func (r *Report) WriteBench(w io.Writer) error {
 
 // benchConfig is what two runs must have in common to be compared.
 func (r *Report) benchConfig() (config []benchfmt.Config) {
-	add := func(key, value string) {
-		config = append(config, benchfmt.Config{Key: key, Value: []byte(value), File: true})
+	m, s := r.Machine, r.Setup
+	for _, c := range [][2]any{
+		{"cpu", m.CPU}, {"cores", m.Cores}, {"file-system", m.FileSystem}, {"servers", s.Servers},
+		{"size", sizeText(s.Size)}, {"scale", s.Scale}, {"full", s.Full},
+	} {
+		config = append(config, benchfmt.Config{Key: fmt.Sprint(c[0]), Value: fmt.Append(nil, c[1]), File: true})
 	}
-	add("cpu", r.Machine.CPU)
-	add("cores", fmt.Sprint(r.Machine.Cores))
-	add("file-system", r.Machine.FileSystem)
-	add("servers", fmt.Sprint(r.Setup.Servers))
-	add("size", sizeText(r.Setup.Size))
-	add("scale", fmt.Sprint(r.Setup.Scale))
-	add("full", fmt.Sprint(r.Setup.Full))
 	return config
 }
 
@@ -76,7 +73,7 @@ func (s Sample) benchValues() []benchfmt.Value {
 	values := []benchfmt.Value{
 		{Value: s.Wall, Unit: "sec/op"},
 		{Value: s.speed(), Unit: speed},
-		{Value: s.ClientCPU + s.ServerCPU, Unit: "cpu-sec/op"},
+		{Value: s.cpu(), Unit: "cpu-sec/op"},
 		{Value: float64(s.ClientPeak), Unit: "client-B"},
 	}
 	if len(s.ServerPeaks) > 0 {

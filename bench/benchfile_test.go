@@ -1,7 +1,9 @@
 package bench
 
 import (
-	"context"
+	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,74 +67,42 @@ BenchmarkCurve/ls--r,by-keys/x=100 1 1.5 µs-per-key
 	}
 }
 
-// What --from, --json and --bench do together, and what they refuse.
-func TestReportFlags(t *testing.T) {
+// The report is in its files, also if nobody reads what is printed, and one without
+// results replaces none.
+func TestReportFiles(t *testing.T) {
 	dir := t.TempDir()
-	path := func(name string) string { return filepath.Join(dir, name) }
-	if err := writeFile(path("r.json"), exampleReport().WriteJSON); err != nil {
-		t.Fatal(err)
+	a := app{stdout: closed{}, json: filepath.Join(dir, "r.json"), bench: filepath.Join(dir, "r.txt")}
+	if err := a.write(exampleReport()); !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("nobody reads: %v", err)
 	}
-	if err := os.WriteFile(path("newer.json"), []byte(`{"version": 99}`), 0o600); err != nil {
-		t.Fatal(err)
+	a.stdout = io.Discard
+	if err := a.write(&Report{Setup: Setup{Rounds: 1}}); err == nil || err.Error() != "nothing was measured" {
+		t.Errorf("no results: %v", err)
 	}
-	var stdout, stderr strings.Builder
-	if code := Main(t.Context(), []string{"--from", path("r.json"), "--bench", path("r.txt")}, &stdout, &stderr); code != exitOK {
-		t.Fatalf("exit code %d: %s", code, stderr.String())
+	if r := readReport(t, a.json); len(r.Results) != 2 {
+		t.Errorf("%d results", len(r.Results))
 	}
-	if text := stdout.String(); !strings.Contains(text, "Abacus, 2 cores") {
-		t.Errorf("printed\n%s", text)
-	}
-	if b, err := os.ReadFile(path("r.txt")); err != nil || !strings.Contains(string(b), "\nBenchmarkPut/") {
+	if b, err := os.ReadFile(a.bench); err != nil || !strings.Contains(string(b), "\nBenchmarkPut/") {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
-	// Whoever read it has gone, but a file is a file.
-	if code := Main(t.Context(), []string{"--from", path("r.json"), "--json", path("again.json")}, closed{}, &stderr); code != exitFailed {
-		t.Errorf("exit code %d", code)
+	a.json = "/dev/full"
+	if err := a.write(exampleReport()); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("no space: %v", err)
 	}
-	if _, err := readReport(path("again.json")); err != nil {
-		t.Error(err)
+}
+
+// readReport reads what --json wrote.
+func readReport(t *testing.T, path string) *Report {
+	t.Helper()
+	var r Report
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(b, &r)
 	}
-	// Nor goes it unsaid on Ctrl-C that a file is not whole.
-	stopped, stop := context.WithCancel(t.Context())
-	stop()
-	stderr.Reset()
-	if code := Main(stopped, []string{"--from", path("r.json"), "--json", "/dev/full"}, &stdout, &stderr); code != exitInterrupted || !strings.Contains(stderr.String(), "no space left") {
-		t.Errorf("exit code %d, %q", code, stderr.String())
-	}
-	// A report without results replaces none.
-	none := exampleReport()
-	none.Results = nil
-	if err := writeFile(path("none_.json"), none.WriteJSON); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
-	if code := Main(t.Context(), []string{"--from", path("none_.json"), "--json", path("again.json"), "--bench", path("r.txt")}, &stdout, &stderr); code != exitFailed {
-		t.Errorf("exit code %d", code)
-	}
-	if r, err := readReport(path("again.json")); err != nil || len(r.Results) == 0 {
-		t.Errorf("%+v, %v", r, err)
-	}
-	if err := os.WriteFile(path("no.json"), []byte("{}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		args []string
-		code int
-		want string
-	}{
-		{[]string{"--from", path("no.json")}, exitFailed, "no.json: it is no report of s4-bench\n"},
-		{[]string{"--from", path("r.txt")}, exitFailed, "r.txt: it is no report of s4-bench: "},
-		{[]string{"--from", path("r.json"), "--size", "1M"}, exitUsage, "--size: --from runs nothing"},
-		{[]string{"put", "--json", path("x"), "--bench", dir + "/./x"}, exitUsage, "--json and --bench are the same file"},
-		{[]string{"--from", path("none.json")}, exitFailed, "no such file"},
-		{[]string{"--from", path("newer.json")}, exitFailed, "it is a report of version 99"},
-		{[]string{"put", "--from", path("r.json")}, exitUsage, "--from runs nothing"},
-	} {
-		stdout.Reset()
-		stderr.Reset()
-		if code := Main(t.Context(), tt.args, &stdout, &stderr); code != tt.code || !strings.Contains(stderr.String(), tt.want) || stdout.Len() > 0 {
-			t.Errorf("%q: exit code %d, %q, %q", tt.args[:2], code, stderr.String(), stdout.String())
-		}
-	}
+	return &r
 }
 
 // closed is a writer whose reader has gone.

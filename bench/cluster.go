@@ -31,29 +31,20 @@ type Cluster struct {
 	dir     string
 	list    *s4.Cluster
 	daemons []*daemon
-	enter   []string // words before a command that make it see the servers; mostly none
+	links   *links // between the servers, or nil
 }
 
-// host is where a server runs: its address, and words before its command, mostly
-// none.
-type host struct {
-	addr  string
-	enter []string
-}
-
-// StartCluster starts a cluster of n servers in a directory of its own. The caller
-// closes it; rows want Env.Cluster, mostly.
-func (e *Env) StartCluster(ctx context.Context, n int) (*Cluster, error) {
-	var err error
+// startCluster starts a cluster of n servers in a directory of its own, each behind a
+// link of so many bits per second if rate is not 0. The caller closes it; rows want
+// Env.Cluster, mostly.
+func (e *Env) startCluster(ctx context.Context, n int, rate float64) (c *Cluster, err error) {
 	for range startTries {
-		var hosts []host
-		if hosts, err = freeHosts(n); err != nil {
-			return nil, err
-		}
-		var c *Cluster
-		if c, err = e.startServers(ctx, hosts, nil); err == nil {
+		c = &Cluster{env: e}
+		err = c.start(ctx, n, rate)
+		if err == nil {
 			return c, nil
 		}
+		err = errors.Join(err, c.Close())
 		if ctx.Err() != nil {
 			break
 		}
@@ -61,52 +52,66 @@ func (e *Env) StartCluster(ctx context.Context, n int) (*Cluster, error) {
 	return nil, fmt.Errorf("start a cluster of %d: %w", n, err)
 }
 
-// startServers starts a server on each host. enter is what makes a client see them.
-func (e *Env) startServers(ctx context.Context, hosts []host, enter []string) (_ *Cluster, err error) {
-	dir, err := os.MkdirTemp(e.Dir, "cluster-")
-	if err != nil {
-		return nil, err
-	}
-	c := &Cluster{Conf: filepath.Join(dir, "s4.conf"), env: e, dir: dir, enter: enter}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.Close())
+func (c *Cluster) start(ctx context.Context, n int, rate float64) (err error) {
+	var addrs []string
+	if rate == 0 {
+		addrs, err = freeAddrs(n)
+	} else {
+		c.links, err = c.env.startLinks(ctx, n, rate)
+		for i := range n {
+			addrs = append(addrs, linkAddr(i)+":4000")
 		}
-	}()
-	var text strings.Builder
-	for _, h := range hosts {
-		fmt.Fprintln(&text, h.addr)
 	}
-	if err := os.WriteFile(c.Conf, []byte(text.String()), 0o600); err != nil {
-		return nil, err
+	if err != nil {
+		return err
+	}
+	if c.dir, err = os.MkdirTemp(c.env.Dir, "cluster-"); err != nil {
+		return err
+	}
+	c.Conf = filepath.Join(c.dir, "s4.conf")
+	if err := os.WriteFile(c.Conf, []byte(strings.Join(addrs, "\n")+"\n"), 0o600); err != nil {
+		return err
 	}
 	if c.list, err = s4.LoadCluster(c.Conf); err != nil {
-		return nil, err
+		return err
 	}
-	for i, h := range hosts {
-		argv := slices.Concat(h.enter, []string{e.server, "--dir", c.data(i), "--conf", c.Conf, "--index", strconv.Itoa(i)})
-		d, err := startDaemon(fmt.Sprintf("s4-server %d", i), argv, syscall.SIGTERM, dir, nil)
+	for i := range n {
+		args := []string{c.env.server, "--dir", c.data(i), "--conf", c.Conf, "--index", strconv.Itoa(i)}
+		if c.links != nil {
+			args = append(enter(c.links.nodes[i]), args...)
+		}
+		d, err := c.env.startDaemon(fmt.Sprintf("s4-server %d", i), args, syscall.SIGTERM, nil)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c.daemons = append(c.daemons, d)
 		c.Pids = append(c.Pids, d.pid)
 	}
-	return c, c.await(ctx)
+	return c.await(ctx)
 }
 
-// freeHosts returns n free addresses of loopback.
-func freeHosts(n int) ([]host, error) {
-	var hosts []host
+// freeAddrs returns n free addresses of loopback.
+func freeAddrs(n int) ([]string, error) {
+	var addrs []string
 	for range n {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
 		defer ln.Close() // all at once, so that no port is given twice
-		hosts = append(hosts, host{addr: ln.Addr().String()})
+		addrs = append(addrs, ln.Addr().String())
 	}
-	return hosts, nil
+	return addrs, nil
+}
+
+// freePort returns a free port of loopback.
+func freePort() (string, error) {
+	addrs, err := freeAddrs(1)
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(addrs[0])
+	return port, err
 }
 
 // await waits until all servers are healthy.
@@ -118,10 +123,8 @@ func (c *Cluster) await(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		for _, d := range c.daemons {
-			if dead := d.alive(); dead != nil {
-				return dead
-			}
+		if dead := c.alive(); dead != nil {
+			return dead
 		}
 		select {
 		case <-ctx.Done():
@@ -131,9 +134,29 @@ func (c *Cluster) await(ctx context.Context) error {
 	}
 }
 
+// alive returns an error that quotes the last words of the servers that have ended.
+func (c *Cluster) alive() error {
+	var errs []error
+	for _, d := range c.daemons {
+		errs = append(errs, d.alive())
+	}
+	return errors.Join(errs...)
+}
+
 // Command is s4 where it sees the cluster.
 func (c *Cluster) Command(args ...string) Command {
-	return Command{Args: slices.Concat(c.enter, []string{c.env.S4}, args), Env: c.Env()}
+	args = append([]string{c.env.S4}, args...)
+	if c.links != nil {
+		args = append(enter(c.links.hub), args...)
+	}
+	return Command{Args: args, Env: []string{"S4_CONF_PATH=" + c.Conf}}
+}
+
+// Script is a Script in which s4 uses the cluster. $1 is the s4 program.
+func (c *Cluster) Script(script string, args ...string) Command {
+	cmd := Script(script, append([]string{c.env.S4}, args...)...)
+	cmd.Env = append(cmd.Env, "S4_CONF_PATH="+c.Conf)
+	return cmd
 }
 
 // s4 runs s4 and returns how many seconds it took, and its output.
@@ -142,36 +165,11 @@ func (c *Cluster) s4(ctx context.Context, args ...string) (float64, []byte, erro
 	return u.Wall.Seconds(), out, err
 }
 
-// side is the side of s4 that makes the keys that begin with out, which must be
-// want.
-func (c *Cluster) side(cmd Command, out string, want TreeSum) Side {
-	return Side{
-		Name:    "s4",
-		Servers: c.Pids,
-		Command: cmd,
-		Keys:    want.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, c.Dirs(out)...) },
-		Clean:   func(ctx context.Context) error { return c.Remove(ctx, out) },
-	}
-}
-
-// put puts a file or a tree, untimed, and checks it.
-func (c *Cluster) put(ctx context.Context, path, to string, want TreeSum) error {
-	if _, _, err := c.s4(ctx, "cp", "-q", "-r", path, to); err != nil {
-		return fmt.Errorf("put what is to be moved: %w", err)
-	}
-	return checkTree(ctx, want, c.Dirs(to)...)
-}
-
-// Env returns the environment that makes s4 use this cluster.
-func (c *Cluster) Env() []string { return []string{"S4_CONF_PATH=" + c.Conf} }
-
 func (c *Cluster) data(i int) string { return filepath.Join(c.dir, strconv.Itoa(i)) }
 
 // Path returns where the key's file is.
 func (c *Cluster) Path(key string) string {
-	name := strings.TrimPrefix(key, s4.Scheme)
-	return filepath.Join(c.data(c.list.Place(name)), filepath.FromSlash(name))
+	return c.Dirs(key)[c.list.Place(strings.TrimPrefix(key, s4.Scheme))]
 }
 
 // Dirs returns the directories, one of each server, that have the files of the
@@ -188,38 +186,26 @@ func (c *Cluster) Dirs(prefix string) []string {
 // Remove removes the key, or all keys below a prefix that ends in a slash. There
 // may be none.
 func (c *Cluster) Remove(ctx context.Context, prefix string) error {
-	for _, dir := range c.Dirs(prefix) {
-		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return err
-		}
-		_, _, err := c.s4(ctx, "rm", "-q", "-r", prefix)
-		return err
+	there := slices.ContainsFunc(c.Dirs(prefix), func(dir string) bool {
+		_, err := os.Stat(dir)
+		return !errors.Is(err, os.ErrNotExist)
+	})
+	if !there {
+		return nil
 	}
-	return nil
+	_, _, err := c.s4(ctx, "rm", "-q", "-r", prefix)
+	return err
 }
 
-// Close stops the servers and removes their directory.
+// Close stops the servers, removes their directory, and takes down their links.
 func (c *Cluster) Close() error {
 	var errs []error
 	for _, d := range c.daemons {
 		errs = append(errs, d.stop())
 	}
-	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
-}
-
-// Sum is what a file must be.
-type Sum struct {
-	Size int64
-	Hash uint64 // xxh64
-}
-
-// checkFile compares a file with its sum.
-func checkFile(path string, want Sum) error {
-	got, err := sumFile(path)
-	if err == nil && got != want {
-		err = fmt.Errorf("%s has %d bytes with xxh64 %016x, and should have %d with %016x", path, got.Size, got.Hash, want.Size, want.Hash)
+	errs = append(errs, c.links.close())
+	if c.dir != "" {
+		errs = append(errs, os.RemoveAll(c.dir))
 	}
-	return err
+	return errors.Join(errs...)
 }

@@ -21,17 +21,17 @@ type daemon struct {
 	end  syscall.Signal
 }
 
-// startDaemon starts a server process, which ends by the signal end. stdout may
-// be nil. The caller stops it.
-func startDaemon(name string, args []string, end syscall.Signal, logDir string, stdout *os.File) (*daemon, error) {
-	log, err := unnamed(logDir)
+// startDaemon starts a server process, which ends by the signal end. stdin may be
+// nil. The caller stops it.
+func (e *Env) startDaemon(name string, args []string, end syscall.Signal, stdin *os.File) (*daemon, error) {
+	log, err := unnamed(e.Dir)
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = log
-	if stdout != nil {
-		cmd.Stdout = stdout
+	if stdin != nil {
+		cmd.Stdin = stdin
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	d := &daemon{name: name, done: make(chan struct{}), log: log, end: end}
@@ -60,7 +60,7 @@ func startDaemon(name string, args []string, end syscall.Signal, logDir string, 
 func (d *daemon) alive() error {
 	select {
 	case <-d.done:
-		return fmt.Errorf("%s has ended: %s", d.name, tail(d.log))
+		return fmt.Errorf("%s has ended%s", d.name, because(d.log))
 	default:
 		return nil
 	}

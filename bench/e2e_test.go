@@ -6,7 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,10 +43,7 @@ func nothingLeft(t *testing.T, dir string) {
 
 func TestPrograms(t *testing.T) {
 	program := buildPrograms(t)
-	t.Run("put and get", func(t *testing.T) { testPutGet(t, program) })
-	t.Run("many keys", func(t *testing.T) { testMany(t, program) })
-	t.Run("etl", func(t *testing.T) { testETL(t, program) })
-	t.Run("lz4", func(t *testing.T) { testLZ4(t, program) })
+	t.Run("all", func(t *testing.T) { testAll(t, program) })
 	t.Run("a peer that gives wrong bytes", func(t *testing.T) { testWrongPeer(t, program) })
 	t.Run("a row that fails", func(t *testing.T) { testPartial(t, program) })
 	t.Run("interrupted", func(t *testing.T) { testInterrupt(t, program, syscall.SIGINT) })
@@ -54,28 +51,11 @@ func TestPrograms(t *testing.T) {
 	t.Run("nobody reads", func(t *testing.T) { testNobodyReads(t, program) })
 }
 
-func testPutGet(t *testing.T, program string) {
-	peer := `cp=case {op} in rm) rm -f {src};; *) cp {src} {dst};; esac`
-	r := runProgram(t, program, "put", "get", "--size", "1M", "--peer", peer)
-	sides := map[string]int{"put-file": 3, "put-pipe": 2, "get-file": 3, "get-null": 2}
-	if len(r.Results) != len(sides) {
-		t.Errorf("%d rows, want %d", len(r.Results), len(sides))
-	}
-	for _, res := range r.Results {
-		if len(res.Sides) != sides[res.Row] {
-			t.Errorf("%s has %d sides, want %d", res.Row, len(res.Sides), sides[res.Row])
-		}
-		for i, s := range res.Sides {
-			checkSide(t, res.Row, i, s)
-		}
-	}
-}
-
 // memoryDir is t.TempDir in memory, if there is such a file system: thousands of
 // files are made.
 func memoryDir(t *testing.T) string {
 	t.Helper()
-	if err := usable(memoryFS); err != nil {
+	if err := roomInMemory(0); err != nil {
 		return t.TempDir()
 	}
 	dir, err := os.MkdirTemp(memoryFS, "s4-bench-test-")
@@ -98,15 +78,7 @@ func runProgram(t *testing.T, program string, args ...string) *Report {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
 	nothingLeft(t, dir)
-	f, err := os.Open(report)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := ReadReport(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := readReport(t, report)
 	for _, res := range r.Results {
 		for _, v := range res.Verdicts {
 			if v.Unknown != "" || v.Target.Kind == OfRatio && (v.Ratio <= 0 || len(v.Rounds) != 1) {
@@ -125,43 +97,56 @@ func runProgram(t *testing.T, program string, args ...string) *Report {
 	return r
 }
 
-// All workloads of many keys do what they are to do, at sizes that take no time.
-func testMany(t *testing.T, program string) {
-	names := []string{"small", "map", "shuffle", "merge", "list", "clients", "scaling"}
-	const most = 2
-	o := Options{Size: 64 << 10, Scale: 0.002, Most: most}
-	r := runProgram(t, program, append(names, "--size", "64K", "--scale", "0.002", "--most-servers", strconv.Itoa(most))...)
-	list, err := choose(workloads(o), names)
-	if err != nil {
-		t.Fatal(err)
-	}
+// All workloads do what they are to do, at sizes that take no time.
+func testAll(t *testing.T, program string) {
+	o := Options{Size: 1 << 20, Scale: 0.003, All: true}
+	r := runProgram(t, program, "all", "scaling", "lz4", "--size", "1M", "--scale", "0.003",
+		"--peer", `cp=case {op} in rm) rm -f {src};; *) cp {src} {dst};; esac`)
 	found := make(map[string]Result)
 	for _, res := range r.Results {
 		found[res.Workload+"/"+res.Row] = res
 	}
-	for _, w := range list {
+	// Links need privileges that a test may not have.
+	noLinks := slices.ContainsFunc(r.LeftOut, func(l LeftOut) bool { return strings.HasPrefix(l.What, "lz4: ") })
+	for _, w := range workloads(o) {
 		for _, row := range w.Rows {
-			res, ok := found[w.Name+"/"+row.Name]
-			if !ok || len(res.Sides) < 2 || len(res.Verdicts) != len(row.Targets) {
-				t.Errorf("%s/%s: %+v", w.Name, row.Name, res)
+			if w.Name == "lz4" && noLinks {
 				continue
 			}
-			for _, s := range res.Sides {
-				if one := s.Samples[0]; one.Wall <= 0 || one.Keys < 1 || one.ClientPeak <= 0 {
-					t.Errorf("%s/%s: %s: %+v", w.Name, row.Name, s.Name, one)
-				}
-			}
-			if len(res.Sides[0].Samples[0].ServerPeaks) != 3 {
-				t.Errorf("%s/%s: servers: %+v", w.Name, row.Name, res.Sides[0].Samples)
+			checkResult(t, w.Name, row, found[w.Name+"/"+row.Name])
+			if always := strings.TrimSuffix(row.Name, "auto") + "always"; w.Name == "lz4" && found["lz4/"+always].Row != always {
+				t.Errorf("%s is not there", always)
 			}
 		}
 	}
-	checkScaling(t, r, most)
+	checkScaling(t, r, noLinks)
 }
 
-func checkScaling(t *testing.T, r *Report, most int) {
+// checkResult looks for what every row must have: servers that are seen, but those of a peer.
+func checkResult(t *testing.T, workload string, row Row, res Result) {
 	t.Helper()
-	points := map[string]int{"keys": 4, "bytes of a key": 4, "servers": most, "clients": 7}
+	if res.Work != row.Work || len(res.Sides) < 2 || len(res.Verdicts) != len(row.Targets) {
+		t.Errorf("%s/%s: %+v", workload, row.Name, res)
+		return
+	}
+	if peers := map[string]int{"put-file": 1, "get-file": 1}[row.Name]; row.Needs.Source && len(res.Peers) != peers {
+		t.Errorf("%s has %d peers", row.Name, len(res.Peers))
+	}
+	for i, s := range res.Sides {
+		one := s.Samples[0]
+		if one.Wall <= 0 || one.Keys < 1 || one.ClientPeak <= 0 || row.Needs.Source && one.Bytes != 1<<20 {
+			t.Errorf("%s/%s: %s: %+v", workload, row.Name, s.Name, one)
+		}
+		servers := map[string]int{"s4": 3, "s4, auto": 3, "bare": 1}[s.Name]
+		if n := len(one.ServerPeaks); (i == 0 || s.Name == "bare") && (n != servers || one.ServerCPU <= 0 && row.Needs.Source) {
+			t.Errorf("%s/%s: %s: %d servers, %v s", workload, row.Name, s.Name, n, one.ServerCPU)
+		}
+	}
+}
+
+func checkScaling(t *testing.T, r *Report, noLinks bool) {
+	t.Helper()
+	points := map[string]int{"keys": 4, "bytes of a key": 5, "servers": 5, "clients": 7}
 	seen := make(map[string]bool)
 	for _, s := range r.Series {
 		if seen[s.Name] {
@@ -177,32 +162,12 @@ func checkScaling(t *testing.T, r *Report, most int) {
 			}
 		}
 	}
-	// Links need privileges that a test may not have.
 	want := 17
-	for _, l := range r.LeftOut {
-		if strings.HasSuffix(l.What, "slow link") {
-			want -= 3
-		}
+	if noLinks {
+		want -= 3
 	}
 	if len(r.Series) != want {
 		t.Errorf("%d series, want %d", len(r.Series), want)
-	}
-}
-
-// checkSide looks for what every sample must have. Side 0 is s4 and 1 its
-// yardstick, whose servers are seen.
-func checkSide(t *testing.T, row string, i int, s SideResult) {
-	t.Helper()
-	if len(s.Samples) != 1 {
-		t.Errorf("%s: %s has %d samples", row, s.Name, len(s.Samples))
-		return
-	}
-	one := s.Samples[0]
-	if one.Wall <= 0 || one.ClientCPU <= 0 || one.ClientPeak <= 0 || one.Bytes != 1<<20 || one.Keys != 1 {
-		t.Errorf("%s: %s: %+v", row, s.Name, one)
-	}
-	if want := []int{3, 1, 0}[i]; len(one.ServerPeaks) != want || (want > 0) != (one.ServerCPU > 0) {
-		t.Errorf("%s: %s: want %d servers: %+v", row, s.Name, want, one)
 	}
 }
 
@@ -228,10 +193,7 @@ func testPartial(t *testing.T, program string) {
 	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(stderr.String(), "bad: ") {
 		t.Fatalf("exit code %d\n%s", code, stderr.String())
 	}
-	r, err := readReport(report)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := readReport(t, report)
 	if len(r.Results) == 0 || len(r.LeftOut) == 0 || !strings.Contains(stdout.String(), r.Results[0].Work) {
 		t.Errorf("%d rows, left out %+v\n%s", len(r.Results), r.LeftOut, stdout.String())
 	}

@@ -21,12 +21,12 @@ func TestUsage(t *testing.T) {
 		{[]string{"put", "--size", "big"}, "want a number of bytes"},
 		{[]string{"put", "--size", "0"}, "want a number of bytes"},
 		{[]string{"put", "--peer", "x"}, "want NAME=TEMPLATE"},
-		{[]string{"put", "--peer", "s4=cp {src} {dst}"}, "the name is taken"},
-		{[]string{"put", "--peer", "x=cp {src}"}, "the template has no {dst}"},
+		{[]string{"put", "--peer", "s4=cp {src} {dst}"}, "the name s4 is taken"},
+		{[]string{"put", "--peer", "x=cp {src}"}, "the template of x has no {dst}"},
 		{[]string{"put", "--peer", "x=cp {src} {dst}", "--peer", "x=mv {src} {dst}"}, "given twice"},
 		{[]string{"put", "--servers", "100000"}, "--servers 100000: from 1 to 1000"},
-		{[]string{"scaling", "--most-servers", "-1"}, "--most-servers -1: from 1 to 1000"},
 		{[]string{"put", "--json", "-"}, "--json and --bench take a file"},
+		{[]string{"put", "--json", "x", "--bench", "./x"}, "--json and --bench are the same file"},
 		{[]string{"put", "--fast"}, "unknown flag: --fast"},
 	} {
 		var stdout, stderr strings.Builder
@@ -69,7 +69,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("help does not name %s", w.Name)
 		}
 	}
-	for _, hidden := range []string{measureName, bareSendName, bareRecvName} {
+	for _, hidden := range []string{measureName, bareName, loadName} {
 		if strings.Contains(stdout.String(), "  "+hidden) {
 			t.Errorf("help names %s", hidden)
 		}
@@ -92,31 +92,6 @@ func TestChoose(t *testing.T) {
 		}
 		if got := strings.Join(names, " "); err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", args, got, err, want)
-		}
-	}
-}
-
-// What programs read results by is unique.
-func TestNames(t *testing.T) {
-	seen := make(map[string]bool)
-	for _, w := range workloads(Options{}) {
-		names := []string{w.Name}
-		for _, r := range w.Rows {
-			names = append(names, w.Name+"/"+r.Name)
-		}
-		for _, name := range names {
-			if seen[name] {
-				t.Errorf("%s is there twice", name)
-			}
-			seen[name] = true
-		}
-	}
-}
-
-func TestSizeText(t *testing.T) {
-	for n, want := range map[int64]string{1: "1 B", 1000: "1000 B", 1 << 20: "1 MiB", 3 << 29: "1536 MiB", 1 << 30: "1 GiB"} {
-		if got := sizeText(n); got != want {
-			t.Errorf("%d is %s, want %s", n, got, want)
 		}
 	}
 }

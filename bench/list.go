@@ -3,9 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -26,7 +24,21 @@ func listWorkload(o Options) Workload {
 		many = o.count(1_000_000)
 	}
 	const size = 100
-	version := fmt.Sprintf("%d runs of s4 --version", startRuns)
+	// A short command prints a word so many times a run.
+	short := func(name, work, word string, times int, needs Needs, args ...string) Row {
+		return Row{
+			Name:      name,
+			Work:      fmt.Sprintf("%d runs of %s", startRuns, work),
+			Yardstick: fmt.Sprintf("%d runs of s4 --version", startRuns),
+			Targets:   []Target{Target{Metric: TimeEach, Kind: OfDifference, Max: startCost}},
+			Needs:     needs,
+			Start: func(_ context.Context, e *Env) (*Comparison, error) {
+				cmp := &Comparison{S4: e.shortSide("s4", word, times, args...), Yardstick: e.shortSide("s4 --version", "version", 1, "--version")}
+				cmp.S4.Servers = e.Cluster.Pids
+				return cmp, nil
+			},
+		}
+	}
 	return Workload{
 		Name:  "list",
 		Title: "listings, short commands, and the cost of a key among many",
@@ -35,78 +47,43 @@ func listWorkload(o Options) Workload {
 			Work:      fmt.Sprintf("ls -r of %s keys", countText(keys)),
 			Yardstick: "find -printf | sort",
 			Targets:   []Target{AtMost(2, Time)},
-			Room:      2 * treeRoom(keys, size),
-			Start:     func(ctx context.Context, e *Env) (*Comparison, error) { return startList(ctx, e, keys, size) },
-		}, {
-			Name:      "ls-one",
-			Work:      fmt.Sprintf("%d runs of ls of a key", startRuns),
-			Yardstick: version,
-			Targets:   []Target{NoMoreThanPlus(startCost, TimeEach)},
-			Start: func(ctx context.Context, e *Env) (*Comparison, error) {
-				t, c, err := e.treeAndCluster(ctx, 1, size)
-				if err != nil {
-					return nil, err
-				}
-				const prefix = "s4://bench/one/"
-				if err := c.put(ctx, t.Dir, prefix, t.TreeSum); err != nil {
-					return nil, err
-				}
-				return compareShort(c, "f0000000", startRuns, "ls", prefix), nil
+			Needs:     Needs{Tree: randomFiles(keys, size), Put: true, Copies: 2},
+			Start:     startList,
+		},
+			short("ls-one", "ls of a key", "f0000000", 1, Needs{Tree: randomFiles(1, size), Put: true}, "ls", inKeys),
+			short("health", "health", "healthy", o.Servers, Needs{}, "health"),
+			{
+				Name:      "grow",
+				Work:      fmt.Sprintf("put, list and remove %s keys of %d B", countText(many), size),
+				Yardstick: fmt.Sprintf("the same by s4 with %s keys", countText(few)),
+				Targets:   []Target{AtMost(1.3, TimeEach)},
+				Rounds:    longRounds,
+				Needs:     Needs{Tree: randomFiles(many, size), Copies: 3},
+				Start: func(ctx context.Context, e *Env) (*Comparison, error) {
+					if !o.Full {
+						e.LeaveOut("list: put, list and remove a million keys", "it takes minutes; see it with 's4-bench list --full'")
+					}
+					t, err := makeTree(ctx, e.RowDir, randomFiles(few, size))
+					if err != nil {
+						return nil, err
+					}
+					return &Comparison{S4: e.growSide("s4", e.Tree), Yardstick: e.growSide("s4, "+countText(few)+" keys", t)}, nil
+				},
 			},
-		}, {
-			Name:      "health",
-			Work:      fmt.Sprintf("%d runs of health", startRuns),
-			Yardstick: version,
-			Targets:   []Target{NoMoreThanPlus(startCost, TimeEach)},
-			Start: func(ctx context.Context, e *Env) (*Comparison, error) {
-				c, err := e.Cluster(ctx)
-				if err != nil {
-					return nil, err
-				}
-				return compareShort(c, "healthy", startRuns*e.Servers, "health"), nil
-			},
-		}, {
-			Name:      "grow",
-			Work:      fmt.Sprintf("put, list and remove %s keys of %d B", countText(many), size),
-			Yardstick: fmt.Sprintf("the same by s4 with %s keys", countText(few)),
-			Targets:   []Target{AtMost(1.3, TimeEach)},
-			Rounds:    longRounds,
-			Room:      2*treeRoom(many, size) + treeRoom(few, size),
-			Start: func(ctx context.Context, e *Env) (*Comparison, error) {
-				if !o.Full {
-					e.LeaveOut("list: put, list and remove a million keys", "it takes minutes; see it with 's4-bench list --full'")
-				}
-				return startGrow(ctx, e, size, few, many)
-			},
-		}},
+		},
 	}
 }
 
-func startList(ctx context.Context, e *Env, keys, size int) (*Comparison, error) {
-	t, c, err := e.treeAndCluster(ctx, keys, size)
-	if err != nil {
-		return nil, err
+func startList(_ context.Context, e *Env) (*Comparison, error) {
+	side := func(name string, pids []int, cmd Command, field int, prefix string) Side {
+		return Side{Name: name, Servers: pids, Command: cmd, Keys: e.Tree.Files,
+			Check: func(_ context.Context, stdout []byte) error {
+				return checkListing(stdout, field, prefix, e.Tree.TreeSum)
+			}}
 	}
-	const prefix = "s4://bench/list/"
-	if err := c.put(ctx, t.Dir, prefix, t.TreeSum); err != nil {
-		return nil, err
-	}
-	find := Script(`find "$1" -type f -printf '%P %TF %TT %s\n' | sort`, t.Dir)
-	find.Env = byteOrder
 	return &Comparison{
-		S4: Side{
-			Name:    "s4",
-			Servers: c.Pids,
-			Command: c.Command("ls", "-r", prefix),
-			Keys:    t.Files,
-			Check:   func(_ context.Context, stdout []byte) error { return checkListing(stdout, 3, "list/", t.TreeSum) },
-		},
-		Yardstick: Side{
-			Name:    "find",
-			Command: find,
-			Keys:    t.Files,
-			Check:   func(_ context.Context, stdout []byte) error { return checkListing(stdout, 0, "", t.TreeSum) },
-		},
+		S4:        side("s4", e.Cluster.Pids, e.Cluster.Command("ls", "-r", inKeys), 3, "in/"),
+		Yardstick: side("find", nil, Script(`find "$1" -type f -printf '%P %TF %TT %s\n' | sort`, e.Tree.Dir), 0, ""),
 	}, nil
 }
 
@@ -134,51 +111,23 @@ func checkListing(text []byte, field int, prefix string, want TreeSum) error {
 	return nil
 }
 
-// compareShort compares runs of a short command of s4, which print the word so many
-// times together, with those of one that asks no server.
-func compareShort(c *Cluster, word string, times int, args ...string) *Comparison {
-	runs := func(name, word string, times int, args ...string) Side {
-		one := c.Command(args...)
-		cmd := Script(fmt.Sprintf(`for i in {1..%d}; do "$@"; done`, startRuns), one.Args...)
-		cmd.Env = one.Env
-		return Side{Name: name, Command: cmd, Keys: startRuns, Check: func(_ context.Context, stdout []byte) error {
-			if n := bytes.Count(stdout, []byte(word)); n != times {
-				return fmt.Errorf("%s is there %d times and should be %d times: %.200q", word, n, times, stdout)
-			}
-			return nil
-		}}
-	}
-	cmp := &Comparison{S4: runs("s4", word, times, args...), Yardstick: runs("s4 --version", "version", startRuns, "--version")}
-	cmp.S4.Servers = c.Pids
-	return cmp
+// shortSide runs a short command of s4 many times, which each time prints the word so
+// many times.
+func (e *Env) shortSide(name, word string, times int, args ...string) Side {
+	cmd := e.Cluster.Script(fmt.Sprintf(`for i in {1..%d}; do "$@"; done`, startRuns), args...)
+	return Side{Name: name, Command: cmd, Keys: startRuns, Check: func(_ context.Context, stdout []byte) error {
+		if n := bytes.Count(stdout, []byte(word)); n != times*startRuns {
+			return fmt.Errorf("%s is there %d times and should be %d times: %.200q", word, n, times*startRuns, stdout)
+		}
+		return nil
+	}}
 }
 
-// startGrow compares s4 with many keys and s4 with few.
-func startGrow(ctx context.Context, e *Env, size, few, many int) (*Comparison, error) {
-	side := func(name string, keys int) (Side, error) {
-		t, c, err := e.treeAndCluster(ctx, keys, size)
-		if err != nil {
-			return Side{}, err
-		}
-		const prefix = "s4://bench/grow/"
-		cmd := Script(`"$1" cp -q -r "$2" "$3"; "$1" ls -r "$3"; "$1" rm -q -r "$3"`, e.S4, t.Dir, prefix)
-		cmd.Env = c.Env()
-		s := c.side(cmd, prefix, TreeSum{}).moving(0, t.Files)
-		s.Name = name
-		s.Check = func(_ context.Context, stdout []byte) error {
-			for _, dir := range c.Dirs(prefix) {
-				if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-					return fmt.Errorf("%s is left (%w)", dir, err)
-				}
-			}
-			return checkListing(stdout, 3, "grow/", t.TreeSum)
-		}
-		return s, nil
+// growSide puts, lists and removes a tree: nothing is left to Want.
+func (e *Env) growSide(name string, t *Tree) Side {
+	return Side{
+		Name: name, Servers: e.Cluster.Pids, Out: inKeys, Keys: t.Files,
+		Command: e.Cluster.Script(`"$1" cp -q -r "$2" "$3"; "$1" ls -r "$3"; "$1" rm -q -r "$3"`, t.Dir, inKeys),
+		Check:   func(_ context.Context, stdout []byte) error { return checkListing(stdout, 3, "in/", t.TreeSum) },
 	}
-	s4, err := side("s4", many)
-	if err != nil {
-		return nil, err
-	}
-	yardstick, err := side("s4, "+countText(few)+" keys", few)
-	return &Comparison{S4: s4, Yardstick: yardstick}, err
 }

@@ -3,17 +3,13 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os/exec"
-	"strconv"
-	"syscall"
-	"time"
 )
 
 // loopback measures what loopback carries at most, by iperf3, as information for
 // rows that move much: nothing hashes, and nothing is kept.
-func (e *Env) loopback(ctx context.Context) (_ float64, err error) {
+func (e *Env) loopback(ctx context.Context) (float64, error) {
 	if _, err := exec.LookPath("iperf3"); err != nil {
 		return 0, &NotHere{Why: "there is no iperf3"}
 	}
@@ -21,25 +17,20 @@ func (e *Env) loopback(ctx context.Context) (_ float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	at := []string{"-p", strconv.Itoa(port)}
-	d, err := startDaemon("iperf3 -s", append([]string{"iperf3", "-s", "-1", "-B", "127.0.0.1"}, at...), syscall.SIGKILL, e.Dir, nil)
+	// The client is tried until the server, which ends after one, listens.
+	_, out, err := e.run(ctx, Script(`iperf3 -s -1 -B 127.0.0.1 -p "$1" >&2 &
+		until said=$(iperf3 -c 127.0.0.1 -t 2 -J -p "$1"); do
+			sleep 0.02
+			kill -0 $! # it still waits
+		done
+		echo "$said"`, port))
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
 	if err != nil {
-		return 0, err
+		return 0, &NotHere{Why: fmt.Sprintf("iperf3 failed: %v", err)}
 	}
-	defer func() { err = errors.Join(err, d.stop()) }()
-	for {
-		_, out, err := e.run(ctx, Command{Args: append([]string{"iperf3", "-c", "127.0.0.1", "-t", "2", "-J"}, at...)})
-		if err == nil {
-			return iperfRate(out)
-		}
-		if ctx.Err() != nil {
-			return 0, err
-		}
-		if d.alive() != nil { // its one client was refused
-			return 0, &NotHere{Why: fmt.Sprintf("iperf3 failed: %v", err)}
-		}
-		time.Sleep(20 * time.Millisecond) // it does not listen yet
-	}
+	return iperfRate(out)
 }
 
 // iperfRate returns the bytes per second of what iperf3 -J printed.

@@ -2,13 +2,9 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"strconv"
 )
 
 const (
@@ -16,28 +12,44 @@ const (
 	lz4Buckets = 16
 )
 
-// lz4Case is a piece of work that is done with lz4, and without.
-type lz4Case struct {
-	op   string // put, get or shuffle
-	data lz4Data
-	rate float64 // of each server's link, bits per second each way
-	size int64   // bytes in all
+// lz4Data is a sort of data.
+type lz4Data struct {
+	name    string // for people
+	word    string // for programs
+	shrinks bool
+	// write writes a file of about size bytes. Those of different numbers differ.
+	write func(w io.Writer, file int, size int64) error
+	// command returns what makes lz4Buckets of a file on standard input; s4 is one
+	// word of a shell, the program.
+	command func(s4 string) string
+}
+
+func lz4Sorts() []lz4Data {
+	return []lz4Data{{
+		name: "CSV", word: "csv", shrinks: true, write: writeTrips,
+		// By the time of the pickup, of which there are very many.
+		command: func(s4 string) string { return fmt.Sprintf("%s partition -n %d -d, -k2", s4, lz4Buckets) },
+	}, {
+		name: "random bytes", word: "random", write: writeRandom,
+		command: func(string) string {
+			return fmt.Sprintf("split -n %d -d -a 3 - '' && seq -f %%03.0f 0 %d", lz4Buckets, lz4Buckets-1)
+		},
+	}}
 }
 
 // lz4Workload answers where lz4 pays: for links of several rates, for data that
 // shrinks and data that does not, and for all ways that bytes go.
 func lz4Workload(o Options) Workload {
 	w := Workload{
-		Name:  "lz4",
-		Title: "where lz4 pays, by link, data and direction",
-		Apart: true,
-		Needs: func(ctx context.Context, e *Env) error { return e.linksHere(ctx) },
+		Name:     "lz4",
+		Title:    "where lz4 pays, by link, data and direction",
+		Apart:    true,
+		Possible: linksHere,
 	}
 	for _, rate := range []float64{0.1e9, 1e9, 10e9} {
-		for _, data := range []lz4Data{lz4CSV, lz4Random} {
+		for _, data := range lz4Sorts() {
 			for _, op := range []string{"put", "get", "shuffle"} {
-				l := lz4Case{op: op, data: data, rate: rate, size: lz4Size(o, op, rate)}
-				w.Rows = append(w.Rows, l.row())
+				w.Rows = append(w.Rows, lz4Row(op, data, rate, lz4Size(o, op, rate)))
 			}
 		}
 	}
@@ -59,144 +71,68 @@ func lz4Size(o Options, op string, rate float64) int64 {
 	return int64(max(unit, o.count(n)/unit*unit))
 }
 
-// row compares what s4 does of its own accord, and lz4 for all, with no lz4.
-func (l *lz4Case) row() Row {
-	rate := strconv.FormatFloat(l.rate/1e9, 'f', -1, 64)
-	work := fmt.Sprintf("%s %s of %s at %s Gbit/s, ", l.op, sizeText(l.size), l.data.name, rate)
-	name := fmt.Sprintf("%s-%s-%s-", l.op, l.data.word, rate)
-	return Row{
-		Name:      name + "auto",
-		Work:      work + "auto",
-		Yardstick: "the same with --compress never",
-		Targets:   []Target{l.target()},
-		// The files, their keys, and of a shuffle an output at a time, staged.
-		Room: 5*l.size + treeRoom(2*lz4Inputs*lz4Buckets, 1),
-		Start: func(ctx context.Context, e *Env) (*Comparison, error) {
-			side, err := l.start(ctx, e)
-			if err != nil {
-				return nil, err
-			}
-			always := Also{Name: name + "always", Work: work + "always", Targets: []Target{{Metric: Time}}, Side: side("always")}
-			return &Comparison{S4: side("auto"), Yardstick: side("never"), Also: []Also{always}}, nil
-		},
-	}
-}
-
-// target is that of --compress auto.
-func (l *lz4Case) target() Target {
+// lz4Target is that of --compress auto.
+func lz4Target(op string, data lz4Data, rate float64) Target {
 	switch {
-	case !l.data.shrinks:
+	case !data.shrinks:
 		return AtMost(1.03, Time)
-	case l.rate < 1e9 && l.op != "shuffle":
+	case rate < 1e9 && op != "shuffle":
 		return AtMost(0.75, Time)
 	}
 	return Target{Metric: Time}
 }
 
-// start makes the servers, each behind its link, and returns what makes a side of a
-// value of --compress.
-func (l *lz4Case) start(ctx context.Context, e *Env) (func(mode string) Side, error) {
-	t, err := l.tree(ctx, e)
-	if err != nil {
-		return nil, err
+// lz4Row compares what s4 does of its own accord, and lz4 for all, with no lz4.
+func lz4Row(op string, data lz4Data, rate float64, size int64) Row {
+	work := fmt.Sprintf("%s %s of %s at %g Gbit/s, ", op, sizeText(size), data.name, rate/1e9)
+	name := fmt.Sprintf("%s-%s-%g-", op, data.word, rate/1e9)
+	return Row{
+		Name:      name + "auto",
+		Work:      work + "auto",
+		Yardstick: "the same with --compress never",
+		Targets:   []Target{lz4Target(op, data, rate)},
+		Needs:     Needs{Tree: lz4Files(op, data, size), Put: op != "put", Copies: shuffleCopies, Link: rate},
+		Start: func(ctx context.Context, e *Env) (_ *Comparison, err error) {
+			want := e.Tree.TreeSum
+			if op == "shuffle" {
+				want, err = e.made(ctx, e.localLoop(toN(data.command(quote(e.S4)))), 1)
+			}
+			always := Also{Name: name + "always", Work: work + "always", Targets: []Target{{Metric: Time}}, Side: e.lz4Side(op, data, "always", want)}
+			return &Comparison{S4: e.lz4Side(op, data, "auto", want), Yardstick: e.lz4Side(op, data, "never", want), Also: []Also{always}}, err
+		},
 	}
-	e.AfterRow(func() error { return e.dropTree(t) })
-	c, end, err := e.startLinked(ctx, e.Servers, l.rate)
-	e.AfterRow(end)
-	if err != nil {
-		return nil, err
-	}
-	const in, out = "s4://bench/in/", "s4://bench/out/"
-	side := func(mode string, s Side) Side {
-		s.Name = "s4, " + mode
-		return s.moving(t.Bytes, t.Files)
-	}
-	if l.op == "put" {
-		return func(mode string) Side {
-			return side(mode, c.side(c.Command("cp", "-q", "--compress", mode, filepath.Join(t.Dir, l.input(0)), in+l.input(0)), in, t.TreeSum))
-		}, nil
-	}
-	if err := c.put(ctx, t.Dir, in, t.TreeSum); err != nil {
-		return nil, err
-	}
-	if l.op == "get" {
-		null, err := e.discard(Command{})
-		return func(mode string) Side {
-			cmd := c.Command("cp", "-q", "--compress", mode, in+l.input(0), "-")
-			cmd.Stdout = null.Stdout // s4 compares the xxh64 of what comes
-			return side(mode, Side{Servers: c.Pids, Command: cmd})
-		}, err
-	}
-	want, err := e.shuffleBy(ctx, t, filepath.Join(e.RowDir, "shuffled"), l.data.command(quote(e.S4)))
-	return func(mode string) Side {
-		return side(mode, c.side(c.Command("map-to-n", "-q", "--compress", mode, in, out, l.data.command("s4")), out, want))
-	}, err
 }
 
-// lz4Data is a sort of data.
-type lz4Data struct {
-	name    string // for people
-	word    string // for programs
-	shrinks bool
-	// write writes a file of about size bytes. Those of different numbers differ.
-	write func(w io.Writer, file int, size int64) error
-	// command returns what makes lz4Buckets of a file on standard input; s4 is one
-	// word of a shell, the program.
-	command func(s4 string) string
-}
-
-var lz4CSV = lz4Data{
-	name: "CSV", word: "csv", shrinks: true,
-	write: func(w io.Writer, file int, size int64) error { return newTrips(file).write(w, size) },
-	// By the time of the pickup, of which there are very many.
-	command: func(s4 string) string { return fmt.Sprintf("%s partition -n %d -d, -k2", s4, lz4Buckets) },
-}
-
-var lz4Random = lz4Data{
-	name: "random bytes", word: "random",
-	write: func(w io.Writer, file int, size int64) error {
-		_, err := io.CopyN(w, rand.NewChaCha8([32]byte{'l', 'z', '4', byte(file)}), size)
-		return err
-	},
-	command: func(string) string {
-		return fmt.Sprintf("split -n %d -d -a 3 - '' && seq -f %%03.0f 0 %d", lz4Buckets, lz4Buckets-1)
-	},
-}
-
-// tree returns the files that are moved: one, or the inputs of a shuffle. They are
+// lz4Files are the files that are moved: one, or the inputs of a shuffle. They are
 // placed by number, so that all servers have the same share.
-func (l *lz4Case) tree(ctx context.Context, e *Env) (*Tree, error) {
+func lz4Files(op string, data lz4Data, size int64) treeSpec {
 	files := 1
-	if l.op == "shuffle" {
+	if op == "shuffle" {
 		files = lz4Inputs
 	}
-	dir := filepath.Join(e.Dir, "lz4-"+l.data.word)
-	return e.makeTree(dir, func(t *Tree) error {
-		for i := range files {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			name := l.input(i)
-			sum, err := l.makeFile(filepath.Join(dir, name), i, l.size/int64(files))
-			if err != nil {
-				return err
-			}
-			t.add(name, sum)
-		}
-		return nil
-	})
+	return treeSpec{
+		name:  fmt.Sprintf("lz4-%s-%dx%d", data.word, files, size),
+		files: files,
+		size:  int(size) / files,
+		file:  func(i int) string { return fmt.Sprintf("%03d_%s", i, data.word) },
+		write: func(w io.Writer, i int) error { return data.write(w, i, size/int64(files)) },
+	}
 }
 
-// input returns the name of a file of the tree.
-func (l *lz4Case) input(i int) string { return fmt.Sprintf("%03d_%s", i, l.data.word) }
-
-func (l *lz4Case) makeFile(path string, i int, size int64) (Sum, error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return Sum{}, err
+// lz4Side is a side with a value of --compress, which makes want.
+func (e *Env) lz4Side(op string, data lz4Data, mode string, want TreeSum) Side {
+	side := Side{Name: "s4, " + mode, Servers: e.Cluster.Pids, Want: want, Bytes: e.Tree.Bytes, Keys: e.Tree.Files}
+	s4 := func(verb string, args ...string) Command {
+		return e.Cluster.Command(append([]string{verb, "-q", "--compress", mode}, args...)...)
 	}
-	if err := errors.Join(l.data.write(f, i, size), f.Close()); err != nil {
-		return Sum{}, err
+	switch file := "000_" + data.word; op {
+	case "put":
+		side.Out, side.Command = inKeys, s4("cp", filepath.Join(e.Tree.Dir, file), inKeys+file)
+	case "get":
+		side.Command = s4("cp", inKeys+file, "-")
+		side.Command.Discard = true // s4 compares the xxh64 of what comes
+	case "shuffle":
+		side.Out, side.Command = outKeys, s4("map-to-n", inKeys, outKeys, data.command("s4"))
 	}
-	return sumFile(path)
+	return side
 }

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -56,72 +58,56 @@ func measureMain(args []string) error {
 // measure runs a side's command and returns what it and the side's servers
 // used, and its standard output if the command keeps that.
 func (e *Env) measure(ctx context.Context, s *Side) (Sample, []byte, error) {
-	before, err := e.serversBefore(s.Servers)
-	if err != nil {
-		return Sample{}, nil, err
+	var before, after float64
+	for _, pid := range s.Servers {
+		if err := resetPeak(pid); err != nil {
+			return Sample{}, nil, err
+		}
+		cpu, err := cpuSeconds(pid)
+		if err != nil {
+			return Sample{}, nil, err
+		}
+		before += cpu
 	}
 	u, out, err := e.run(ctx, s.Command)
 	if err != nil {
 		return Sample{}, nil, err
 	}
 	sample := Sample{Wall: u.Wall.Seconds(), ClientCPU: u.CPU.Seconds(), ClientPeak: u.Peak, Bytes: s.Bytes, Keys: s.Keys}
-	for i, pid := range s.Servers {
-		after, err := cpuSeconds(pid)
+	for _, pid := range s.Servers {
+		cpu, err := cpuSeconds(pid)
 		if err != nil {
 			return Sample{}, nil, err
 		}
-		peak, err := peakBytes(pid)
+		peak, err := procBytes(procFile(pid, "status"), "VmHWM")
 		if err != nil {
 			return Sample{}, nil, err
 		}
-		sample.ServerCPU += after - before[i]
+		after += cpu
 		sample.ServerPeaks = append(sample.ServerPeaks, peak)
 	}
+	sample.ServerCPU = after - before
 	return sample, out, nil
-}
-
-// serversBefore resets the peaks of the servers and returns their CPU times.
-func (e *Env) serversBefore(pids []int) ([]float64, error) {
-	before := make([]float64, len(pids))
-	for i, pid := range pids {
-		if err := resetPeak(pid); err != nil {
-			return nil, err
-		}
-		var err error
-		if before[i], err = cpuSeconds(pid); err != nil {
-			return nil, err
-		}
-	}
-	return before, nil
 }
 
 // run runs a command by way of the hidden subcommand measure. A command that
 // fails is an error, which quotes its standard error.
-func (e *Env) run(ctx context.Context, c Command) (usage, []byte, error) {
-	stderr, err := unnamed(e.Dir)
-	if err != nil {
-		return usage{}, nil, err
-	}
-	defer stderr.Close()
-	stdout := c.Stdout
-	if stdout == nil {
-		if stdout, err = unnamed(e.Dir); err != nil {
+func (e *Env) run(ctx context.Context, c Command) (u usage, out []byte, err error) {
+	var files [3]*os.File // files, not pipes: a command may leave something running that has them
+	for i := range files {
+		if files[i], err = unnamed(e.Dir); err != nil {
 			return usage{}, nil, err
 		}
-		defer stdout.Close()
+		defer files[i].Close()
 	}
-	told, err := unnamed(e.Dir)
-	if err != nil {
-		return usage{}, nil, err
-	}
-	defer told.Close()
+	stdout, stderr, told := files[0], files[1], files[2]
 
 	cmd := exec.CommandContext(ctx, e.self, append([]string{measureName, "--"}, c.Args...)...)
 	cmd.Dir = c.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
-	cmd.Stdout, cmd.Stderr = stdout, stderr
-	if c.Stdin != nil {
-		cmd.Stdin = c.Stdin
+	cmd.Stderr = stderr
+	if !c.Discard {
+		cmd.Stdout = stdout
 	}
 	cmd.ExtraFiles = []*os.File{told}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -132,45 +118,47 @@ func (e *Env) run(ctx context.Context, c Command) (usage, []byte, error) {
 	if ctx.Err() != nil {
 		return usage{}, nil, context.Cause(ctx)
 	}
+	if err == nil {
+		out, err = contents(told)
+	}
+	if err == nil {
+		err = json.Unmarshal(out, &u)
+	}
 	if err != nil {
 		return usage{}, nil, fmt.Errorf("%s: %w%s", measureName, err, because(stderr))
-	}
-	b, err := contents(told)
-	if err != nil {
-		return usage{}, nil, err
-	}
-	var u usage
-	if err := json.Unmarshal(b, &u); err != nil {
-		return usage{}, nil, fmt.Errorf("%s: %w", measureName, err)
 	}
 	if u.Error != "" {
 		return usage{}, nil, fmt.Errorf("%s: %s%s", c.brief(), u.Error, because(stderr))
 	}
-	if c.Stdout != nil {
-		return u, nil, nil
-	}
-	out, err := contents(stdout)
+	out, err = contents(stdout)
 	return u, out, err
 }
 
 // contents returns all of a file.
 func contents(f *os.File) ([]byte, error) {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	return io.ReadAll(f)
+	return io.ReadAll(io.NewSectionReader(f, 0, math.MaxInt64))
 }
 
 // unnamed returns an open file of dir without a name, which leaves nothing
 // behind.
 func unnamed(dir string) (*os.File, error) {
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err == nil {
-		return os.NewFile(uintptr(fd), "unnamed file"), nil
-	}
-	f, err := os.CreateTemp(dir, "")
+	f, err := os.CreateTemp(dir, "unnamed-")
 	if err != nil {
 		return nil, err
 	}
 	return f, os.Remove(f.Name())
+}
+
+// tailBytes is how much of a program's standard error an error quotes.
+const tailBytes = 2048
+
+// because returns a colon and the end of a file, in one line, or nothing if that is
+// empty.
+func because(f *os.File) string {
+	b, _ := contents(f) // it is for an error
+	text := strings.TrimSpace(string(b[max(0, len(b)-tailBytes):]))
+	if text == "" {
+		return ""
+	}
+	return ": " + strings.ReplaceAll(text, "\n", " | ")
 }

@@ -43,24 +43,15 @@ func childTicks(stat string) (int64, error) {
 	if i < 0 || len(f) < 15 {
 		return 0, errors.New("not a line of /proc/PID/stat")
 	}
-	var sum int64
-	for _, text := range f[13:15] { // fields 16 and 17 of proc(5)
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return sum, nil
+	user, err1 := strconv.ParseInt(f[13], 10, 64) // fields 16 and 17 of proc(5)
+	system, err2 := strconv.ParseInt(f[14], 10, 64)
+	return user + system, errors.Join(err1, err2)
 }
 
-// resetPeak makes the process's peak memory what it has now.
+// resetPeak makes the process's peak memory, VmHWM of its status, what it has now.
 func resetPeak(pid int) error {
 	return os.WriteFile(procFile(pid, "clear_refs"), []byte("5"), 0)
 }
-
-// peakBytes returns the peak memory of a running process.
-func peakBytes(pid int) (int64, error) { return procBytes(procFile(pid, "status"), "VmHWM") }
 
 // procBytes returns a line of a file of /proc, which is in KiB, in bytes.
 func procBytes(path, name string) (int64, error) {

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -32,13 +31,6 @@ type Setup struct {
 	// Scale is that of all counts and sizes but Size.
 	Scale float64 `json:"scale"`
 	Full  bool    `json:"full,omitempty"` // with the sizes that take long
-}
-
-func (s Setup) serversText() string {
-	if s.Servers == 1 {
-		return "1 server"
-	}
-	return fmt.Sprintf("%d servers", s.Servers)
 }
 
 // LeftOut is something that could not be done on this host, and why.
@@ -101,13 +93,38 @@ type PeerResult struct {
 	Time Verdict `json:"time"`
 }
 
+// Series is one curve: how a measure of s4 changes with one thing that is
+// varied. What draws or prints it needs nothing else.
+type Series struct {
+	Name   string  `json:"name"`           // what is measured of what, unique in a report
+	XLabel string  `json:"x_label"`        // what is varied, with its unit
+	YLabel string  `json:"y_label"`        // what is measured, with its unit
+	XLog   bool    `json:"x_log"`          // X is best drawn on a logarithmic axis
+	Points []Point `json:"points"`         // by rising X
+	Note   string  `json:"note,omitempty"` // how it was measured, and what was left out
+}
+
+// Point is the median of the rounds at one X, and their spread.
+type Point struct {
+	X   float64 `json:"x"`
+	Y   float64 `json:"y"`
+	Min float64 `json:"min"`
+	Max float64 `json:"max"`
+}
+
+// newPoint sums up what was measured at x.
+func newPoint(x float64, values []float64) Point {
+	s := summarize(values)
+	return Point{X: x, Y: s.Median, Min: s.Min, Max: s.Max}
+}
+
 // newResult sums up the samples of each side.
 func newResult(workload string, row Row, s4, yardstick Side, peers ...Side) Result {
 	r := Result{Workload: workload, Row: row.Name, Work: row.Work, Yardstick: row.Yardstick}
 	for _, side := range append([]Side{s4, yardstick}, peers...) {
 		s := SideResult{Name: side.Name, Samples: side.samples}
 		s.Wall = stat(s.Samples, func(s Sample) float64 { return s.Wall })
-		s.CPU = stat(s.Samples, func(s Sample) float64 { return s.ClientCPU + s.ServerCPU })
+		s.CPU = stat(s.Samples, Sample.cpu)
 		s.Speed = stat(s.Samples, Sample.speed)
 		for _, one := range s.Samples {
 			s.ClientPeak = max(s.ClientPeak, one.ClientPeak)
@@ -124,29 +141,8 @@ func newResult(workload string, row Row, s4, yardstick Side, peers ...Side) Resu
 	return r
 }
 
-// speed is bytes per second, or keys per second where no bytes count.
-func (s Sample) speed() float64 {
-	m := Throughput
-	if s.Bytes == 0 {
-		m = KeyThroughput
-	}
-	if v, ok := m.value(s); ok {
-		return v
-	}
-	return 0
-}
-
-// Missed reports whether any target was missed or could not be decided.
-func (r *Report) Missed() bool {
-	for _, res := range r.Results {
-		for _, v := range res.Verdicts {
-			if !v.Holds {
-				return true
-			}
-		}
-	}
-	return false
-}
+// empty reports whether nothing was measured.
+func (r *Report) empty() bool { return len(r.Results)+len(r.Series) == 0 }
 
 // WriteJSON writes the report for programs.
 func (r *Report) WriteJSON(w io.Writer) error {
@@ -156,27 +152,4 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
-}
-
-// ReadReport reads what WriteJSON wrote, of this version only.
-func ReadReport(rd io.Reader) (*Report, error) {
-	var r Report
-	b, err := io.ReadAll(rd)
-	if err != nil {
-		return nil, err
-	}
-	// The version first: a field of another may be of another type.
-	err = json.Unmarshal(b, &struct{ Version *int }{&r.Version})
-	if err == nil && r.Version == ReportVersion {
-		err = json.Unmarshal(b, &r)
-	}
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("it is no report of s4-bench: %w", err)
-	case r.Version > 0 && r.Version != ReportVersion:
-		return nil, fmt.Errorf("it is a report of version %d, and this s4-bench reads %d", r.Version, ReportVersion)
-	case r.Version <= 0 || r.Date.IsZero():
-		return nil, errors.New("it is no report of s4-bench")
-	}
-	return &r, nil
 }

@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/nathants/s4"
 )
 
 // Options is what the user chose.
@@ -19,241 +23,256 @@ type Options struct {
 	Servers int
 	Scale   float64 // of all counts and sizes but Size; 0 is 1
 	Full    bool    // with the sizes that take long
-	Most    int     // servers of scaling; 0 is mostServers, or mostServersFull
-	ETLSize int64   // of the trips of etl; 0 is the default
+	All     bool    // the workloads are one of many: etl is smaller
 	Peers   []Peer
 }
 
-func (o Options) setup() Setup {
-	return Setup{Size: o.Size, Rounds: o.rounds(0), Servers: o.Servers, Scale: o.scale(), Full: o.Full}
-}
-
-// defaultRounds is how many rounds count if neither the user nor the row says so.
-const defaultRounds = 5
-
-// rounds returns how many rounds count of what needs so many, or the default for 0.
-func (o Options) rounds(need int) int { return cmp.Or(o.Rounds, need, defaultRounds) }
-
-func (o Options) scale() float64 {
-	if o.Scale == 0 {
-		return 1
-	}
-	return o.Scale
-}
+// How many rounds count if neither the user nor the row says so, of what moves
+// much, and of what takes long. Where a virtual machine gives free memory back to
+// its host, a file of 1 GiB that meets pages to be had anew takes three times as
+// long; that is every seventh one, by chance, or more.
+const (
+	defaultRounds = 5
+	largeRounds   = 9
+	longRounds    = 3
+)
 
 // count returns a number of keys, or of bytes, by the scale: at least 1.
 func (o Options) count(n int) int {
-	return max(1, int(math.Round(float64(n)*o.scale())))
+	return max(1, int(math.Round(float64(n)*cmp.Or(o.Scale, 1))))
 }
 
 // Run runs the workloads and returns what they found, also if it fails or ctx
 // ends: the rows that are complete. The report is nil if there is nothing to it.
-// Progress goes to log, a line for each row. Nothing is left behind.
+// Progress goes to log, a line for each row; a line that cannot be written ends the
+// run. Nothing is left behind.
 func Run(ctx context.Context, o Options, list []Workload, log io.Writer) (_ *Report, err error) {
 	var need int64
+	source := false
 	for _, w := range list {
 		for _, r := range w.Rows {
-			need = max(need, r.room(o, false))
+			source = source || r.Needs.Source
+			need = max(need, o.room(r.Needs, r.Needs.Source))
 		}
 		for _, c := range w.Curves {
-			need = max(need, c.Room)
+			need = max(need, c.room())
 		}
-	}
-	var left *LeftOut
-	parent := o.Parent
-	if parent == "" {
-		parent, left = chooseDir(need)
-	}
-	env, err := newEnv(o, parent)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, env.close()) }()
-	if left != nil {
-		env.LeaveOut(left.What, left.Why)
 	}
 	report := &Report{
 		Version: ReportVersion,
 		Date:    time.Now().UTC().Truncate(time.Second),
-		Machine: describe(env.Dir),
-		Setup:   o.setup(),
+		Setup:   Setup{Size: o.Size, Rounds: cmp.Or(o.Rounds, defaultRounds), Servers: o.Servers, Scale: cmp.Or(o.Scale, 1), Full: o.Full},
 	}
-	if report.Machine.S4, err = env.s4Version(ctx); err != nil {
+	if o.Parent == "" {
+		o.Parent = memoryFS
+		if err := roomInMemory(need); err != nil {
+			o.Parent = os.TempDir()
+			report.LeftOut = []LeftOut{{What: "a memory file system", Why: err.Error()}}
+		}
+	}
+	env, err := newEnv(o)
+	if err != nil {
 		return nil, err
 	}
-	if movesSource(list) {
+	defer func() { err = errors.Join(err, env.close()) }()
+	env.report, env.log = report, log
+	report.Machine = describe(env.Dir)
+	_, version, err := env.run(ctx, Command{Args: []string{env.S4, "--version"}})
+	if err != nil {
+		return nil, err
+	}
+	report.Machine.S4 = strings.TrimSpace(string(version))
+	if source {
 		report.Machine.Loopback, err = env.loopback(ctx)
-		if lacks, ok := errors.AsType[*NotHere](err); ok {
-			env.LeaveOut("the raw rate of loopback", lacks.Why)
-		} else if err != nil {
+		if err := env.unlessNotHere("the raw rate of loopback", err); err != nil {
 			return nil, err
 		}
 	}
 	for _, w := range list {
-		var results []Result
-		results, err = env.runAll(ctx, w, log)
-		err = errors.Join(err, env.endWorkload())
-		report.Results = append(report.Results, results...)
-		report.Series = append(report.Series, env.series...)
-		env.series = nil
+		err = errors.Join(env.runWorkload(ctx, w), env.endWorkload())
 		if err != nil {
 			env.LeaveOut(w.Name+", from some row on, and what comes after it", "the run did not get to its end")
 			break
 		}
 	}
-	report.LeftOut = env.leftOut
-	if err != nil && len(report.Results)+len(report.Series) == 0 {
+	if err != nil && report.empty() {
 		return nil, err
 	}
 	return report, err
 }
 
-// movesSource reports whether a row moves the large file.
-func movesSource(list []Workload) bool {
-	return slices.ContainsFunc(list, func(w Workload) bool {
-		return slices.ContainsFunc(w.Rows, func(r Row) bool { return r.Source })
-	})
+// room returns how many bytes a row needs, with those of the source, or without.
+func (o Options) room(n Needs, source bool) int64 {
+	if source {
+		return n.room() + o.Size
+	}
+	return n.room()
 }
 
-// runAll runs the rows and the curves, if the host has what they need.
-func (e *Env) runAll(ctx context.Context, w Workload, log io.Writer) ([]Result, error) {
-	if w.Needs != nil {
-		err := w.Needs(ctx, e)
-		if lacks, ok := errors.AsType[*NotHere](err); ok {
-			e.LeaveOut(w.Name+": "+w.Title, lacks.Why)
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", w.Name, err)
-		}
+// unlessNotHere notes what this host lacks, which is no error.
+func (e *Env) unlessNotHere(what string, err error) error {
+	if lacks, ok := errors.AsType[*NotHere](err); ok {
+		e.LeaveOut(what, lacks.Why)
+		return nil
 	}
-	results, err := e.runWorkload(ctx, w, log)
 	if err != nil {
-		return results, err
-	}
-	return results, e.runCurves(ctx, w, log)
-}
-
-// runWorkload runs the rows for which there is room. Those before an error are
-// returned with it.
-func (e *Env) runWorkload(ctx context.Context, w Workload, log io.Writer) ([]Result, error) {
-	var results []Result
-	for _, row := range w.Rows {
-		name := w.Name + ": " + row.Work
-		if ok, err := e.hasRoom(name, row.room(e.Options, e.source != nil)); err != nil {
-			return results, err
-		} else if !ok {
-			continue
-		}
-		fmt.Fprintln(log, name)
-		more, err := e.runRow(ctx, w.Name, row)
-		if lacks, ok := errors.AsType[*NotHere](err); ok {
-			e.LeaveOut(name, lacks.Why)
-			continue
-		}
-		if err != nil {
-			return results, fmt.Errorf("%s: %w", name, err)
-		}
-		results = append(results, more...)
-	}
-	return results, nil
-}
-
-// hasRoom reports whether need bytes can be had, and notes it if not.
-func (e *Env) hasRoom(name string, need int64) (bool, error) {
-	have, err := free(e.Dir)
-	if err != nil {
-		return false, err
-	}
-	if have < need {
-		e.LeaveOut(name, fmt.Sprintf("it needs %s, and %s has %s besides the %s that are left free", aboutSize(need), e.Dir, aboutSize(have), aboutSize(slack)))
-	}
-	return have >= need, nil
-}
-
-// runCurves measures the curves for which there is room.
-func (e *Env) runCurves(ctx context.Context, w Workload, log io.Writer) error {
-	for _, curve := range w.Curves {
-		name := w.Name + ": " + curve.Name
-		if ok, err := e.hasRoom(name, curve.Room); err != nil {
-			return err
-		} else if !ok {
-			continue
-		}
-		fmt.Fprintln(log, name)
-		series, err := e.runCurve(ctx, curve)
-		if lacks, ok := errors.AsType[*NotHere](err); ok {
-			e.LeaveOut(name, lacks.Why)
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		e.series = append(e.series, series...)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
 }
 
-func (e *Env) runCurve(ctx context.Context, curve Curve) (_ []Series, err error) {
-	if err := e.beginRow(); err != nil {
-		return nil, err
+// runWorkload adds the rows and the curves to the report, as far as the host has
+// what they need. Those before an error stay.
+func (e *Env) runWorkload(ctx context.Context, w Workload) error {
+	if w.Possible != nil {
+		what := w.Name + ": " + w.Title
+		before := len(e.report.LeftOut)
+		if err := e.unlessNotHere(what, w.Possible(ctx, e)); err != nil || len(e.report.LeftOut) > before {
+			return err
+		}
 	}
-	defer func() { err = errors.Join(err, e.endRow(ctx)) }()
-	return curve.Measure(ctx, e)
+	for _, row := range w.Rows {
+		room := e.room(row.Needs, row.Needs.Source && e.Source == nil)
+		err := e.attempt(w.Name+": "+row.Work, room, func() error { return e.runRow(ctx, w.Name, row) })
+		if err != nil {
+			return err
+		}
+	}
+	for _, curve := range w.Curves {
+		err := e.attempt(w.Name+": "+curve.Name, curve.room(), func() error { return e.runCurve(ctx, curve) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attempt calls f if there is room for what it does.
+func (e *Env) attempt(name string, room int64, f func() error) error {
+	have, err := free(e.Dir)
+	if err == nil && have < room {
+		err = &NotHere{fmt.Sprintf("it needs %s, and %s has %s besides the %s that are left free", memoryText(room), e.Dir, memoryText(have), memoryText(slack))}
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(e.log, name)
+	}
+	if err == nil {
+		err = f()
+	}
+	return e.unlessNotHere(name, err)
 }
 
 // runRow runs a warm-up round and then those that count.
-func (e *Env) runRow(ctx context.Context, workload string, row Row) (_ []Result, err error) {
-	if err := e.beginRow(); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, e.endRow(ctx)) }()
-	c, err := row.Start(ctx, e)
-	if err != nil {
-		return nil, err
-	}
-	sides := c.sides()
-	for _, s := range sides {
-		if err := s.clean(ctx); err != nil {
-			return nil, err
+func (e *Env) runRow(ctx context.Context, workload string, row Row) error {
+	return e.with(ctx, row.Needs, func() error {
+		c, err := row.Start(ctx, e)
+		if err != nil {
+			return err
 		}
-	}
-	for round := -1; round < e.Options.rounds(row.Rounds); round++ {
-		// Backwards and forwards by turns, so that none always has the caches and
-		// the clock speed that another leaves.
-		slices.Reverse(sides)
+		sides := c.sides()
 		for _, s := range sides {
-			sample, err := e.once(ctx, s)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.Name, err)
-			}
-			if round >= 0 {
-				s.samples = append(s.samples, sample)
+			if err := e.clean(ctx, s); err != nil {
+				return err
 			}
 		}
+		for round := range 1 + cmp.Or(e.Rounds, row.Rounds, defaultRounds) {
+			// Backwards and forwards by turns, so that none always has the caches and
+			// the clock speed that another leaves.
+			slices.Reverse(sides)
+			for _, s := range sides {
+				sample, err := e.once(ctx, s)
+				if err != nil {
+					return fmt.Errorf("%s: %w", s.Name, err)
+				}
+				if round > 0 {
+					s.samples = append(s.samples, sample)
+				}
+			}
+		}
+		e.report.Results = append(e.report.Results, c.results(workload, row)...)
+		return nil
+	})
+}
+
+// runCurve does the same at each of a curve's points.
+func (e *Env) runCurve(ctx context.Context, c Curve) error {
+	if c.Possible != nil {
+		if err := c.Possible(ctx, e); err != nil {
+			return err
+		}
 	}
-	return c.results(workload, row), nil
+	var list []Series
+	for _, x := range c.Xs {
+		values := make(map[string][]float64)
+		err := e.with(ctx, c.Needs(x), func() error {
+			once, err := c.Start(ctx, e, x)
+			if err != nil {
+				return err
+			}
+			for round := range 1 + cmp.Or(e.Rounds, defaultRounds) {
+				all, err := once()
+				if err != nil {
+					return err
+				}
+				for _, m := range all {
+					if !slices.ContainsFunc(list, func(s Series) bool { return s.Name == m.Series }) {
+						list = append(list, Series{Name: m.Series, XLabel: c.XLabel, YLabel: m.Unit, XLog: true, Note: c.Note})
+					}
+					if round > 0 {
+						values[m.Series] = append(values[m.Series], m.Value)
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("%d %s: %w", x, c.XLabel, err)
+		}
+		for i, s := range list {
+			list[i].Points = append(s.Points, newPoint(float64(x), values[s.Name]))
+		}
+	}
+	e.report.Series = append(e.report.Series, list...)
+	return nil
 }
 
 // once measures one round of a side and leaves nothing of it.
 func (e *Env) once(ctx context.Context, s *Side) (Sample, error) {
 	sample, out, err := e.measure(ctx, s)
-	if err == nil && s.Check != nil {
-		if err = s.Check(ctx, out); err != nil {
-			err = fmt.Errorf("wrong result: %w", err)
-		}
-	}
 	if err != nil {
 		return Sample{}, err
 	}
-	return sample, s.clean(ctx)
+	if s.Out != "" {
+		err = checkTree(ctx, s.Want, e.dirs(s.Out)...)
+	}
+	if err == nil && s.Check != nil {
+		err = s.Check(ctx, out)
+	}
+	if err != nil {
+		return Sample{}, fmt.Errorf("wrong result: %w", err)
+	}
+	return sample, e.clean(ctx, s)
 }
 
-func (s *Side) clean(ctx context.Context) error {
-	if s.Clean == nil {
-		return nil
+// dirs are the directories that have the files of a Side's Out.
+func (e *Env) dirs(out string) []string {
+	if strings.HasPrefix(out, s4.Scheme) {
+		return e.Cluster.Dirs(out)
 	}
-	if err := s.Clean(ctx); err != nil {
+	return []string{out}
+}
+
+// clean removes what a side made.
+func (e *Env) clean(ctx context.Context, s *Side) (err error) {
+	if strings.HasPrefix(s.Out, s4.Scheme) {
+		err = e.Cluster.Remove(ctx, s.Out)
+	} else if s.Out != "" {
+		err = os.RemoveAll(s.Out)
+	}
+	if err == nil && s.Clean != nil {
+		err = s.Clean(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: clean up: %w", s.Name, err)
 	}
 	return nil

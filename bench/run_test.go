@@ -7,108 +7,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/cespare/xxhash/v2"
 )
 
-// A row without room is left out, and said to be.
-func TestNoRoom(t *testing.T) {
-	e := &Env{Options: Options{Size: 1 << 20, Rounds: 1, Servers: 1}, Dir: t.TempDir()}
-	w := Workload{Name: "put", Rows: []Row{{
-		Work:  "put 1 MiB",
-		Room:  1 << 60,
-		Start: func(context.Context, *Env) (*Comparison, error) { t.Error("started"); return nil, nil },
-	}}}
-	results, err := e.runWorkload(t.Context(), w, io.Discard)
-	if err != nil || len(results) > 0 {
-		t.Errorf("%v, %v", results, err)
-	}
-	if len(e.leftOut) != 1 || e.leftOut[0].What != "put: put 1 MiB" || !strings.Contains(e.leftOut[0].Why, "it needs") {
-		t.Errorf("left out: %+v", e.leftOut)
-	}
-}
-
-// So is one that the host lacks something for, and what it had begun ends.
-func TestNotHere(t *testing.T) {
-	e := &Env{Options: Options{Rounds: 1}, Dir: t.TempDir()}
-	var closed []string
-	w := Workload{Name: "get", Rows: []Row{{
-		Work: "get",
-		Start: func(_ context.Context, e *Env) (*Comparison, error) {
-			for _, name := range []string{"first", "last"} {
-				e.AfterRow(func() error { closed = append(closed, name); return nil })
-			}
-			return nil, fmt.Errorf("start: %w", &NotHere{Why: "there is no iperf3"})
-		},
-	}}}
-	results, err := e.runWorkload(t.Context(), w, io.Discard)
-	if err != nil || len(results) > 0 || !slices.Equal(closed, []string{"last", "first"}) {
-		t.Errorf("%v, %v, closed %v", results, err, closed)
-	}
-	if want := (LeftOut{What: "get: get", Why: "there is no iperf3"}); len(e.leftOut) != 1 || e.leftOut[0] != want {
-		t.Errorf("left out: %+v", e.leftOut)
-	}
-}
-
-// So is all of a workload, once.
-func TestNeeds(t *testing.T) {
-	for _, lacks := range []bool{true, false} {
-		e := &Env{Options: Options{Rounds: 1}, Dir: t.TempDir()}
-		started, measured := false, false
-		w := Workload{
-			Name: "lz4", Title: "where lz4 pays",
-			Needs: func(context.Context, *Env) error {
-				if lacks {
-					return fmt.Errorf("links: %w", &NotHere{Why: "there is no tc"})
-				}
-				return nil
-			},
-			Rows: []Row{{Start: func(context.Context, *Env) (*Comparison, error) {
-				started = true
-				return nil, &NotHere{Why: "this is a test"}
-			}}},
-			Curves: []Curve{{
-				Measure: func(context.Context, *Env) ([]Series, error) {
-					measured = true
-					return nil, nil
-				},
-			}},
-		}
-		results, err := e.runAll(t.Context(), w, io.Discard)
-		if err != nil || len(results) > 0 || started == lacks || measured == lacks {
-			t.Errorf("lacks %v: %v, %v, started %v, measured %v", lacks, results, err, started, measured)
-		}
-		if want := (LeftOut{What: "lz4: where lz4 pays", Why: "there is no tc"}); lacks && (len(e.leftOut) != 1 || e.leftOut[0] != want) {
-			t.Errorf("left out: %+v", e.leftOut)
-		}
-	}
-	e := &Env{}
-	broken := Workload{Name: "lz4", Needs: func(context.Context, *Env) error { return io.ErrUnexpectedEOF }}
-	if _, err := e.runAll(t.Context(), broken, io.Discard); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("another error: %v", err)
-	}
-}
-
-// What is complete before a row fails comes with its error.
-func TestRowFails(t *testing.T) {
-	e := fakeMeasure(t)
-	side := Side{Command: Command{Args: []string{"true"}}, Keys: 1}
-	w := Workload{Name: "get", Rows: []Row{
-		{Name: "first", Work: "first", Start: func(context.Context, *Env) (*Comparison, error) { return &Comparison{S4: side, Yardstick: side}, nil }},
-		{Name: "second", Work: "second", Start: func(context.Context, *Env) (*Comparison, error) { return nil, io.ErrUnexpectedEOF }},
-	}}
-	results, err := e.runAll(t.Context(), w, io.Discard)
-	if !errors.Is(err, io.ErrUnexpectedEOF) || len(results) != 1 || results[0].Row != "first" {
-		t.Errorf("%v, %v", results, err)
-	}
-}
-
-// fakeMeasure returns an Env for which the subcommand measure is a script that says
-// that all took 1 ms.
-func fakeMeasure(t *testing.T) *Env {
+// testEnv returns an Env for which the subcommand measure is a script that says that
+// all took 1 ms, with a cluster of no servers.
+func testEnv(t *testing.T) *Env {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "measure")
@@ -121,7 +27,109 @@ echo '{"Wall": 1000000}' >&3
 	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return &Env{Options: Options{Rounds: 1}, Dir: dir, self: path}
+	return &Env{Options: Options{Rounds: 1}, Dir: dir, self: path, report: &Report{}, log: io.Discard, shared: &Cluster{}}
+}
+
+// What there is no room for, or what the host lacks something for, is left out, and
+// said to be.
+func TestLeftOut(t *testing.T) {
+	closed := ""
+	started := func(context.Context, *Env) (*Comparison, error) { return nil, errors.New("it was started") }
+	lacks := func(context.Context, *Env) error { return fmt.Errorf("links: %w", &NotHere{Why: "there is no tc"}) }
+	for what, w := range map[string]Workload{
+		"put: put 1 MiB: it needs": {Name: "put", Rows: []Row{{Work: "put 1 MiB", Needs: Needs{Room: 1 << 60}, Start: started}}},
+		"get: get: there is no iperf3": {Name: "get", Rows: []Row{{Work: "get", Start: func(_ context.Context, e *Env) (*Comparison, error) {
+			for _, name := range []string{"first", "last"} {
+				e.AfterRow(func() error { closed += name; return nil })
+			}
+			return nil, fmt.Errorf("start: %w", &NotHere{Why: "there is no iperf3"})
+		}}}},
+		"lz4: where lz4 pays: there is no tc": {Name: "lz4", Title: "where lz4 pays", Possible: lacks, Rows: []Row{{Start: started}}},
+		"scaling: links: there is no tc":      {Name: "scaling", Curves: []Curve{{Name: "links", Possible: lacks}}},
+	} {
+		e := testEnv(t)
+		if err := e.runWorkload(t.Context(), w); err != nil || !e.report.empty() {
+			t.Errorf("%s: %v, %+v", what, err, e.report)
+		}
+		if left := e.report.LeftOut; len(left) != 1 || !strings.HasPrefix(left[0].What+": "+left[0].Why, what) {
+			t.Errorf("left out: %+v, want %s", left, what)
+		}
+	}
+	if closed != "lastfirst" {
+		t.Errorf("what a row had begun was ended as %s", closed)
+	}
+	broken := Workload{Possible: func(context.Context, *Env) error { return io.ErrUnexpectedEOF }}
+	if err := testEnv(t).runWorkload(t.Context(), broken); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("another error: %v", err)
+	}
+}
+
+// What is complete before a row fails stays.
+func TestRowFails(t *testing.T) {
+	e := testEnv(t)
+	side := Side{Command: Command{Args: []string{"true"}}, Keys: 1}
+	w := Workload{Name: "get", Rows: []Row{
+		{Name: "first", Work: "first", Start: func(context.Context, *Env) (*Comparison, error) { return &Comparison{S4: side, Yardstick: side}, nil }},
+		{Name: "second", Work: "second", Start: func(context.Context, *Env) (*Comparison, error) { return nil, io.ErrUnexpectedEOF }},
+	}}
+	err := e.runWorkload(t.Context(), w)
+	if list := e.report.Results; !errors.Is(err, io.ErrUnexpectedEOF) || len(list) != 1 || list[0].Row != "first" {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// A curve has a point at each of its places, of the rounds that count.
+func TestCurve(t *testing.T) {
+	e := testEnv(t)
+	e.Rounds = 2
+	round := 0.0
+	err := e.runCurve(t.Context(), Curve{
+		XLabel: "keys", Note: "n", Xs: []int{10, 100}, Needs: func(int) Needs { return Needs{} },
+		Start: func(_ context.Context, _ *Env, x int) (roundFunc, error) {
+			return func() ([]Measured, error) {
+				round++
+				return []Measured{{"a", "ms", round}, {"b", "MB/s", float64(x)}}, nil
+			}, nil
+		},
+	})
+	want := []Series{
+		{Name: "a", XLabel: "keys", YLabel: "ms", XLog: true, Note: "n", Points: []Point{{10, 2.5, 2, 3}, {100, 5.5, 5, 6}}},
+		{Name: "b", XLabel: "keys", YLabel: "MB/s", XLog: true, Note: "n", Points: []Point{{10, 10, 10, 10}, {100, 100, 100, 100}}},
+	}
+	if err != nil || !reflect.DeepEqual(e.report.Series, want) {
+		t.Errorf("%v, %+v, want %+v", err, e.report.Series, want)
+	}
+}
+
+// A row has what it needs, and a tree is made anew only where another is needed.
+func TestNeeds(t *testing.T) {
+	e := testEnv(t)
+	e.Size = 1000
+	made := make(map[string]bool)
+	for _, files := range []int{2, 2, 3} {
+		err := e.with(t.Context(), Needs{Source: true, Tree: randomFiles(files, 10)}, func() error {
+			if e.Source.Size != 1000 || e.Cluster != e.shared || e.Tree.Files != int64(files) || e.Tree.Bytes != int64(10*files) {
+				t.Errorf("%+v, %+v", e.Source, e.Tree)
+			}
+			made[fmt.Sprintf("%p", e.Tree)] = true
+			return checkTree(t.Context(), e.Tree.TreeSum, e.Tree.Dir)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(made) != 2 {
+		t.Errorf("%d trees were made, want 2", len(made))
+	}
+	if left, _ := filepath.Glob(filepath.Join(e.Dir, "tree-*")); len(left) != 1 {
+		t.Errorf("trees %v", left)
+	}
+	if err := e.close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(e.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
 }
 
 // Each Also is a result of its own, beside the same yardstick, and peers have no
@@ -148,19 +156,17 @@ func TestAlso(t *testing.T) {
 // The source counts where a row uses it and it is not there yet.
 func TestRoom(t *testing.T) {
 	o := Options{Size: 100}
-	r := Row{Source: true, Room: 7}
-	if with, without := r.room(o, true), r.room(o, false); with != 7 || without != 107 {
-		t.Errorf("%d and %d, want 7 and 107", with, without)
-	}
-	if n := (&Row{}).room(o, false); n != 0 {
-		t.Errorf("%d, want 0", n)
+	n := Needs{Room: 7, Tree: randomFiles(2, 5000), Copies: 3}
+	const trees = 3 * 2 * (8192 + 2048)
+	if with, without := o.room(n, false), o.room(n, true); with != trees+7 || without != trees+107 {
+		t.Errorf("%d and %d, want %d and %d", with, without, trees+7, trees+107)
 	}
 }
 
 // No side is always the first, what a round made is gone when the next begins, and
 // the warm-up does not count.
 func TestOrder(t *testing.T) {
-	e := fakeMeasure(t)
+	e := testEnv(t)
 	e.Rounds = 2
 	var order []string
 	side := func(name string) Side {
@@ -173,15 +179,14 @@ func TestOrder(t *testing.T) {
 	row := Row{Start: func(context.Context, *Env) (*Comparison, error) {
 		return &Comparison{S4: side("auto"), Yardstick: side("never"), Also: []Also{{Side: side("always")}}}, nil
 	}}
-	results, err := e.runRow(t.Context(), "lz4", row)
-	if err != nil {
+	if err := e.runRow(t.Context(), "lz4", row); err != nil {
 		t.Fatal(err)
 	}
 	const want = "always never auto auto never always always never auto"
 	if got := strings.Join(order, " "); got != want {
 		t.Errorf("order %s, want %s", got, want)
 	}
-	if s := results[0].Sides[0]; s.Name != "auto" || len(s.Samples) != 2 {
+	if s := e.report.Results[0].Sides[0]; s.Name != "auto" || len(s.Samples) != 2 {
 		t.Errorf("%+v", s)
 	}
 	if left, _ := filepath.Glob(filepath.Join(e.Dir, "row-*")); len(left) > 0 {
@@ -210,24 +215,8 @@ func TestOwnUse(t *testing.T) {
 	if cpu, err := cpuSeconds(pid); err != nil || cpu <= 0 {
 		t.Errorf("CPU %v, %v", cpu, err)
 	}
-	if peak, err := peakBytes(pid); err != nil || peak <= 0 {
+	if peak, err := procBytes(procFile(pid, "status"), "VmHWM"); err != nil || peak <= 0 {
 		t.Errorf("peak %v, %v", peak, err)
-	}
-}
-
-// A wrong result is an error, whatever its figures.
-func TestCheckFile(t *testing.T) {
-	src, err := makeSource(t.Context(), filepath.Join(t.TempDir(), "f"), 300_000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := checkFile(src.Path, src.Sum); err != nil {
-		t.Error(err)
-	}
-	for _, bad := range []Sum{{src.Size, src.Hash + 1}, {src.Size - 1, src.Hash}} {
-		if err := checkFile(src.Path, bad); err == nil {
-			t.Errorf("%+v passes", bad)
-		}
 	}
 }
 
@@ -238,10 +227,7 @@ func TestPeerCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := &Env{Dir: t.TempDir()}
-	c, err := p.command(e, "put", "it's; $HOME", "b")
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := p.command(e, "put", "it's; $HOME", "b")
 	const want = `f put 'it'\''s; $HOME' 'b' a=b`
 	if got := c.Args[6]; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -266,16 +252,12 @@ func TestScale(t *testing.T) {
 // A tree's sum does not depend on where its files are, and differs with a name
 // or a byte.
 func TestTree(t *testing.T) {
-	e := &Env{Dir: t.TempDir()}
-	tree, err := e.Tree(t.Context(), 7, 100)
+	tree, err := makeTree(t.Context(), t.TempDir(), randomFiles(7, 100))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if tree.Files != 7 || tree.Bytes != 700 {
 		t.Errorf("%+v", tree.TreeSum)
-	}
-	if again, err := e.Tree(t.Context(), 7, 100); err != nil || again != tree {
-		t.Errorf("made again: %v", err)
 	}
 	other := t.TempDir()
 	move := func(from, to string) {
@@ -295,26 +277,25 @@ func TestTree(t *testing.T) {
 	if err := checkTree(t.Context(), tree.TreeSum, tree.Dir, other); err == nil {
 		t.Error("another name passes")
 	}
-	if err := e.close(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(tree.Dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the tree is left: %v", err)
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := makeTree(stopped, t.TempDir(), randomFiles(1, 1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("Ctrl-C: %v", err)
 	}
 }
 
 // Every put and every get is done once.
 func TestLoadOperation(t *testing.T) {
-	for _, l := range []load{{puts: 3, gets: 3}, {puts: 5, gets: 2}, {puts: 2, gets: 5}, {puts: 4}, {gets: 4}} {
+	for _, l := range []load{{Puts: 3, Gets: 3}, {Puts: 5, Gets: 2}, {Puts: 2, Gets: 5}, {Puts: 4}, {Gets: 4}} {
 		seen := make(map[string]bool)
-		for i := range l.puts + l.gets {
+		for i := range l.Puts + l.Gets {
 			put, n := l.operation(i)
-			if most := map[bool]int{true: l.puts, false: l.gets}[put]; n < 0 || n >= most {
+			if most := map[bool]int{true: l.Puts, false: l.Gets}[put]; n < 0 || n >= most {
 				t.Errorf("%+v: put %v, number %d", l, put, n)
 			}
 			seen[fmt.Sprint(put, n)] = true
 		}
-		if len(seen) != l.puts+l.gets {
+		if len(seen) != l.Puts+l.Gets {
 			t.Errorf("%+v: %d operations: %v", l, len(seen), seen)
 		}
 	}
@@ -340,42 +321,6 @@ func TestCheckListing(t *testing.T) {
 	} {
 		if err := checkListing([]byte(bad), 3, "in/", want); err == nil {
 			t.Errorf("%s passes", name)
-		}
-	}
-}
-
-// Merged files are those of the same name, in the order of their directories.
-func TestMergedSum(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{"x/0": "a", "x/1": "b", "y/0": "c"} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var want TreeSum
-	want.add("0", Sum{2, xxhash.Sum64String("ac")})
-	want.add("1", Sum{1, xxhash.Sum64String("b")})
-	if got, err := mergedSum(dir); err != nil || got != want {
-		t.Errorf("%+v, %v; want %+v", got, err, want)
-	}
-}
-
-func TestBrief(t *testing.T) {
-	long := strings.Repeat("x", 500)
-	for _, tt := range []struct {
-		c    Command
-		want string
-	}{
-		{Command{Args: []string{"s4", "ls", "s4://b"}}, `"s4 ls s4://b"`},
-		{Script("a | b\nc", "1"), `"a | b\nc"`},
-		{Script("begin" + long + "end"), `"begin` + long[:125] + ` ... ` + long[:22] + `end"`},
-	} {
-		if got := tt.c.brief(); got != tt.want {
-			t.Errorf("got %s, want %s", got, tt.want)
 		}
 	}
 }

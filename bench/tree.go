@@ -1,10 +1,12 @@
 package bench
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -15,6 +17,12 @@ import (
 
 	"github.com/nathants/s4/xfer"
 )
+
+// Sum is what a file must be.
+type Sum struct {
+	Size int64
+	Hash uint64 // xxh64
+}
 
 // TreeSum is what a directory must hold, in any order and spread over any
 // number of directories.
@@ -45,68 +53,98 @@ type Tree struct {
 	TreeSum
 }
 
+// treeSpec says which files a tree has. Those of the same spec are always the same.
+type treeSpec struct {
+	name  string // tells the spec from all others
+	files int    // how many, or 0 for no tree
+	size  int    // bytes of a file, about
+	file  func(i int) string
+	write func(w io.Writer, i int) error // w is buffered
+}
+
 // filesPerDir is how many files a directory of a large tree has.
 const filesPerDir = 1000
 
-// treeName returns the name of the i-th file of n, and its directory.
-func treeName(i, n int) (dir, name string) {
-	if n > 5*filesPerDir {
-		dir = fmt.Sprintf("d%04d", i/filesPerDir)
+// randomFiles are files of random bytes. Their names do not begin with a digit, which
+// would place them by number.
+func randomFiles(files, size int) treeSpec {
+	return treeSpec{
+		name:  fmt.Sprintf("tree-%dx%d", files, size),
+		files: files,
+		size:  size,
+		file: func(i int) string {
+			name := fmt.Sprintf("f%07d", i)
+			if files > 5*filesPerDir {
+				name = fmt.Sprintf("d%04d/%s", i/filesPerDir, name)
+			}
+			return name
+		},
+		write: func(w io.Writer, i int) error { return writeRandom(w, i, int64(size)) },
 	}
-	// They do not begin with a digit, which would place them by number.
-	return dir, filepath.Join(dir, fmt.Sprintf("f%07d", i))
 }
 
-// Tree returns a tree of files of random bytes, made when it is first asked for
-// in a workload.
-func (e *Env) Tree(ctx context.Context, files, size int) (*Tree, error) {
-	dir := filepath.Join(e.Dir, fmt.Sprintf("tree-%dx%d", files, size))
-	return e.makeTree(dir, func(t *Tree) error {
-		random := rand.NewChaCha8([32]byte{'s', '4'})
-		buf := make([]byte, size)
-		for i := range files {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			sub, name := treeName(i, files)
-			if i%filesPerDir == 0 {
-				if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-					return err
-				}
-			}
-			_, _ = random.Read(buf) // never fails
-			if err := os.WriteFile(filepath.Join(dir, name), buf, 0o600); err != nil {
-				return err
-			}
-			t.add(name, Sum{int64(size), xxhash.Sum64(buf)})
+// writeRandom writes random bytes, which differ from file to file.
+func writeRandom(w io.Writer, file int, size int64) error {
+	seed := [32]byte{'s', '4'}
+	binary.BigEndian.PutUint64(seed[8:], uint64(file))
+	_, err := io.CopyN(w, rand.NewChaCha8(seed), size)
+	return err
+}
+
+// makeTree makes the tree below the directory dir.
+func makeTree(ctx context.Context, dir string, spec treeSpec) (*Tree, error) {
+	t := &Tree{Dir: filepath.Join(dir, spec.name)}
+	buf := bufio.NewWriterSize(nil, xfer.ChunkSize)
+	for i := range spec.files {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
-		return nil
-	})
+		path := filepath.Join(t.Dir, spec.file(i))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return nil, err
+		}
+		if err := makeFile(path, 0, buf, func(w io.Writer) error { return spec.write(w, i) }); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	t.TreeSum, err = sumTree(ctx, t.Dir)
+	return t, err
 }
 
-// makeTree returns the tree of a directory, filled when it is first asked for.
-func (e *Env) makeTree(dir string, fill func(*Tree) error) (*Tree, error) {
-	if t := e.trees[dir]; t != nil {
-		return t, nil
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+// Source is a file that rows move.
+type Source struct {
+	Path string
+	Sum
+}
+
+// makeSource makes a file of random bytes: no file system compresses it, and no
+// page of it is shared. It is laid out as a key is, as yardsticks send this file
+// where s4 sends a key.
+func makeSource(path string, size int64) (*Source, error) {
+	buf := bufio.NewWriterSize(nil, xfer.ChunkSize)
+	if err := makeFile(path, size, buf, func(w io.Writer) error { return writeRandom(w, 0, size) }); err != nil {
 		return nil, err
 	}
-	t := &Tree{Dir: dir}
-	if err := fill(t); err != nil {
-		return nil, fmt.Errorf("make the source files: %w", errors.Join(err, os.RemoveAll(dir)))
-	}
-	if e.trees == nil {
-		e.trees = make(map[string]*Tree)
-	}
-	e.trees[dir] = t
-	return t, nil
+	sum, err := sumFile(path)
+	return &Source{path, sum}, err
 }
 
-// dropTree removes a tree before its workload ends.
-func (e *Env) dropTree(t *Tree) error {
-	delete(e.trees, t.Dir)
-	return os.RemoveAll(t.Dir)
+// makeFile makes a file, with room for size bytes, that is written by way of buf.
+func makeFile(path string, size int64, buf *bufio.Writer, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	buf.Reset(f)
+	err = (&xfer.Temp{File: f}).Preallocate(size)
+	if err == nil {
+		err = write(buf)
+	}
+	if err == nil {
+		err = buf.Flush()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // treeRoom returns how many bytes a tree takes, at most: whole pages, and what
@@ -134,11 +172,8 @@ func sumTree(ctx context.Context, dirs ...string) (TreeSum, error) {
 				return nil
 			}
 			content, err := sumFile(path)
-			if err != nil {
-				return err
-			}
 			sum.add(strings.TrimPrefix(strings.TrimPrefix(path, dir), "/"), content)
-			return nil
+			return err
 		})
 		if err != nil {
 			return sum, err
@@ -164,24 +199,14 @@ func sumFile(path string) (Sum, error) {
 // checkTree compares all that is below the directories with the sum.
 func checkTree(ctx context.Context, want TreeSum, dirs ...string) error {
 	got, err := sumTree(ctx, dirs...)
-	if err != nil {
+	if err != nil || got == want {
 		return err
 	}
-	return got.compare(want)
-}
-
-// compare returns an error that says how the sum differs from what it should be.
-func (s TreeSum) compare(want TreeSum) error {
-	if s == want {
-		return nil
-	}
 	return fmt.Errorf("%d files with %d bytes, names %016x and content %016x, and there should be %d with %d, %016x and %016x",
-		s.Files, s.Bytes, s.Names, s.Hash, want.Files, want.Bytes, want.Names, want.Hash)
+		got.Files, got.Bytes, got.Names, got.Hash, want.Files, want.Bytes, want.Names, want.Hash)
 }
 
-// emptyDir makes a directory that is empty, as a Clean.
-func emptyDir(path string) func(context.Context) error {
-	return func(context.Context) error {
-		return errors.Join(os.RemoveAll(path), os.Mkdir(path, 0o700))
-	}
+// emptyDir makes a directory that is empty.
+func emptyDir(path string) error {
+	return errors.Join(os.RemoveAll(path), os.Mkdir(path, 0o700))
 }

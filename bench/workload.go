@@ -2,34 +2,38 @@ package bench
 
 import (
 	"context"
-	"os"
-	"slices"
-	"strconv"
+	"fmt"
 	"strings"
 )
 
-// Workload is a named list of rows, the unit that a user asks for.
+// Workload is a named list of rows and curves, the unit that a user asks for.
 type Workload struct {
-	Name  string // the word on the command line
-	Title string // one line for the help
-	Rows  []Row
-	// Curves are measured after the rows.
-	Curves []Curve
-	// Apart says that "all" is without it: it must be named.
-	Apart bool
-	// Needs, if not nil, is asked before all rows and curves. If its error is a
+	Name   string // the word on the command line
+	Title  string // one line for the help
+	Rows   []Row
+	Curves []Curve // measured after the rows
+	Apart  bool    // "all" is without it: it must be named
+	// Possible, if not nil, is asked before all rows and curves. If its error is a
 	// NotHere, the workload is left out.
-	Needs func(ctx context.Context, env *Env) error
+	Possible func(ctx context.Context, env *Env) error
 }
 
-// Curve varies one thing over several points.
-type Curve struct {
-	Name string // what is varied, for people
-	Room int64  // bytes of files that are alive at once, at most
-	// Measure returns a series for each thing measured. It checks results as a
-	// Side does, and leaves nothing behind but what Env removes. NotHere is as
-	// for a Row.
-	Measure func(ctx context.Context, env *Env) ([]Series, error)
+// workloads returns all there are, in the order of "all", with rows of the
+// sizes that o asks for.
+func workloads(o Options) []Workload {
+	return []Workload{
+		putWorkload(o),
+		getWorkload(o),
+		smallWorkload(o),
+		mapWorkload(o),
+		shuffleWorkload(o),
+		mergeWorkload(o),
+		listWorkload(o),
+		clientsWorkload(o),
+		etlWorkload(o),
+		scalingWorkload(o),
+		lz4Workload(o),
+	}
 }
 
 // Row is one comparison: a piece of work done by s4 and by a yardstick.
@@ -38,20 +42,71 @@ type Row struct {
 	Work      string // what s4 does, for people
 	Yardstick string // what is done in its stead
 	Targets   []Target
-
-	// Rounds, if not 0, is how many rounds the row has if the user does not say:
-	// fewer of one that takes long, more of one whose rounds differ much.
-	Rounds int
-	// Source says that the row uses Env.Source, for which there must be room.
-	Source bool
-	// Room is how many bytes of files are alive at once beside that.
-	Room int64
+	Rounds    int // if the user does not say; 0 is the default
+	Needs     Needs
 
 	// Start makes ready what all rounds share. What it leaves in Env.RowDir, in
 	// keys below s4://bench/, and to Env.AfterRow goes when the row ends, also if
 	// it fails. If the host lacks what the row needs, the error is a NotHere, and
 	// the row is left out.
 	Start func(ctx context.Context, env *Env) (*Comparison, error)
+}
+
+// Needs is what Env has for a row, or for a point of a curve, beside a cluster.
+type Needs struct {
+	Source  bool     // Env.Source
+	Tree    treeSpec // Env.Tree, and not that of the row before
+	Put     bool     // the tree's files are keys below inKeys
+	Servers int      // if not 0, the cluster is its own, of so many
+	Link    float64  // if not 0, each server is behind a link of so many bits per second each way
+
+	// Copies is how many of the tree are alive at once, itself included, and Room the
+	// bytes of other files, but the source, at most.
+	Copies int
+	Room   int64
+}
+
+// room is the bytes of all files that are alive at once, but the source.
+func (n Needs) room() int64 {
+	return n.Room + int64(n.Copies)*treeRoom(n.Tree.files, n.Tree.size)
+}
+
+// Keys below these prefixes, and all below s4://bench/, go when a row ends.
+const (
+	inKeys  = "s4://bench/in/"
+	tmpKeys = "s4://bench/tmp/"
+	outKeys = "s4://bench/out/"
+)
+
+// Curve varies one thing over several points.
+type Curve struct {
+	Name   string // what is varied, for people
+	XLabel string
+	Note   string
+	Xs     []int
+	// Possible, if not nil, is as of a Workload.
+	Possible func(ctx context.Context, env *Env) error
+	Needs    func(x int) Needs
+	// Start makes ready what all rounds at x share, as of a Row, and returns what
+	// does one round: it checks results as a Side does, and leaves nothing behind.
+	Start func(ctx context.Context, env *Env, x int) (roundFunc, error)
+}
+
+// room is that of the largest point.
+func (c *Curve) room() (n int64) {
+	for _, x := range c.Xs {
+		n = max(n, c.Needs(x).room())
+	}
+	return n
+}
+
+type roundFunc func() ([]Measured, error)
+
+// Measured is what a round found for one Series of a Curve.
+type Measured struct {
+	Series string
+	Unit   string
+	Value  float64
 }
 
 // Comparison is those that do the work of a Row.
@@ -91,19 +146,10 @@ func (c *Comparison) results(workload string, row Row) []Result {
 	return list
 }
 
-// NotHere is the error of a row that this host lacks something for.
+// NotHere is the error of what this host lacks something for.
 type NotHere struct{ Why string }
 
 func (e *NotHere) Error() string { return e.Why }
-
-// room returns how many bytes the row adds, at most, to what is there when the
-// source is, or is not.
-func (r *Row) room(o Options, haveSource bool) int64 {
-	if r.Source && !haveSource {
-		return r.Room + o.Size
-	}
-	return r.Room
-}
 
 // Side is one of those compared in a Row.
 type Side struct {
@@ -117,60 +163,36 @@ type Side struct {
 	// Bytes and Keys are what one round moves. Bytes is 0 where keys are what
 	// counts. Keys are runs where a command is run many times.
 	Bytes, Keys int64
-	// Check, if not nil, says whether the round that has just been timed did
-	// what it was to do. It gets what the command wrote to standard output,
-	// unless Command.Stdout took that.
+	// Out, if not empty, is the file or directory that a round makes, or the key, or the
+	// prefix of keys. It must be Want, and is removed after the round.
+	Out  string
+	Want TreeSum
+	// Check, if not nil, says what else is wrong with the round that has just been
+	// timed. It gets what the command wrote to standard output.
 	Check func(ctx context.Context, stdout []byte) error
-	// Clean, if not nil, removes what a round made. It is called outside of the
+	// Clean, if not nil, removes what else a round made. It is called outside of the
 	// timed part before the first round and after each, and may find nothing.
 	Clean func(ctx context.Context) error
 
 	samples []Sample // of the rounds that count
 }
 
-// localSide is a side without servers that makes the file or directory out, which
-// must be want.
-func localSide(name string, cmd Command, out string, want TreeSum) Side {
-	return Side{
-		Name:    name,
-		Command: cmd,
-		Keys:    want.Files,
-		Check:   func(ctx context.Context, _ []byte) error { return checkTree(ctx, want, out) },
-		Clean:   func(context.Context) error { return os.RemoveAll(out) },
-	}
-}
-
-// moving returns the side with what one round moves.
-func (s Side) moving(bytes, keys int64) Side {
-	s.Bytes, s.Keys = bytes, keys
-	return s
-}
-
 // Command is one program to run and wait for.
 type Command struct {
-	Args   []string
-	Dir    string   // working directory, or empty for that of s4-bench
-	Env    []string // added to the environment
-	Stdin  *os.File // nil is /dev/null
-	Stdout *os.File // nil keeps the output, for Check
+	Args    []string
+	Dir     string   // working directory, or empty for that of s4-bench
+	Env     []string // added to the environment
+	Discard bool     // write to /dev/null; else the output is kept, for Check
 }
+
+// byteOrder is the environment in which programs compare bytes, as on s4's servers.
+const byteOrder = "LC_ALL=C"
 
 // Script returns the command that runs a bash script with pipefail and the
 // arguments $1, $2 and so on.
 func Script(script string, args ...string) Command {
-	return Command{Args: append([]string{"bash", "-e", "-u", "-o", "pipefail", "-c", script, "s4-bench"}, args...)}
+	return Command{Args: append([]string{"bash", "-e", "-u", "-o", "pipefail", "-c", script, "s4-bench"}, args...), Env: []string{byteOrder}}
 }
 
-// brief returns the command for an error: of a script what it says, and no more of
-// either than a line or two.
-func (c Command) brief() string {
-	const most = 160 // characters
-	text := strings.Join(c.Args, " ")
-	if i := slices.Index(c.Args, "-c"); c.Args[0] == "bash" && i > 0 && i+1 < len(c.Args) {
-		text = c.Args[i+1]
-	}
-	if r := []rune(text); len(r) > most {
-		text = string(r[:most-30]) + " ... " + string(r[len(r)-25:])
-	}
-	return strconv.Quote(text)
-}
+// brief returns the command for an error, in one line.
+func (c Command) brief() string { return fmt.Sprintf("%.300q", strings.Join(c.Args, " ")) }

@@ -29,12 +29,7 @@ func TestSummarize(t *testing.T) {
 
 // The ratio is that of the medians; the spread is that of the rounds.
 func TestCompare(t *testing.T) {
-	walls := func(list ...float64) (s []Sample) {
-		for _, w := range list {
-			s = append(s, Sample{Wall: w, Bytes: 100})
-		}
-		return s
-	}
+	walls := wallSamples
 	v := compare(AtMost(1, Time), walls(1, 2, 30), walls(2, 4, 3))
 	if v.Ratio != 2.0/3 || v.PerRound != (Stat{0.5, 0.5, 10}) || !v.Holds || v.Unknown != "" || v.S4 != 2 || v.Yardstick != 3 || v.Best != 0.5 {
 		t.Errorf("time: %+v", v)
@@ -69,7 +64,7 @@ func TestCompare(t *testing.T) {
 // of the medians. The ratio is told where there is one.
 func TestCompareKinds(t *testing.T) {
 	samples := func(list ...Sample) []Sample { return list }
-	v := compare(NoMore(100, ServerPeak), samples(Sample{ServerPeaks: []int64{90}}, Sample{ServerPeaks: []int64{110}}), samples(Sample{}, Sample{}))
+	v := compare(Target{Metric: ServerPeak, Kind: OfS4, Max: 100}, samples(Sample{ServerPeaks: []int64{90}}, Sample{ServerPeaks: []int64{110}}), samples(Sample{}, Sample{}))
 	if v.Value != 100 || v.Spread != (Stat{100, 90, 110}) || !v.Holds || v.Unknown != "" || v.Ratio != 0 || v.Rounds != nil {
 		t.Errorf("s4 alone: %+v", v)
 	}
@@ -82,17 +77,17 @@ func TestCompareKinds(t *testing.T) {
 		}
 		return s
 	}
-	v = compare(NoMoreThanPlus(0.5, TimeEach), runs(4, 8, 40), runs(6, 4, 8))
+	v = compare(Target{Metric: TimeEach, Kind: OfDifference, Max: 0.5}, runs(4, 8, 40), runs(6, 4, 8))
 	if v.Value != 0.5 || v.Spread != (Stat{1, -0.5, 8}) || !v.Holds || v.Ratio != 2.0/1.5 || len(v.Rounds) != 3 {
 		t.Errorf("difference: %+v", v)
 	}
 	if text := v.ratioText(); text != "+500.00 ms (-500.00 ms to +8.000 s)" {
 		t.Errorf("printed %s", text)
 	}
-	if v := compare(NoMoreThanPlus(1, TimeEach), runs(1), samples(Sample{Wall: 1})); v.Unknown == "" || v.Holds {
+	if v := compare(Target{Metric: TimeEach, Kind: OfDifference, Max: 1}, runs(1), samples(Sample{Wall: 1})); v.Unknown == "" || v.Holds {
 		t.Errorf("a yardstick without keys: %+v", v)
 	}
-	if v := compare(NoMore(1, ServerPeak), samples(Sample{}), samples(Sample{})); v.Unknown == "" || v.Holds {
+	if v := compare(Target{Metric: ServerPeak, Kind: OfS4, Max: 1}, samples(Sample{}), samples(Sample{})); v.Unknown == "" || v.Holds {
 		t.Errorf("s4 alone, not measured: %+v", v)
 	}
 }
@@ -124,12 +119,12 @@ func TestTarget(t *testing.T) {
 		{AtMost(1.1, ServerCPU), 1.11, false, "<= 1.1 x server CPU"},
 		{AtMost(1, Time), math.NaN(), false, "<= 1 x time"},
 		{AtMost(1.3, TimeEach), 1.2, true, "<= 1.3 x time each"},
-		{NoMore(64<<20, ClientPeak), 64 << 20, true, "<= 64.0 MiB of client memory"},
-		{NoMore(64<<20, ClientPeak), 64<<20 + 1, false, "<= 64.0 MiB of client memory"},
-		{NoMoreThanPlus(0.003, TimeEach), 0.003, true, "<= +3.00 ms of time each"},
-		{NoMoreThanPlus(0.003, TimeEach), 0.0031, false, "<= +3.00 ms of time each"},
-		{NoMoreThanPlus(0.003, TimeEach), -1, true, "<= +3.00 ms of time each"},
-		{NoMoreThanPlus(0.003, TimeEach), math.NaN(), false, "<= +3.00 ms of time each"},
+		{Target{Metric: ClientPeak, Kind: OfS4, Max: 64 << 20}, 64 << 20, true, "<= 64.0 MiB of client memory"},
+		{Target{Metric: ClientPeak, Kind: OfS4, Max: 64 << 20}, 64<<20 + 1, false, "<= 64.0 MiB of client memory"},
+		{Target{Metric: TimeEach, Kind: OfDifference, Max: 0.003}, 0.003, true, "<= +3.00 ms of time each"},
+		{Target{Metric: TimeEach, Kind: OfDifference, Max: 0.003}, 0.0031, false, "<= +3.00 ms of time each"},
+		{Target{Metric: TimeEach, Kind: OfDifference, Max: 0.003}, -1, true, "<= +3.00 ms of time each"},
+		{Target{Metric: TimeEach, Kind: OfDifference, Max: 0.003}, math.NaN(), false, "<= +3.00 ms of time each"},
 		{Target{Metric: Time}, 100, true, "time, no target"},
 	} {
 		if got := tt.target.Holds(tt.ratio); got != tt.holds {
@@ -138,11 +133,5 @@ func TestTarget(t *testing.T) {
 		if got := tt.target.String(); got != tt.printed {
 			t.Errorf("printed %q, want %q", got, tt.printed)
 		}
-	}
-}
-
-func TestNewPoint(t *testing.T) {
-	if got, want := newPoint(7, []float64{4, 1, 3}), (Point{X: 7, Y: 3, Min: 1, Max: 4}); got != want {
-		t.Errorf("%+v, want %+v", got, want)
 	}
 }

@@ -1,20 +1,25 @@
 package bench
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/bits"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"time"
 )
 
-// tripFiles returns in how many files, and keys, the trips are: of 16 MiB, unless
-// that makes too few for all servers or more than need be.
-func tripFiles(size int64) int { return int(min(64, max(4, size>>24))) }
+// tripFiles are about size bytes of trips, in files of 16 MiB, unless that makes too
+// few for all servers or more than need be.
+func tripFiles(size int64) treeSpec {
+	files := int(min(64, max(4, size>>24)))
+	return treeSpec{
+		name:  fmt.Sprintf("trips-%d", size),
+		files: files,
+		size:  int(size) / files,
+		file:  func(i int) string { return fmt.Sprintf("%02d_trips", i) },
+		write: func(w io.Writer, i int) error { return writeTrips(w, i, size/int64(files)) },
+	}
+}
 
 // Trips are rows of a made-up taxi data set:
 //
@@ -30,25 +35,16 @@ type trips struct {
 	random rand.PCG
 }
 
-// newTrips returns the rows of one file.
-func newTrips(file int) *trips {
-	t := &trips{}
+// writeTrips writes whole rows of one file until there are size bytes or more.
+func writeTrips(w io.Writer, file int, size int64) error {
+	var t trips
 	t.random.Seed(0x7472697073, uint64(file)) // "trips"
-	return t
-}
-
-// write writes whole rows until there are size bytes or more.
-func (t *trips) write(w io.Writer, size int64) error {
-	buf := make([]byte, 0, 1<<16)
-	for size > 0 {
-		buf = buf[:0]
-		for len(buf) < cap(buf)-256 && int64(len(buf)) < size {
-			buf = t.append(buf)
-		}
-		if _, err := w.Write(buf); err != nil {
+	var row []byte
+	for n := int64(0); n < size; n += int64(len(row)) {
+		row = t.append(row[:0])
+		if _, err := w.Write(row); err != nil {
 			return err
 		}
-		size -= int64(len(buf))
 	}
 	return nil
 }
@@ -92,40 +88,4 @@ func (t *trips) append(b []byte) []byte {
 func appendDate(b []byte, seconds uint64) []byte {
 	first := time.Date(2014, 1, 1, 0, 0, 0, 0, time.UTC)
 	return first.Add(time.Duration(seconds)*time.Second).AppendFormat(b, "2006-01-02 15:04:05,")
-}
-
-// makeTrips writes about size bytes of trips into the files 00_trips, 01_trips
-// and so on of dir.
-func makeTrips(ctx context.Context, dir string, size int64) error {
-	n := tripFiles(size)
-	errs := make(chan error, n)
-	for i := range n {
-		go func() { errs <- makeTripFile(ctx, filepath.Join(dir, fmt.Sprintf("%02d_trips", i)), i, size/int64(n)) }()
-	}
-	var err error
-	for range n {
-		err = errors.Join(err, <-errs)
-	}
-	return err
-}
-
-// writerUntil writes until ctx ends.
-type writerUntil struct {
-	ctx context.Context
-	io.Writer
-}
-
-func (w writerUntil) Write(b []byte) (int, error) {
-	if w.ctx.Err() != nil {
-		return 0, context.Cause(w.ctx)
-	}
-	return w.Writer.Write(b)
-}
-
-func makeTripFile(ctx context.Context, path string, i int, size int64) (err error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(newTrips(i).write(writerUntil{ctx, f}, size), f.Close())
 }
