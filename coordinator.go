@@ -92,7 +92,7 @@ func (c *Client) Attach(ctx context.Context, m *wire.Job, term uint64, again boo
 func (co *Coordinator) attach(ctx context.Context, term uint64, again bool) error {
 	co.job.Driver, co.attached = randomID(), true
 	return co.all(ctx, func(ctx context.Context, s *jobServer) error {
-		s.term, s.again = term-1, again
+		s.term, s.first, s.again = term-1, true, again
 		return s.attach(ctx, nil)
 	})
 }

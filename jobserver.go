@@ -25,7 +25,8 @@ type jobServer struct {
 	index int
 	phase wire.Phase // what it waits for or does, as far as is known; 0 before READY
 	term  uint64     // of JOB, or of the last ATTACH that was sent
-	again bool       // see wire.Attach
+	first bool       // see wire.Attach
+	again bool       // the same
 	seen  uint64     // tasks in its TASKS
 
 	mu    sync.Mutex
@@ -179,7 +180,7 @@ func (s *jobServer) submit(ctx context.Context) error {
 // meanwhile, bring waits for it to come back.
 func (s *jobServer) bring(ctx context.Context, to wire.Phase) error {
 	for s.phase < to {
-		if s.phase < wire.PhaseDone && to == wire.PhaseCommitted {
+		if s.phase < wire.PhasePrepared && to == wire.PhaseCommitted {
 			return wire.Errorf(wire.CodeInternal, "it was prepared, and is %s now", s.phase)
 		}
 		err := s.step()
@@ -323,6 +324,7 @@ func (s *jobServer) tryAttach(ctx context.Context) error {
 		Term:    s.term,
 		Driver:  co.job.Driver,
 		Seen:    s.seen,
+		First:   s.first,
 		Again:   s.again,
 		Options: co.job.Options,
 		Retries: co.job.Retries,
@@ -350,8 +352,13 @@ func (s *jobServer) tryAttach(ctx context.Context) error {
 		conn.close()
 		return err
 	}
-	s.again = false
 	s.phase = got.Phase
+	if s.first && s.phase == wire.PhasePrepared {
+		// It has promised this to another client. Its answer to PREPARE, once all
+		// servers are attached, shows that it still keeps it.
+		s.phase = wire.PhaseDone
+	}
+	s.first, s.again = false, false
 	context.AfterFunc(co.life, func() { nc.Close() })
 	co.mu.Lock()
 	co.parts[s.index].ready, co.parts[s.index].progress = got.Ready, got.Progress
@@ -382,7 +389,7 @@ func (s *jobServer) learn() error {
 		case info.State == wire.JobCommitted:
 			co.committed(info.Keys, info.Bytes)
 			return nil
-		case info.State == wire.JobCanceled, info.State == wire.JobFailed:
+		case info.State == wire.JobCanceled, info.State == wire.JobFailed, info.State == wire.JobSuspended:
 			return wire.Errorf(wire.CodeUnavailable, "the connection was lost before COMMIT arrived; the job was not published")
 		}
 		select {

@@ -43,7 +43,11 @@ func (s *session) asset(tag uint16, m *wire.Asset) error {
 // addAsset publishes a file in the job's assets. The same file may come twice.
 func (j *job) addAsset(tmp *xfer.Temp, name string, program bool, sum uint64) error {
 	dir := filepath.Join(j.stage.path, assetsDir)
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		err = os.Chmod(dir, 0o755) // begin has made it read-only, if the job was suspended
+	}
+	if err != nil {
 		return storeError(withoutPath(err), name)
 	}
 	t, err := openTree(dir)
@@ -62,6 +66,10 @@ func (j *job) addAsset(tmp *xfer.Temp, name string, program bool, sum uint64) er
 		return os.NewSyscallError("fchmod", err)
 	}
 	err = tmp.Publish(t.fd(), name)
+	if errors.Is(err, unix.EEXIST) && j.takesFileAgain(name) {
+		_ = unix.Unlinkat(t.fd(), name, 0)
+		err = tmp.Publish(t.fd(), name)
+	}
 	if !errors.Is(err, unix.EEXIST) {
 		// Close before the client hears of it and says START: see assets.
 		return errors.Join(err, tmp.Close())
@@ -75,6 +83,21 @@ func (j *job) addAsset(tmp *xfer.Temp, name string, program bool, sum uint64) er
 		return &wire.Error{Code: wire.CodeExists, Key: name, Text: "another file of that name came along already"}
 	}
 	return nil
+}
+
+// takesFileAgain reports whether a file takes the place of one of the same name, which
+// came along before the job was suspended.
+func (j *job) takesFileAgain(name string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.again == nil || !j.again.Again || j.replaced[name] {
+		return false
+	}
+	if j.replaced == nil {
+		j.replaced = make(map[string]bool)
+	}
+	j.replaced[name] = true
+	return true
 }
 
 // assets returns the directory of the files that were sent along, or "" if there are

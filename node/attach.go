@@ -117,13 +117,17 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 		return wire.Errorf(wire.CodeCanceled, "job %016x is suspended", m.Job)
 	case !j.msg.Durable():
 		return wire.Errorf(wire.CodeExists, "job %016x has a client, and ends with its connection", m.Job)
-	case m.Term <= j.link.term, j.link.client != nil && j.link.driver != m.Driver:
+	case m.Term <= j.link.term, j.link.driver != m.Driver && (!m.First || j.link.client != nil):
 		return wire.Errorf(wire.CodeExists, "job %016x has another client, at term %d", m.Job, j.link.term)
 	}
 	before := j.link
 	j.link.term, j.link.driver = m.Term, m.Driver
 	// On disk first: a server that forgets the term could be attached to an older client.
-	if err := writeInfo(j.stage.path, j.infoLocked()); err != nil {
+	info := j.infoLocked()
+	if !isDriven(j.state) {
+		info.State, info.Why, info.Ended = wire.JobRunning, wire.Error{}, 0
+	}
+	if err := writeInfo(j.stage.path, info); err != nil {
 		j.link = before
 		return storeError(j.node.store.serverFileError(err), "")
 	}
@@ -150,7 +154,7 @@ func (j *job) meet(a attachment) {
 	if old := j.client; old != nil && old != client(a.client) {
 		old.Close()
 	}
-	j.client = a.client
+	j.client, j.met = a.client, true
 	meet := func() { _ = j.client.Send(j.attached()) }
 	log := j.log.Load()
 	if log == nil || j.phase < wire.PhaseRunning {

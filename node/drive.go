@@ -48,7 +48,13 @@ func (j *job) drive() {
 			_ = j.client.Send(toWire(err))
 		}
 		j.client.Close()
-		j.move(jobLost, errClientGone)
+		for !j.move(jobLost, errClientGone) && j.current() == wire.JobPrepared {
+			select { // the disk is full, perhaps
+			case <-j.node.ctx.Done():
+				return
+			case <-time.After(settleMost):
+			}
+		}
 	}
 	if j.current() == wire.JobOrphaned {
 		j.node.orphan(j)
@@ -83,10 +89,14 @@ func (j *job) leaveClients(err error) {
 	j.mu.Unlock()
 	select {
 	case a := <-j.attaches:
-		if err == nil {
-			err = wire.Errorf(wire.CodeNoJob, "job %016x is over", j.id)
+		switch {
+		case j.current() == wire.JobCommitted:
+			_ = a.client.session.attachPast(a.client.tag, &wire.Attach{Job: j.id})
+		case err == nil:
+			_ = a.client.Send(wire.Errorf(wire.CodeNoJob, "job %016x is over", j.id))
+		default:
+			_ = a.client.Send(toWire(err))
 		}
-		_ = a.client.Send(toWire(err))
 		a.client.end()
 	default:
 	}
@@ -122,7 +132,7 @@ func (j *job) phases() error {
 		j.phase = wire.PhasePrepared
 		_ = j.client.Send(wire.Empty{T: wire.TypePrepared})
 	}
-	if err := j.await(wire.TypeCommit); err != nil {
+	if err := j.awaitCommit(); err != nil {
 		return err
 	}
 	err := j.commit()
@@ -194,23 +204,44 @@ func (j *job) ask(a ask) bool {
 	return true
 }
 
+// awaitCommit waits for COMMIT. Another client than the one that was told PREPARED may
+// ask for that again.
+func (j *job) awaitCommit() error {
+	for {
+		got, err := j.awaitAny()
+		switch {
+		case err != nil:
+			return err
+		case got == wire.TypeCommit:
+			return nil
+		case got != wire.TypePrepare || !j.met:
+			return outOfTurn(got)
+		}
+		_ = j.client.Send(wire.Empty{T: wire.TypePrepared})
+	}
+}
+
 // await waits for a request of the client, or for the end of the job. The client may
 // be another one then.
 func (j *job) await(want wire.Type) error {
+	got, err := j.awaitAny()
+	if err == nil && got != want {
+		err = outOfTurn(got)
+	}
+	return err
+}
+
+func (j *job) awaitAny() (wire.Type, error) {
 	for {
 		select {
 		case a := <-j.attaches:
 			j.meet(a)
 		case got := <-j.asks:
-			switch {
-			case got.from != j.client: // of a client that has lost the job
-			case got.t != want:
-				return outOfTurn(got.t)
-			default:
-				return nil
+			if got.from == j.client { // and not of a client that has lost the job
+				return got.t, nil
 			}
 		case <-j.ctx.Done():
-			return context.Cause(j.ctx)
+			return 0, context.Cause(j.ctx)
 		}
 	}
 }

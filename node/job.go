@@ -38,12 +38,14 @@ type job struct {
 	log     atomic.Pointer[taskLog]
 
 	// The goroutine's, and its tasks'.
-	client client
-	phase  wire.Phase // what it does or waits for; 0 while it looks for its input
-	tasks  taskList
-	again  *wire.Attach // it was parked, and this took it up again
-	epoch  uint64       // of its run of tasks, see wire.Reset
-	env    []string
+	client      client
+	wasOrphaned bool       // when the server was started
+	met         bool       // it has had another client before, or this one before a loss
+	phase       wire.Phase // what it does or waits for; 0 while it looks for its input
+	tasks       taskList
+	again       *wire.Attach // it was parked, and this took it up again
+	epoch       uint64       // of its run of tasks, see wire.Reset
+	env         []string
 
 	done     atomic.Uint64 // tasks
 	failed   atomic.Uint64 // tasks
@@ -56,14 +58,15 @@ type job struct {
 
 	fence *fence // of what peers push
 
-	mu      sync.Mutex
-	state   wire.JobState  // guarded by mu
-	closed  bool           // no more pushes and assets; guarded by mu
-	enters  sync.WaitGroup // receiving now; Add under mu
-	link    link           // guarded by mu
-	seeking bool           // a goroutine looks for a driver; guarded by mu
-	why     wire.Error     // of a suspended job; guarded by mu
-	ended   time.Time      // of a suspended job; guarded by mu
+	mu       sync.Mutex
+	state    wire.JobState   // guarded by mu
+	closed   bool            // no more pushes and assets; guarded by mu
+	enters   sync.WaitGroup  // receiving now; Add under mu
+	link     link            // guarded by mu
+	seeking  bool            // a goroutine looks for a driver; guarded by mu
+	why      wire.Error      // of a suspended job; guarded by mu
+	ended    time.Time       // of a suspended job; guarded by mu
+	replaced map[string]bool // files that came along again; guarded by mu
 }
 
 // givenUp is the cause of a job's end when its client has discarded it, or is

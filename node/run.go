@@ -56,7 +56,7 @@ func (j *job) run() error {
 					if !j.has(wire.JobKeepGoing) {
 						j.move(jobFailed, err)
 					}
-				default:
+				case j.ctx.Err() == nil:
 					j.move(jobFailed, err)
 				}
 			}

@@ -63,6 +63,7 @@ func (n *Node) adopt() error {
 		j.started = time.Unix(0, info.Started)
 		j.link.term, j.link.driver = info.Term, info.Job.Driver
 		j.setCounts(info)
+		j.wasOrphaned = info.State == wire.JobOrphaned
 		log, err := newTaskLog(p.path, true)
 		if err != nil {
 			return err
@@ -78,7 +79,7 @@ func (n *Node) adopt() error {
 	}
 	n.store.orphans = nil
 	for _, j := range slices.Collect(maps.Values(n.jobs)) { // which settle takes them from
-		if j.msg.Wait == 0 {
+		if j.msg.Wait == 0 || j.wasOrphaned {
 			n.wg.Go(func() { n.settle(j) })
 			continue
 		}

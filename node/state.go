@@ -3,6 +3,8 @@ package node
 import (
 	"fmt"
 
+	"go.uber.org/zap"
+
 	"github.com/nathants/s4/wire"
 )
 
@@ -108,6 +110,16 @@ func (j *job) moveLocked(e event, why error) bool {
 	to := next(j.state, e, j.has(wire.JobKeep) && j.begun.Load())
 	if to == j.state {
 		return false
+	}
+	if to == wire.JobOrphaned && j.msg.Wait > 0 {
+		// On disk first: peers discard the job if all say that they are orphaned, so it
+		// must not be attached again after a restart.
+		info := j.infoLocked()
+		info.State = to
+		if err := writeInfo(j.stage.path, info); err != nil {
+			j.node.log.Error("orphaned job", zap.String("job", jobName(j.id)), zap.Error(err))
+			return false
+		}
 	}
 	j.state = to
 	if why != nil {

@@ -24,7 +24,9 @@ func (p Phase) String() string {
 // ATTACHED tells.
 //
 // A server grants it if Term is higher than the job's, and Driver is that of the
-// job's client, or the job has no client. A suspended job takes Again. From then on
+// job's last client, or First is set and the job has no client: a client that has
+// lost the job comes back only if no other had it meanwhile. A suspended job takes
+// Again. From then on
 // nothing counts that comes on the connection the job had before. The term of JOB
 // is 1.
 type Attach struct {
@@ -32,6 +34,7 @@ type Attach struct {
 	Term    uint64
 	Driver  uint64    // random, one for each client of the job
 	Seen    uint64    // tasks in the TASKS frames that this client had from the server
+	First   bool      // this driver has not had the job on the server yet
 	Again   bool      // also if it is suspended; tasks that failed for good run again
 	Options JobOption // in place of those of JOB, as are the next two
 	Retries uint32
@@ -44,7 +47,8 @@ func (*Attach) Type() Type { return TypeAttach }
 
 func (m *Attach) append(b []byte) []byte {
 	b = appendU64(appendU64(appendU64(appendU64(b, m.Job), m.Term), m.Driver), m.Seen)
-	b = appendU32(appendU32(append(b, flag(m.Again)), uint32(m.Options)), m.Retries)
+	b = append(b, flag(m.First), flag(m.Again))
+	b = appendU32(appendU32(b, uint32(m.Options)), m.Retries)
 	return appendU64(appendU64(b, m.Timeout), m.Wait)
 }
 
@@ -53,6 +57,7 @@ func (m *Attach) decode(d *decoder) {
 	m.Term = d.u64("term")
 	m.Driver = d.u64("driver")
 	m.Seen = d.u64("tasks seen")
+	m.First = d.u8("first") != 0
 	m.Again = d.u8("again") != 0
 	m.Options = d.jobOptions()
 	m.Retries = d.u32("retries")
