@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -156,4 +157,99 @@ func TestProtocolOrphanedRestart(t *testing.T) {
 	}
 	c.send(1, 0, &wire.Attach{Job: 42, Term: 2, Driver: 7, Wait: job.Wait})
 	c.wantError(1, wire.CodeUnavailable)
+}
+
+// TestProtocolResumedSeen loses the client of a job that was suspended and taken up
+// again. The runs that the client has seen since do not come again.
+func TestProtocolResumedSeen(t *testing.T) {
+	a := newAttachTest(t, time.Hour, wire.JobKeep|wire.JobReport)
+	a.job.Command = "[ -e " + a.gate + " ] && cat"
+	c := a.open(wire.ChannelControl)
+	c.send(1, 0, a.job)
+	c.want(1, wire.TypeReady)
+	c.send(1, 0, wire.Empty{T: wire.TypeStart})
+	c.want(1, wire.TypeTasks) // it fails
+	c.wantError(1, wire.CodeTaskFailed)
+	if info := a.ask.over(42); info.State != wire.JobSuspended {
+		t.Errorf("got %+v", info)
+	}
+	a.openGate()
+	c = a.attach(2, 8, true, wire.PhaseHalted)
+	c.bring(wire.TypeStart, wire.TypeTasks) // it is done
+	c.want(1, wire.TypeDone)
+	a.seen = 1
+	c = a.attach(3, 8, false, wire.PhaseDone)
+	c.bring(wire.TypePrepare, wire.TypePrepared)
+	c.bring(wire.TypeCommit, wire.TypeCommitted)
+}
+
+// TestProtocolHalfRemoved kills a server that was removing a suspended job: what is left
+// of it is no job that could be taken up.
+func TestProtocolHalfRemoved(t *testing.T) {
+	a := newAttachTest(t, time.Hour, wire.JobKeep)
+	c := a.submit(42)
+	c.send(1, 0, &wire.Suspend{})
+	c.want(1, wire.TypeOK)
+	a.stop()
+	if err := os.RemoveAll(a.dir + "/_s4/jobs/000000000000002a/stage"); err != nil {
+		t.Fatal(err)
+	}
+	a.restart()
+	a.refused(2, 8, true, wire.CodeNoJob)
+	a.wantFiles("b", "b/k")
+}
+
+// TestProtocolAttachPrepare attaches to jobs that are about to be prepared. Whichever
+// comes first, ATTACH is granted, and the higher term is the one on the disk.
+func TestProtocolAttachPrepare(t *testing.T) {
+	a := newAttachTest(t, time.Hour, 0)
+	a.openGate()
+	for id := range uint64(100) {
+		a.job.ID, a.job.Outdir = 100+id, fmt.Sprintf("out%d", id)
+		c := a.open(wire.ChannelControl)
+		c.send(1, 0, a.job)
+		c.want(1, wire.TypeReady)
+		c.bring(wire.TypeStart, wire.TypeDone)
+		c.send(1, 0, wire.Empty{T: wire.TypePrepare})
+		next := a.try(2, 7, false)
+		if m := next.want(1, wire.TypeAttached).(*wire.Attached); m.Phase == wire.PhaseDone {
+			next.bring(wire.TypePrepare, wire.TypePrepared)
+		}
+		frame, err := os.ReadFile(fmt.Sprintf("%s/_s4/jobs/%016x/info", a.dir, a.job.ID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := wire.Decode(wire.TypeJobInfo, frame[wire.HeaderSize:len(frame)-wire.CheckSize])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info := m.(*wire.JobInfo); info.Term != 2 {
+			t.Errorf("on the disk: term %d", info.Term)
+		}
+		c.Close()
+		next.Close()
+	}
+}
+
+// TestProtocolCancelTwice discards jobs that are just being suspended.
+func TestProtocolCancelTwice(t *testing.T) {
+	a := newAttachTest(t, time.Hour, wire.JobKeep)
+	a.openGate()
+	for id := range uint64(100) {
+		a.job.ID = 100 + id
+		c := a.open(wire.ChannelControl)
+		c.send(1, 0, a.job)
+		c.want(1, wire.TypeReady)
+		c.bring(wire.TypeStart, wire.TypeDone)
+		b := wire.AppendFrame(nil, 2, 0, &wire.Cancel{Job: a.job.ID})
+		b = wire.AppendFrame(b, 2, 0, &wire.Cancel{Job: a.job.ID, Discard: true})
+		a.ask.raw(b)
+		a.ask.want(2, wire.TypeOK)
+		a.ask.want(2, wire.TypeOK)
+		if info := a.ask.over(a.job.ID); info.State != wire.JobCanceled {
+			t.Errorf("got %+v", info)
+		}
+		a.wantFiles("b", "b/k")
+		c.Close()
+	}
 }
