@@ -352,7 +352,7 @@ func (s *jobServer) tryAttach(ctx context.Context) error {
 		conn.close()
 		return err
 	}
-	s.phase = got.Phase
+	s.phase, s.seen = got.Phase, got.Seen
 	if s.first && s.phase == wire.PhasePrepared {
 		// It has promised this to another client. Its answer to PREPARE, once all
 		// servers are attached, shows that it still keeps it.

@@ -126,6 +126,7 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 	info := j.infoLocked()
 	if !isDriven(j.state) {
 		info.State, info.Why, info.Ended = wire.JobRunning, wire.Error{}, 0
+		info.Job = m.Change(info.Job)
 	}
 	if err := writeInfo(j.stage.path, info); err != nil {
 		j.link = before
@@ -155,7 +156,7 @@ func (j *job) meet(a attachment) {
 		old.Close()
 	}
 	j.client, j.met = a.client, true
-	meet := func() { _ = j.client.Send(j.attached()) }
+	meet := func() { _ = j.client.Send(j.attached(a.seen)) }
 	log := j.log.Load()
 	if log == nil || j.phase < wire.PhaseRunning {
 		meet()
@@ -166,9 +167,10 @@ func (j *job) meet(a attachment) {
 	}
 }
 
-// attached is the answer to ATTACH.
-func (j *job) attached() *wire.Attached {
+// attached is the answer to ATTACH of a client that has been told of some tasks.
+func (j *job) attached(seen uint64) *wire.Attached {
 	return &wire.Attached{
+		Seen:     seen,
 		Phase:    j.phase,
 		Ready:    j.ready(),
 		Progress: j.progress(),

@@ -28,6 +28,7 @@ type client interface {
 // Events that end a job early, such as DISCARD, come from other goroutines at any time:
 // see next. So do the loss of the client, and a client that takes its place: see link.
 func (j *job) drive() {
+	defer close(j.gone)
 	err := j.phases()
 	if cause := context.Cause(j.ctx); cause != nil && err != nil {
 		err = cause // err is only a consequence of the job's end
@@ -157,7 +158,7 @@ func (j *job) look() error {
 		if j.phase = wire.PhaseReady; j.begun.Load() {
 			j.phase = wire.PhaseHalted
 		}
-		_ = j.client.Send(j.attached())
+		_ = j.client.Send(j.attached(j.seen))
 		return nil
 	}
 	if err := j.find(); err != nil {

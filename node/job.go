@@ -34,12 +34,14 @@ type job struct {
 	found   atomic.Bool   // tasks is complete, or saved is set
 	begun   atomic.Bool   // the job has a record
 	began   chan struct{} // closed when its tasks may run
+	gone    chan struct{} // closed when it is over, or another job of the node has taken its place
 	running atomic.Bool   // its tasks may run, or have run
 	log     atomic.Pointer[taskLog]
 
 	// The goroutine's, and its tasks'.
 	client      client
 	wasOrphaned bool       // when the server was started
+	seen        uint64     // tasks that again's client is not to be told of
 	met         bool       // it has had another client before, or this one before a loss
 	phase       wire.Phase // what it does or waits for; 0 while it looks for its input
 	tasks       taskList
@@ -152,6 +154,7 @@ func (n *Node) makeJob(m *wire.Job, in names.Glob, st *stage, state wire.JobStat
 		state:    state,
 		fence:    new(fence),
 		began:    make(chan struct{}),
+		gone:     make(chan struct{}),
 	}
 	j.ctx, j.cancel = context.WithCancelCause(n.ctx)
 	return j
@@ -214,9 +217,9 @@ func (j *job) begin() (err error) {
 	}
 	log.report = reportTo(j.client)
 	log.wanted = j.wanted
-	if j.again != nil && !j.again.Again {
-		// The same client goes on, and has not been told of all tasks before the restart.
-		if err := log.attach(j.stage.path, j.client, j.again.Seen, func() {}); err != nil {
+	if j.again != nil {
+		// The client goes on, and has not been told of all tasks before the restart.
+		if err := log.attach(j.stage.path, j.client, j.seen, func() {}); err != nil {
 			return errors.Join(storeError(err, ""), log.close())
 		}
 	}
@@ -247,9 +250,7 @@ func (j *job) prepare() error {
 			return err
 		}
 	}
-	info := j.info()
-	info.State = wire.JobPrepared
-	if err := writeInfo(j.stage.path, info); err != nil {
+	if err := j.writePrepared(); err != nil {
 		return storeError(err, "")
 	}
 	if err := j.stage.promise(); err != nil {
@@ -259,6 +260,15 @@ func (j *job) prepare() error {
 		return context.Cause(j.ctx)
 	}
 	return nil
+}
+
+// writePrepared writes the info of a job that is about to promise.
+func (j *job) writePrepared() error {
+	j.mu.Lock() // attach writes it, too
+	defer j.mu.Unlock()
+	info := j.infoLocked()
+	info.State = wire.JobPrepared
+	return writeInfo(j.stage.path, info)
 }
 
 // close refuses pushes from now on and waits for those under way.

@@ -104,8 +104,7 @@ func (j *job) revive(js *jobSession, m *wire.Attach) error {
 			return err
 		}
 	}
-	msg := *j.msg
-	msg.Options, msg.Retries, msg.Timeout, msg.Wait = m.Options, m.Retries, m.Timeout, m.Wait
+	msg := m.Change(*j.msg)
 	j.msg, j.client, j.again, j.epoch = &msg, js, m, m.Term
 	j.moveLocked(jobAttached, nil)
 	j.why, j.ended = wire.Error{}, time.Time{}
@@ -116,6 +115,7 @@ func (j *job) revive(js *jobSession, m *wire.Attach) error {
 // endParked ends a job that waited for a client in vain, or that is discarded while it
 // is suspended: its state has changed to suspended or a final one.
 func (n *Node) endParked(j *job) {
+	defer close(j.gone)
 	why := context.Cause(j.ctx)
 	if j.current() == wire.JobSuspended {
 		n.suspend(j, why)
@@ -165,6 +165,13 @@ type noClient struct{}
 func (noClient) Send(wire.Message) error { return errClientGone }
 func (noClient) Close() error            { return nil }
 
+// isSuspended reports whether the job is suspended, and no more about to be.
+func (j *job) isSuspended() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state == wire.JobSuspended && !j.ended.IsZero()
+}
+
 // suspendedBytes returns how many bytes suspended jobs have staged.
 func (n *Node) suspendedBytes() (sum uint64) {
 	for _, j := range n.suspended() {
@@ -181,7 +188,7 @@ func (n *Node) suspended() []*job {
 		list = append(list, j)
 	}
 	n.mu.Unlock()
-	list = slices.DeleteFunc(list, func(j *job) bool { return j.current() != wire.JobSuspended })
+	list = slices.DeleteFunc(list, func(j *job) bool { return !j.isSuspended() })
 	slices.SortFunc(list, func(a, b *job) int { return cmp.Compare(a.info().Ended, b.info().Ended) })
 	return list
 }

@@ -177,7 +177,7 @@ func TestProtocolResumedSeen(t *testing.T) {
 	c = a.attach(2, 8, true, wire.PhaseHalted)
 	c.bring(wire.TypeStart, wire.TypeTasks) // it is done
 	c.want(1, wire.TypeDone)
-	a.seen = 1
+	a.seen++
 	c = a.attach(3, 8, false, wire.PhaseDone)
 	c.bring(wire.TypePrepare, wire.TypePrepared)
 	c.bring(wire.TypeCommit, wire.TypeCommitted)

@@ -110,6 +110,7 @@ func (a *attachTest) attach(term, driver uint64, again bool, phase wire.Phase) *
 	if m.Phase != phase || m.Ready != (wire.Ready{Tasks: 1, Bytes: 6, Keys: 1}) {
 		a.t.Fatalf("want the phase %s, got %+v", phase, m)
 	}
+	a.seen = m.Seen
 	return c
 }
 

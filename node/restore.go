@@ -42,7 +42,9 @@ func (j *job) save() error {
 	if err := errors.Join(w.Flush(), f.Close()); err != nil {
 		return storeError(j.node.store.serverFileError(err), "")
 	}
-	return storeError(writeInfo(j.stage.path, j.info()), "")
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return storeError(writeInfo(j.stage.path, j.infoLocked()), "")
 }
 
 // readInputs is the reverse of save.
@@ -98,8 +100,12 @@ func (j *job) restore() error {
 		index[j.taskKey(i)] = i
 	}
 	last := make([]*wire.Task, j.tasks.len()) // the last run of each task
+	seen := j.again.Seen
 	size, err := readLog(j.stage.path, func(m *wire.Tasks) error {
 		for k := range m.List {
+			if j.again.Again && j.wanted(&m.List[k]) {
+				seen++ // by the client before
+			}
 			if i, ok := index[m.List[k].Key]; ok {
 				t := m.List[k]
 				t.Stderr, t.Error = "", ""
@@ -115,6 +121,7 @@ func (j *job) restore() error {
 	if err := os.Truncate(filepath.Join(j.stage.path, logFile), size); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return storeError(withoutPath(err), "")
 	}
+	j.seen = seen
 	var p wire.Progress
 	j.tasks.done = newTaskSet(j.tasks.len())
 	for i, t := range last {

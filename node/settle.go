@@ -234,11 +234,22 @@ func (n *Node) verdict(id uint64) (wire.Verdict, error) {
 	return wire.VerdictDiscarded, nil
 }
 
+// settledJob is job, but waits for a job that is being suspended.
+func (n *Node) settledJob(id uint64) *job {
+	for {
+		j := n.job(id)
+		if j == nil || j.current() != wire.JobSuspended || j.isSuspended() {
+			return j
+		}
+		<-j.gone
+	}
+}
+
 // cancelJob stops a job on request of any client, or discards a suspended one.
 func (n *Node) cancelJob(m *wire.Cancel) error {
 	id := m.Job
 	over := wire.Errorf(wire.CodeNoJob, "job %016x is over", id)
-	j := n.job(id)
+	j := n.settledJob(id)
 	if j == nil {
 		if _, err := n.store.past(id); err == nil {
 			return over

@@ -316,7 +316,11 @@ func (p *stage) clear() error {
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	for _, d := range []string{"stage", "tasks", "tmp", assetsDir, finishedFile, inputsFile} {
+	// At once, so that what is left of it is not taken for a job that can go on.
+	if rerr := os.Rename(filepath.Join(p.path, "stage"), filepath.Join(p.path, "gone")); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
+		err = errors.Join(err, rerr)
+	}
+	for _, d := range []string{"gone", "stage", "tasks", "tmp", assetsDir, finishedFile, inputsFile} {
 		err = errors.Join(err, removeAll(filepath.Join(p.path, d)))
 	}
 	return withoutPath(err)

@@ -54,8 +54,8 @@ func (s *store) sweepJob(p *stage) error {
 		_, err := os.Lstat(filepath.Join(p.path, name))
 		return err == nil
 	}
-	decided, promised := has(commitMark), has(preparedMark)
-	if !has("stage") {
+	decided, promised, over := has(commitMark), has(preparedMark), !has("stage")
+	if over {
 		// The job was over, and its directory was being removed.
 		decided, promised = false, false
 		if err := os.MkdirAll(filepath.Join(p.path, "stage"), 0o755); err != nil {
@@ -74,7 +74,7 @@ func (s *store) sweepJob(p *stage) error {
 		info = nil // damaged by the kill: go on without a record
 	}
 	if info != nil && info.Ended == 0 && info.Job.Durable() || info != nil && info.State == wire.JobSuspended {
-		if !decided {
+		if !decided && !over {
 			s.parked = append(s.parked, parkedStage{p, info})
 			return clearWork(p.path)
 		}

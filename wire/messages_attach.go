@@ -42,6 +42,12 @@ type Attach struct {
 	Wait    uint64
 }
 
+// Change returns the job with what ATTACH replaces.
+func (m *Attach) Change(j Job) Job {
+	j.Options, j.Retries, j.Timeout, j.Wait = m.Options, m.Retries, m.Timeout, m.Wait
+	return j
+}
+
 // Type implements Message.
 func (*Attach) Type() Type { return TypeAttach }
 
@@ -81,6 +87,7 @@ type Attached struct {
 	Progress Progress
 	Keys     uint64 // staged or published here
 	Bytes    uint64 // in them
+	Seen     uint64 // tasks that the client has seen or will not be told of, to count from
 }
 
 // Type implements Message.
@@ -88,7 +95,7 @@ func (*Attached) Type() Type { return TypeAttached }
 
 func (m *Attached) append(b []byte) []byte {
 	b = m.Progress.append(m.Ready.append(append(b, byte(m.Phase))))
-	return appendU64(appendU64(b, m.Keys), m.Bytes)
+	return appendU64(appendU64(appendU64(b, m.Keys), m.Bytes), m.Seen)
 }
 
 func (m *Attached) decode(d *decoder) {
@@ -97,6 +104,7 @@ func (m *Attached) decode(d *decoder) {
 	m.Progress.decode(d)
 	m.Keys = d.u64("keys")
 	m.Bytes = d.u64("bytes")
+	m.Seen = d.u64("tasks seen")
 }
 
 // Reset tells a peer that a server runs some of a shuffle's tasks again: what they
