@@ -84,8 +84,8 @@ func (f *faultJob) remove(t testing.TB, c *s4.Client) {
 	}
 }
 
-// moment waits for a moment of a job that takes that long: any, or in every
-// second round one when a server has prepared it.
+// moment waits for a moment of a job that takes about took. In two rounds of four it
+// is any moment, in the other two one soon after a server has prepared the job.
 func moment(round int, dirs []string, took time.Duration) {
 	if round/2%2 == 0 {
 		time.Sleep(rand.N(took * 5 / 4))
@@ -314,7 +314,8 @@ func TestStoppedWhilePrepared(t *testing.T) {
 	}
 }
 
-// A server that is cut off in the middle of a shuffle fails it by name.
+// A server is cut off in the middle of a shuffle. The shuffle fails, and the error
+// names that server.
 func TestServerCutOffInShuffle(t *testing.T) {
 	for name, fault := range map[string]nodetest.Fault{
 		"stalled to it":   {Action: nodetest.Stall, Dir: nodetest.ToServer, At: 1 << 20, Channel: 'd'},
