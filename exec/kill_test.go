@@ -30,7 +30,7 @@ func TestBackgroundChildDies(t *testing.T) {
 	}
 }
 
-// The output must not grow after Run: its reader hashes it then.
+// The output must not grow once Run has returned, because its reader hashes it then.
 func TestOutputIsFinal(t *testing.T) {
 	dir := t.TempDir()
 	for range 10 {
@@ -112,7 +112,7 @@ func TestTimeout(t *testing.T) {
 	if got := ExitText(res); got != "timed out after 200ms" {
 		t.Errorf("got %q", got)
 	}
-	// On a machine so slow that bash did not get there, there is no sleep.
+	// On a slow machine the timeout may come before bash has started the sleep.
 	if pid, ok := readPid(filepath.Join(dir, "pid")); ok && runs(pid) {
 		t.Errorf("process %d outlived Run", pid)
 	}
@@ -121,7 +121,8 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// A script may exec a program that is no longer in the group that it leads.
+// A script may exec a program that leaves the process group of the script. The timeout
+// ends it all the same.
 func TestTimeoutOutsideGroup(t *testing.T) {
 	if _, err := osexec.LookPath("python3"); err != nil {
 		t.Skip("no python3 to call setpgid with")

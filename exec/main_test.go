@@ -16,10 +16,10 @@ import (
 // the directory it names, to be killed.
 const helperEnv = "S4_EXEC_TEST_HELPER"
 
-// TestMain makes this process the one that orphans go to (and become zombies
-// of, as with an init that does not reap), so that whatever any test left
-// running is a child of ours in the end, and fails the run. So does a
-// goroutine or an open file left over.
+// TestMain makes this process the parent of orphans (prctl(2),
+// PR_SET_CHILD_SUBREAPER). A process that a test leaves running is then a child of
+// this one at the end, and fails the run. So does a goroutine or an open pipe that is
+// left. Orphans that end stay zombies until then, as below an init that does not reap.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(helperEnv); dir != "" {
 		runHelper(dir)

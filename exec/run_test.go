@@ -53,8 +53,8 @@ func TestDirAndEnv(t *testing.T) {
 	}
 }
 
-// Bash that was found beforehand needs no PATH, and names itself as if it had been
-// looked for.
+// A command runs without PATH if the caller has found bash before. Bash calls itself
+// "bash" in its messages then, too, and not by its path.
 func TestFindBash(t *testing.T) {
 	bash := FindBash()
 	if !filepath.IsAbs(bash) {

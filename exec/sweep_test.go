@@ -94,7 +94,8 @@ func TestKillBelow(t *testing.T) {
 		check(d, true)
 	}
 
-	// Removed, and the whole path to it: still found by what it was called.
+	// Processes are still found by the former name when their directory, or all of the
+	// path to it, has been removed.
 	if err := os.RemoveAll(others[1]); err != nil {
 		t.Fatal(err)
 	}

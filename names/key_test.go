@@ -86,8 +86,8 @@ func TestCheckPrefix(t *testing.T) {
 	}
 }
 
-// What is accepted is one path below the data directory and nothing else, and
-// no other key has that path.
+// A key that is accepted is the path of one file below the data directory, and no
+// other key has that path.
 func FuzzCheckKey(f *testing.F) {
 	for _, s := range []string{"b/k", "../x", "b/..", "b//k", "/etc/passwd", "b/a/../../x", "_s4/lock", "b/\x00", "b/\xff", "b/…", "b/a\u2029"} {
 		f.Add(s)

@@ -93,6 +93,7 @@ func (p *processes) kill(i int) {
 // was acknowledged is whole afterwards, whatever is visible is whole, and
 // nothing else is on the disk.
 func TestKilledInMidPut(t *testing.T) {
+	t.Parallel()
 	p := startProcesses(t, 1)
 	acked := map[string]int{} // key to size
 	var mu sync.Mutex
@@ -253,12 +254,15 @@ func (p *processes) peak(i int) int64 {
 
 // Many small keys: in, listed, through a map, out, and away.
 func TestManySmallKeys(t *testing.T) {
+	t.Parallel()
 	big := os.Getenv("S4_TEST_BIG") != ""
 	const dirs = 10
-	perDir := 1000
+	perDir := 300
 	if big {
 		perDir = 2000
 	}
+	// So long that the entries of one server do not fit into one frame.
+	prefix := "b/" + strings.Repeat("x", 100)
 	p := startProcesses(t, 3)
 	for i := range 3 {
 		p.start(i)
@@ -285,11 +289,11 @@ func TestManySmallKeys(t *testing.T) {
 		}
 		count++
 	}
-	if err := client.PutTree(long, src, "s4://b/in", report); err != nil || count != dirs*perDir {
+	if err := client.PutTree(long, src, "s4://"+prefix, report); err != nil || count != dirs*perDir {
 		t.Fatalf("put %d: %v", count, err)
 	}
 	n, last := 0, ""
-	for e, err := range client.List(long, "s4://b/in/", true) {
+	for e, err := range client.List(long, "s4://"+prefix+"/", true) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -298,19 +302,22 @@ func TestManySmallKeys(t *testing.T) {
 		}
 		n, last = n+1, e.Name
 	}
+	if size := n * (&wire.Entry{Name: last}).EntrySize() / 3; size < wire.MaxEntries*5/4 {
+		t.Errorf("%d bytes of entries on a server are hardly two frames", size)
+	}
 	if n != dirs*perDir {
 		t.Errorf("listed %d", n)
 	}
-	in, tasks := "s4://b/in/d0/1??_0", 100 // a task is a process: some of them
+	in, tasks := "s4://"+prefix+"/d0/1??_0", 100 // a task is a process: some of them
 	if big {
-		in, tasks = "s4://b/in", dirs*perDir
+		in, tasks = "s4://"+prefix, dirs*perDir
 	}
 	res, err := client.Map(long, in, "s4://b/mapped", "cat", nil)
 	if err != nil || res.Keys != int64(tasks) || res.Bytes != int64(tasks)<<10 {
 		t.Errorf("%+v, %v", res, err)
 	}
 	count = 0
-	if err := client.GetTree(long, "s4://b/in", dst, report); err != nil || count != dirs*perDir {
+	if err := client.GetTree(long, "s4://"+prefix, dst, report); err != nil || count != dirs*perDir {
 		t.Errorf("got %d: %v", count, err)
 	}
 	for d := range dirs {
@@ -347,6 +354,7 @@ func (p *pattern) Read(b []byte) (int, error) {
 
 // One large key, in and out, through a server that stays small.
 func TestLargeKey(t *testing.T) {
+	t.Parallel()
 	size := int64(128 << 20)
 	if os.Getenv("S4_TEST_BIG") != "" {
 		size = 4 << 30

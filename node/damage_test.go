@@ -186,7 +186,7 @@ func TestFlippedBitInGet(t *testing.T) {
 	}
 }
 
-// One flipped bit turns a key into another that is as good.
+// One flipped bit can turn a key into another valid key.
 func TestFlippedBitInAKeysName(t *testing.T) {
 	c := nodetest.StartProxied(t, 1, node.Config{IOTimeout: flipTimeout})
 	direct := c.Client(t, nil)

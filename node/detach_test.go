@@ -302,7 +302,7 @@ func TestCoordinatorKilled(t *testing.T) {
 	}
 }
 
-// A client that is gone, or thinks better of it, before START.
+// A client is lost, or gives its job up, before START.
 func TestDetachGivenUpBeforeStart(t *testing.T) {
 	c, client := start(t, node.Config{})
 	keys := threeIn(t, client)

@@ -84,8 +84,8 @@ func (f *faultJob) remove(t testing.TB, c *s4.Client) {
 	}
 }
 
-// moment waits for a moment of a job that takes that long: any, or in every
-// second round one when a server has prepared it.
+// moment waits for a moment of a job that takes about took. In two rounds of four it
+// is any moment, in the other two one soon after a server has prepared the job.
 func moment(round int, dirs []string, took time.Duration) {
 	if round/2%2 == 0 {
 		time.Sleep(rand.N(took * 5 / 4))
@@ -116,6 +116,7 @@ func (f *faultJob) took(t testing.TB, c *s4.Client) time.Duration {
 
 // One task of many fails: nothing appears, and the error names the key.
 func TestOneTaskOfManyFails(t *testing.T) {
+	t.Parallel()
 	c, client := start(t, node.Config{})
 	treeIn(t, client, 500)
 	keys := list(t, client, "b/")
@@ -252,6 +253,7 @@ func TestJobClient(t *testing.T) {
 
 // A client is killed at any moment of its job.
 func TestClientKilledInMidJob(t *testing.T) {
+	t.Parallel()
 	c, client := start(t, node.Config{})
 	in := manyIn(t, client, 6)
 	published := 0
@@ -260,7 +262,7 @@ func TestClientKilledInMidJob(t *testing.T) {
 	for i, verb := range verbs {
 		took[i] = newFaultJob(verb, "b/"+verb, in).took(t, client)
 	}
-	for round := range rounds(30) {
+	for round := range rounds(20) {
 		f := newFaultJob(verbs[round%2], fmt.Sprintf("b/out%d", round), in)
 		cmd := exec.Command(os.Args[0], "-test.run=^TestJobClient$")
 		cmd.Env = append(os.Environ(), clientEnv+"="+strings.Join([]string{c.Cluster.Path, f.verb, f.outdir}, " "))
@@ -286,7 +288,7 @@ func TestClientKilledInMidJob(t *testing.T) {
 			return
 		}
 	}
-	t.Logf("%d of %d were published", published, rounds(30))
+	t.Logf("%d of %d were published", published, rounds(20))
 }
 
 // All servers are stopped, as by a reboot, when a job is prepared.
@@ -312,7 +314,8 @@ func TestStoppedWhilePrepared(t *testing.T) {
 	}
 }
 
-// A server that is cut off in the middle of a shuffle fails it by name.
+// A server is cut off in the middle of a shuffle. The shuffle fails, and the error
+// names that server.
 func TestServerCutOffInShuffle(t *testing.T) {
 	for name, fault := range map[string]nodetest.Fault{
 		"stalled to it":   {Action: nodetest.Stall, Dir: nodetest.ToServer, At: 1 << 20, Channel: 'd'},

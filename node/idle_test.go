@@ -17,6 +17,7 @@ import (
 )
 
 func TestStalledServer(t *testing.T) {
+	t.Parallel()
 	c := nodetest.StartProxied(t, 1, node.Config{})
 	direct := c.Client(t, nil)
 	b := noise("stall", 1<<20)
@@ -72,6 +73,7 @@ func (p *pausing) Read(b []byte) (int, error) {
 
 // A producer may pause for several timeouts.
 func TestSlowProducer(t *testing.T) {
+	t.Parallel()
 	const timeout = 500 * time.Millisecond // several pings, also on a busy machine
 	_, client := start(t, node.Config{IOTimeout: timeout})
 	b := noise("slow", 1<<20)
@@ -103,6 +105,7 @@ func (s *slowWriter) Write(b []byte) (int, error) {
 
 // So may a consumer, of a key, of a command's output, and of a listing.
 func TestSlowConsumer(t *testing.T) {
+	t.Parallel()
 	const timeout = 500 * time.Millisecond // several pings, also on a busy machine
 	c, client := start(t, node.Config{IOTimeout: timeout})
 	b := noise("slow", 24<<20) // more than sockets hold
@@ -124,6 +127,7 @@ func TestSlowConsumer(t *testing.T) {
 }
 
 func TestSlowConsumerOfAListing(t *testing.T) {
+	t.Parallel()
 	const timeout = 500 * time.Millisecond
 	c := nodetest.Start(t, 1, node.Config{IOTimeout: timeout})
 	client := c.Client(t, &s4.Options{IOTimeout: timeout})
@@ -133,8 +137,15 @@ func TestSlowConsumerOfAListing(t *testing.T) {
 		t.Fatal(err)
 	}
 	const keys = 8000 // of 800 bytes each: more than sockets hold
+	// One file of many names. Thousands of files would make all later tests slow: ext4
+	// does not reuse a freed inode for minutes, and searches past such inodes for each
+	// new file.
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for i := range keys {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d", i)), nil, 0o644); err != nil {
+		if err := os.Link(file, filepath.Join(dir, fmt.Sprintf("%05d", i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -155,6 +166,7 @@ func TestSlowConsumerOfAListing(t *testing.T) {
 // Connections that a client keeps for reuse outlive a rest, with the pings
 // that come meanwhile, and a restart of the server.
 func TestIdleConnections(t *testing.T) {
+	t.Parallel()
 	const timeout = 100 * time.Millisecond
 	dir := t.TempDir()
 	c := nodetest.StartIn(t, dir, 1, node.Config{IOTimeout: timeout})

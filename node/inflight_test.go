@@ -110,8 +110,8 @@ func forward(dst, src net.Conn, before, after func(wire.Type)) {
 	}
 }
 
-// The client gives up while the PREPARED of one server is on its way: DISCARD
-// makes that server take it back, so no server may be told to commit.
+// The client gives up while the PREPARED of one server is on its way. DISCARD makes
+// that server withdraw its promise, so no server may be told to commit.
 func TestCanceledWithPreparedInFlight(t *testing.T) {
 	p := nodetest.StartProxied(t, 3, node.Config{MaxCPUJobs: 4})
 	client := p.Client(t, nil)

@@ -310,8 +310,8 @@ func TestTaskBatch(t *testing.T) {
 	}
 }
 
-// A server's log keeps the chatter of good tasks up to a limit, and of failed
-// ones always something.
+// A server's log keeps the standard error of good tasks up to a limit. Of failed tasks
+// it always keeps something.
 func TestLogLimitsChatter(t *testing.T) {
 	dir := t.TempDir()
 	l, err := newTaskLog(dir, false)
@@ -340,7 +340,7 @@ func TestLogLimitsChatter(t *testing.T) {
 	}
 }
 
-// A removal makes shuffles run anew for the inputs whose output is removed.
+// When keys are removed, a resumed shuffle runs again for the inputs they came from.
 func TestForgetFinished(t *testing.T) {
 	all := []string{"a", "a2", "d/x"}
 	for prefix, want := range map[string][]string{

@@ -47,6 +47,7 @@ func touch(t testing.TB, path string) {
 // Of 1,000 tasks 7 fail: the rest is published, and the 7 are run again when
 // what was wrong is repaired. Then a small job comes while a large one runs.
 func TestThousandTasks(t *testing.T) {
+	t.Parallel()
 	_, client := start(t, node.Config{})
 	const n, bad = 1000, 7
 	treeIn(t, client, n)

@@ -187,8 +187,8 @@ func TestClientLostWhileCommitting(t *testing.T) {
 
 var threeKeys = []string{"b/in/0_k", "b/in/1_k", "b/in/2_k"}
 
-// The client is lost when not all have prepared; a server that has not hears
-// of it from those that have.
+// The client is lost before all servers have prepared. Those that have prepared tell
+// the others.
 func TestClientLostBeforeAllPrepared(t *testing.T) {
 	c, client := start(t, node.Config{})
 	keys := threeIn(t, client)
@@ -208,8 +208,8 @@ func TestClientLostBeforeAllPrepared(t *testing.T) {
 	}
 }
 
-// One server has lost the client, which goes on with the others: whatever it
-// does with them is what the one does.
+// One server has lost the client, and the client goes on with the other servers. In
+// the end the one does what they do.
 func TestOneServerLosesTheClient(t *testing.T) {
 	c, client := start(t, node.Config{})
 	keys := threeIn(t, client)

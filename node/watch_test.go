@@ -14,6 +14,7 @@ import (
 // As soon as a job is handed over, it can be waited for, and its tasks are all
 // on record as soon as it is over.
 func TestDetachedJobIsKnownAtOnce(t *testing.T) {
+	t.Parallel()
 	_, client := start(t, node.Config{})
 	threeIn(t, client)
 	for i := range 30 {
@@ -43,6 +44,7 @@ func TestDetachedJobIsKnownAtOnce(t *testing.T) {
 // Whoever looks at a job while it runs sees each run of a task once, and no
 // fewer than the job counts.
 func TestWatchedJobs(t *testing.T) {
+	t.Parallel()
 	c, client := start(t, node.Config{})
 	const n = 120
 	treeIn(t, client, n)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a, b, c := l.hosts[0], l.hosts[1], l.hosts[2]
 
@@ -23,30 +24,8 @@ func TestCluster(t *testing.T) {
 	l.s4(t, "health").want(t, 0, "healthy "+a.addr, "healthy "+b.addr, "healthy "+c.addr)
 	first := l.pids(t)
 
-	checkData := func() {
-		t.Helper()
-		for i := range l.hosts {
-			name := fmt.Sprintf("%03d_x", i)
-			out := filepath.Join(t.TempDir(), "out")
-			l.s4(t, "cp", "s4://b/dir/"+name, out).want(t, 0)
-			got, err := os.ReadFile(out)
-			if want := "value of " + name; err != nil || string(got) != want {
-				t.Errorf("%s: want %q, got %q, %v", name, want, got, err)
-			}
-		}
-	}
-	for i, h := range l.hosts {
-		name := fmt.Sprintf("%03d_x", i)
-		file := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(file, []byte("value of "+name), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		l.s4(t, "cp", file, "s4://b/dir/"+name).want(t, 0)
-		if _, err := os.Stat(filepath.Join(h.dir, "data/b/dir", name)); err != nil {
-			t.Errorf("key is not in the directory of its host: %v", err)
-		}
-	}
-	checkData()
+	l.putData(t)
+	l.checkData(t)
 
 	t.Run("again", func(t *testing.T) {
 		l.newCluster(t, l.specs()...).want(t, 0, "left running", "3 servers healthy")
@@ -66,7 +45,7 @@ func TestCluster(t *testing.T) {
 		same(t, before[0], after[0])
 		changed(t, before[1], after[1])
 		same(t, before[2], after[2])
-		checkData()
+		l.checkData(t)
 	})
 
 	t.Run("pid file lost", func(t *testing.T) {
@@ -88,7 +67,7 @@ func TestCluster(t *testing.T) {
 			changed(t, before[i], pid)
 		}
 		l.newCluster(t, l.specs()...).want(t, 0, "restarted (new flags)")
-		checkData()
+		l.checkData(t)
 	})
 
 	t.Run("changed program", func(t *testing.T) {
@@ -122,7 +101,7 @@ func TestCluster(t *testing.T) {
 			changed(t, before[i], pid)
 		}
 		l.newCluster(t, l.specs()...).want(t, 0, "restarted (new program)")
-		checkData()
+		l.checkData(t)
 	})
 
 	t.Run("changed cluster file", func(t *testing.T) {
@@ -144,20 +123,7 @@ func TestCluster(t *testing.T) {
 
 		l.newCluster(t, append(l.specs(), "--force")...).want(t, 0, c.spec+": server "+c.addr+" left running", "3 servers healthy")
 		same(t, before[2], c.pid(t))
-		checkData()
-	})
-
-	t.Run("hung server", func(t *testing.T) {
-		before := l.pids(t)
-		if err := syscall.Kill(before[1], syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
-		l.newCluster(t, l.specs()...).want(t, 0, b.spec+": server "+b.addr+" restarted (was unhealthy)")
-		after := l.pids(t)
-		same(t, before[0], after[0])
-		changed(t, before[1], after[1])
-		same(t, before[2], after[2])
-		checkData()
+		l.checkData(t)
 	})
 
 	t.Run("unreachable host", func(t *testing.T) {
@@ -170,17 +136,6 @@ func TestCluster(t *testing.T) {
 			same(t, before[i], pid)
 		}
 		l.stopCluster(t, nobody).want(t, 1, "stop_cluster.sh: "+nobody+": ssh failed: ")
-	})
-
-	t.Run("stop hung server", func(t *testing.T) {
-		pid := b.pid(t)
-		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
-		r := l.stopCluster(t, l.specs(b)...).want(t, 0, fmt.Sprintf("%s: warning: server %s, pid %d, did not stop", b.spec, b.addr, pid))
-		if pids := processes(b.home); len(pids) != 0 {
-			t.Errorf("left behind: %v\n%s", pids, r.errOut)
-		}
 	})
 
 	t.Run("stop", func(t *testing.T) {
@@ -196,7 +151,7 @@ func TestCluster(t *testing.T) {
 		l.stopCluster(t, l.specs()...).want(t, 0, "was not running")
 
 		l.newCluster(t, l.specs()...).want(t, 0, "3 servers healthy")
-		checkData()
+		l.checkData(t)
 	})
 
 	t.Run("remove data", func(t *testing.T) {
@@ -210,7 +165,46 @@ func TestCluster(t *testing.T) {
 	})
 }
 
+// A server that is stopped by SIGSTOP answers nobody and does not end at SIGTERM. The
+// scripts wait some 25 s for it, so that this runs beside the rest.
+func TestHungServer(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	b := l.hosts[1]
+	l.newCluster(t, l.specs()...).want(t, 0, "3 servers healthy")
+	l.putData(t)
+
+	t.Run("restart", func(t *testing.T) {
+		before := l.pids(t)
+		if err := syscall.Kill(before[1], syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		l.newCluster(t, l.specs()...).want(t, 0, b.spec+": server "+b.addr+" restarted (was unhealthy)")
+		after := l.pids(t)
+		same(t, before[0], after[0])
+		changed(t, before[1], after[1])
+		same(t, before[2], after[2])
+		l.checkData(t)
+	})
+
+	t.Run("stop", func(t *testing.T) {
+		pid := b.pid(t)
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		r := l.stopCluster(t, l.specs(b)...).want(t, 0, fmt.Sprintf("%s: warning: server %s, pid %d, did not stop", b.spec, b.addr, pid))
+		if pids := processes(b.home); len(pids) != 0 {
+			t.Errorf("left behind: %v\n%s", pids, r.errOut)
+		}
+		// Once it is not running, it is started again.
+		l.newCluster(t, l.specs()...).want(t, 0, b.spec+": server "+b.addr+" started", "3 servers healthy")
+		l.checkData(t)
+		l.stopCluster(t, l.specs()...).want(t, 0)
+	})
+}
+
 func TestPortInUse(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	b := l.hosts[1]
 	taken, err := net.Listen("tcp", b.addr)
@@ -236,6 +230,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestHostLost(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.newCluster(t, l.specs()...).want(t, 0, "3 servers healthy")
 	pid := l.hosts[2].pid(t)

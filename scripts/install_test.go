@@ -8,6 +8,7 @@ import (
 )
 
 func TestInstall(t *testing.T) {
+	t.Parallel()
 	prefix := filepath.Join(t.TempDir(), "a prefix")
 	run(t, nil, script("install.sh"), "--prefix", prefix).want(t, 0, "is not on PATH", prefix+"/bin/s4-server")
 	env := []string{"PATH=" + prefix + "/bin:" + os.Getenv("PATH")}

@@ -228,6 +228,42 @@ func (l *lab) s4(t *testing.T, args ...string) result {
 	return run(t, []string{"S4_CONF_PATH=" + l.conf}, filepath.Join(bin, "s4"), args...)
 }
 
+// dataKeys returns the key that each host has of the test data.
+func (l *lab) dataKeys() (names []string) {
+	for i := range l.hosts {
+		names = append(names, fmt.Sprintf("%03d_x", i))
+	}
+	return names
+}
+
+// putData puts a key on every host.
+func (l *lab) putData(t *testing.T) {
+	t.Helper()
+	for i, name := range l.dataKeys() {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte("value of "+name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		l.s4(t, "cp", file, "s4://b/dir/"+name).want(t, 0)
+		if _, err := os.Stat(filepath.Join(l.hosts[i].dir, "data/b/dir", name)); err != nil {
+			t.Errorf("key is not in the directory of its host: %v", err)
+		}
+	}
+}
+
+// checkData fails the test unless all of putData is there.
+func (l *lab) checkData(t *testing.T) {
+	t.Helper()
+	for _, name := range l.dataKeys() {
+		out := filepath.Join(t.TempDir(), "out")
+		l.s4(t, "cp", "s4://b/dir/"+name, out).want(t, 0)
+		got, err := os.ReadFile(out)
+		if want := "value of " + name; err != nil || string(got) != want {
+			t.Errorf("%s: want %q, got %q, %v", name, want, got, err)
+		}
+	}
+}
+
 // same and changed compare one server's process before and after.
 func same(t *testing.T, before, after int) {
 	t.Helper()

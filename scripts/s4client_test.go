@@ -109,6 +109,7 @@ func (c *pyCluster) seed(t *testing.T, prefix string) {
 }
 
 func TestPythonClient(t *testing.T) {
+	t.Parallel()
 	c := newPyCluster(t)
 	c.seed(t, "s4://seed/in/")
 	t.Run("objects", c.testObjects)
@@ -364,7 +365,7 @@ func (c *pyCluster) testFailingMap(t *testing.T) {
 func (c *pyCluster) testCancel(t *testing.T) {
 	r := run(t, append(c.env, "PATH="+bin+":"+os.Getenv("PATH")), "bash", "-c", `
 		"$0" map s4://seed/in/ s4://canceled/out/ 'sleep 100000' & client=$!
-		until id=$(s4 jobs | awk '$2 == "running" { print $1 }'); test -n "$id"; do sleep 0.1; done
+		until id=$(s4 jobs | awk '$2 == "running" { print $1 }'); test -n "$id"; do kill -0 $client || break; sleep 0.1; done
 		s4 jobs cancel -q "$id"
 		wait $client`, script("s4client.py"))
 	r.onlyLine(t, "map s4://seed/in/: canceled on request")
@@ -372,8 +373,8 @@ func (c *pyCluster) testCancel(t *testing.T) {
 	c.nothingRuns(t)
 }
 
-// testSilence has a put and a job that say nothing for longer than the I/O
-// timeout: without PING the servers drop them.
+// testSilence has a put, a get and a job that say nothing for longer than the I/O
+// timeout of 3 s. Without PING the servers would drop them.
 func (c *pyCluster) testSilence(t *testing.T) {
 	t.Run("put", func(t *testing.T) {
 		t.Parallel()

@@ -181,7 +181,7 @@ func TestStringLimits(t *testing.T) {
 		}
 		wantCode(t, err, CodeTooLarge)
 	}
-	// Those that are never encoded longer, too.
+	// The encoder shortens these strings, so their lengths are written by hand.
 	for _, c := range []struct {
 		m     Message // with this field empty
 		at    int     // offset of the field
@@ -212,7 +212,7 @@ func TestStringLimits(t *testing.T) {
 	}
 }
 
-// An Error cuts what is too long rather than become a frame nobody accepts.
+// An Error shortens a text that is too long: no peer would accept its frame otherwise.
 func TestErrorIsCut(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	frame := AppendFrame(nil, 1, 0, &Error{Code: CodeTaskFailed, Key: long, Server: long, Text: long, Stderr: long})
@@ -229,7 +229,7 @@ func TestErrorIsCut(t *testing.T) {
 	}
 }
 
-// So are the texts of a job, which may come from an ERROR.
+// The texts of a job are shortened in the same way. They may come from an ERROR.
 func TestJobTextsAreCut(t *testing.T) {
 	long := strings.Repeat("x", MaxErrorText-1) + "\u20ac"
 	short := long[:MaxErrorText-1] // no half character
@@ -245,7 +245,8 @@ func TestJobTextsAreCut(t *testing.T) {
 	}
 }
 
-// A gathered TASKS frame is a legal frame, and TaskSize is what a task takes.
+// A server gathers tasks until a TASKS frame has MaxEntries bytes. One task more than
+// that still makes a legal frame. TaskSize is the number of bytes that a task takes.
 func TestTaskSize(t *testing.T) {
 	text := strings.Repeat("x", MaxErrorText)
 	largest := Task{Key: text[:MaxKey], Error: text, Stderr: text}
@@ -262,8 +263,9 @@ func TestTaskSize(t *testing.T) {
 	}
 }
 
-// A gathered ENTRIES frame (MaxEntries, and one entry more that tipped it
-// over) is a legal frame, and EntrySize is what an entry takes.
+// A server gathers entries until an ENTRIES frame has MaxEntries bytes. One entry more
+// than that still makes a legal frame. EntrySize is the number of bytes that an entry
+// takes.
 func TestEntrySize(t *testing.T) {
 	if MaxEntries+4+(&Entry{Name: strings.Repeat("x", MaxKey+1)}).EntrySize() > MaxMessage {
 		t.Error("a full ENTRIES frame is over MaxMessage")
@@ -409,8 +411,8 @@ func TestDecodePreambleErrors(t *testing.T) {
 	}
 }
 
-// Another version is told to the caller, who has the words for it. What stands
-// behind the versions may mean anything there, and is no error.
+// Decoding a preamble of another version is no error: the caller reports it. The bytes
+// that follow the versions may have another meaning in that version, and are ignored.
 func TestDecodePreambleOtherVersion(t *testing.T) {
 	for _, c := range []struct {
 		min, max byte

@@ -74,6 +74,7 @@ func flood(p *Pipeline, n int) (wait func() []*outcome) {
 
 // The peer dies after any number of bytes, in either direction.
 func TestPipelinePeerDies(t *testing.T) {
+	t.Parallel()
 	rnd := rand.New(rand.NewPCG(4, 2))
 	cutAt := func(limit int64) tap {
 		return func(off int64, p []byte) int {
@@ -134,6 +135,7 @@ func TestPipelineNonsense(t *testing.T) {
 
 // Close, Interrupt and Abandon in the middle of traffic.
 func TestPipelineCloseInFlight(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(*Pipeline){
 		"Close":     func(p *Pipeline) { p.Close() },
 		"Interrupt": (*Pipeline).Interrupt,

@@ -26,6 +26,7 @@ var sizes = []int{
 // of them are counted where sendfile(2) returns them, none where a buffer is sent.
 // It is not to be skipped: s4 runs on Linux and Linux has sendfile.
 func TestSendFileIsZeroCopy(t *testing.T) {
+	t.Parallel()
 	a, b := connPair(t, patient, patient)
 	var total int64
 	for i, size := range sizes {
@@ -70,6 +71,7 @@ func TestSendFilePart(t *testing.T) {
 }
 
 func TestSendStream(t *testing.T) {
+	t.Parallel()
 	for _, pack := range []Packing{PackNever, PackAlways} {
 		for _, kind := range []struct {
 			name string
