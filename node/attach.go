@@ -59,12 +59,14 @@ func (j *job) lose(js *jobSession, err error) {
 		return
 	}
 	wait := j.patience(err)
-	if wait == 0 || j.node.ctx.Err() != nil {
+	if wait == 0 && (!j.msg.Durable() || j.node.ctx.Err() == nil) {
 		j.moveLocked(jobLost, errClientGone)
 		return // the job's goroutine ends js
 	}
 	j.link.client = nil
-	j.awaitClient(wait)
+	if isDriven(j.state) && j.node.ctx.Err() == nil { // or it is about to end, or to be parked
+		j.awaitClient(wait)
+	}
 	js.end()
 }
 
@@ -75,14 +77,13 @@ func (j *job) awaitClient(wait time.Duration) {
 	var timer *time.Timer
 	timer = time.AfterFunc(wait, func() {
 		j.mu.Lock()
-		late := j.link.timer == timer
-		was := j.state
-		if late {
+		was, moved := j.state, false
+		if j.link.timer == timer {
 			j.link.timer = nil
-			j.moveLocked(jobLost, errClientGone)
+			moved = j.moveLocked(jobLost, errClientGone)
 		}
 		j.mu.Unlock()
-		if late && !isDriven(was) && j.node.enter() {
+		if moved && !isDriven(was) && j.node.enter() {
 			defer j.node.wg.Done()
 			j.node.endParked(j)
 		}
@@ -107,6 +108,8 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
+	case j.state == wire.JobCommitted:
+		return wire.Errorf(wire.CodeUnavailable, "job %016x is being published", m.Job)
 	case isOver(j.state):
 		return wire.Errorf(wire.CodeNoJob, "job %016x is over", m.Job)
 	case j.state == wire.JobOrphaned:
@@ -159,6 +162,7 @@ func (j *job) meet(a attachment) {
 	meet := func() { _ = j.client.Send(j.attached(a.seen)) }
 	log := j.log.Load()
 	if log == nil || j.phase < wire.PhaseRunning {
+		j.seen = a.seen // begin goes on from there
 		meet()
 		return
 	}

@@ -83,20 +83,25 @@ func (s *session) reset(m *wire.Reset) error {
 		return err
 	}
 	defer j.leave()
+	if int(m.Source) >= len(s.node.cfg.Cluster.Servers) {
+		return wire.Errorf(wire.CodeBadRequest, "there is no server %d", m.Source)
+	}
 	j.fence.staging.Lock()
 	defer j.fence.staging.Unlock()
-	if err := j.fence.reset(m.Source, m.Epoch); err != nil {
-		return err
-	}
 	for _, dir := range m.Dirs {
 		err := names.CheckPrefix(dir + "/")
 		if err == nil {
 			err = j.accepts(dir)
 		}
-		if err == nil {
-			err = j.stage.removeFiles(dir)
-		}
 		if err != nil {
+			return err
+		}
+	}
+	if err := j.fence.reset(m.Source, m.Epoch); err != nil {
+		return err
+	}
+	for _, dir := range m.Dirs {
+		if err := j.stage.removeFiles(dir); err != nil {
 			return err
 		}
 	}
@@ -106,7 +111,7 @@ func (s *session) reset(m *wire.Reset) error {
 // resetPushed removes what unfinished tasks of a shuffle have staged on all servers,
 // before any of them runs again.
 func (j *job) resetPushed() error {
-	if j.again == nil || j.msg.Verb != wire.VerbMapToN || j.phase == wire.PhaseReady {
+	if j.again == nil || j.msg.Verb != wire.VerbMapToN {
 		return nil
 	}
 	var dirs []string

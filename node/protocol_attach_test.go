@@ -375,7 +375,7 @@ func TestProtocolReset(t *testing.T) {
 	defer d.Close()
 	push := func(epoch uint64, key string) {
 		t.Helper()
-		d.send(1, 0, &wire.Push{Size: 6, Job: 42, Key: key, Source: 5, Epoch: epoch})
+		d.send(1, 0, &wire.Push{Size: 6, Job: 42, Key: key, Source: 0, Epoch: epoch})
 		d.data(1, "hello\n")
 		d.send(1, 0, &wire.Trailer{Length: 6, Sum: protoSum})
 	}
@@ -383,7 +383,7 @@ func TestProtocolReset(t *testing.T) {
 	defer r.Close()
 	reset := func(epoch uint64, dirs ...string) {
 		t.Helper()
-		r.send(1, 0, &wire.Reset{Job: 42, Source: 5, Epoch: epoch, Dirs: dirs})
+		r.send(1, 0, &wire.Reset{Job: 42, Source: 0, Epoch: epoch, Dirs: dirs})
 	}
 	reset(1, "out/a")
 	r.wantError(1, wire.CodeNoJob)
@@ -398,7 +398,7 @@ func TestProtocolReset(t *testing.T) {
 	d.want(1, wire.TypeOK)
 	push(1, "out/a/k") // the answer to the first was lost, say
 	d.want(1, wire.TypeOK)
-	d.send(1, 0, &wire.Push{Size: 0, Job: 42, Key: "out/a/k", Source: 5, Epoch: 1})
+	d.send(1, 0, &wire.Push{Size: 0, Job: 42, Key: "out/a/k", Source: 0, Epoch: 1})
 	d.send(1, 0, &wire.Trailer{Sum: 0xef46db3751d8e999})
 	d.wantError(1, wire.CodeExists) // but other bytes are not the same push
 	for _, key := range []string{"out/a/l", "out/a/b/k", "out/c/k"} {

@@ -220,7 +220,9 @@ func (n *Node) verdict(id uint64) (wire.Verdict, error) {
 				// It has its client, or waits for it, and may still be prepared.
 				return wire.VerdictPrepared, nil
 			}
-			j.moveLocked(jobCanceled, errSettled)
+			if j.state == wire.JobRunning {
+				j.moveLocked(jobCanceled, errSettled)
+			}
 		}
 		return wire.VerdictDiscarded, nil
 	}
