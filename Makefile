@@ -4,7 +4,7 @@ GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 
-.PHONY: all build demo test check bench bench-micro fuzz soak install clean
+.PHONY: all build demo test check bench bench-micro fuzz soak chaos install clean
 
 all: build
 
@@ -35,6 +35,9 @@ fuzz: ## every decoder, FUZZTIME each
 
 soak: ## the long tests: gigabytes, minutes
 	S4_TEST_BIG=1 $(GO) test -timeout 60m ./...
+
+chaos: ## a cluster under faults, for S4_CHAOS=5m
+	S4_CHAOS=$${S4_CHAOS:-5m} $(GO) test -race -timeout 0 -count 1 -v -run TestChaos ./node/chaos
 
 install: ## build and put the programs on PATH
 	scripts/install.sh

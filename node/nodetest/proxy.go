@@ -49,11 +49,15 @@ type Proxy struct {
 	target string
 	ln     net.Listener
 	wg     sync.WaitGroup
+	quit   chan struct{}                 // closed by Close
+	gate   atomic.Pointer[chan struct{}] // of connections to come, or nil
+	delay  atomic.Int64                  // of all that passes, ns
 
 	mu     sync.Mutex
 	closed bool
 	fault  *armed
 	conns  map[*net.TCPConn]struct{}
+	links  map[*link]struct{}
 }
 
 // armed is a Fault and whether it has struck.
@@ -81,7 +85,7 @@ func newProxy(target string) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{target: target, ln: ln, conns: make(map[*net.TCPConn]struct{})}
+	p := &Proxy{target: target, ln: ln, quit: make(chan struct{}), conns: make(map[*net.TCPConn]struct{}), links: make(map[*link]struct{})}
 	p.wg.Go(p.accept)
 	return p, nil
 }
@@ -141,7 +145,10 @@ func (p *Proxy) CutAll() {
 // Close ends the proxy and waits for its goroutines.
 func (p *Proxy) Close() {
 	p.mu.Lock()
-	p.closed = true
+	if !p.closed {
+		p.closed = true
+		close(p.quit)
+	}
 	p.mu.Unlock()
 	p.ln.Close()
 	p.Heal()
@@ -195,11 +202,20 @@ func (p *Proxy) forward(client *net.TCPConn) {
 		return
 	}
 	defer p.drop(server)
-	l := &link{proxy: p, fault: fault, match: make(chan bool, 1)}
+	l := &link{proxy: p, fault: fault, match: make(chan bool, 1), brake: brake{client: client, server: server}}
+	p.mu.Lock()
+	p.links[l] = struct{}{}
+	p.mu.Unlock()
+	if gate := p.gate.Load(); gate != nil { // after l is known: Hold misses none
+		l.gate.Store(gate)
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { l.copy(server, client, ToServer) })
 	wg.Go(func() { l.copy(client, server, ToClient) })
 	wg.Wait()
+	p.mu.Lock()
+	delete(p.links, l)
+	p.mu.Unlock()
 }
 
 // link is one connection through the proxy.
@@ -208,6 +224,7 @@ type link struct {
 	fault *armed
 	match chan bool // whether the fault is for this connection, once
 	cut   atomic.Bool
+	brake
 }
 
 func (l *link) copy(dst, src *net.TCPConn, dir Direction) {
@@ -248,6 +265,7 @@ func (l *link) copy(dst, src *net.TCPConn, dir Direction) {
 			if dir == ToServer && !asked {
 				l.match <- false
 			}
+			l.wait()
 			_ = dst.CloseWrite()
 			return
 		}
@@ -258,6 +276,7 @@ func (l *link) pass(dst *net.TCPConn, p []byte, dir Direction) error {
 	if len(p) == 0 {
 		return nil
 	}
+	l.wait()
 	_, err := dst.Write(p)
 	return err
 }
