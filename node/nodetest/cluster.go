@@ -74,6 +74,7 @@ type Proxied struct {
 	Nodes   []*node.Node
 	Proxies []*Proxy
 	Dir     string
+	cfg     node.Config
 	wg      sync.WaitGroup
 }
 
@@ -97,17 +98,48 @@ func StartProxied(tb testing.TB, n int, cfg node.Config) *Proxied {
 	if c.Cluster, err = s4.ParseCluster(strings.NewReader(list.String()), "proxied"); err != nil {
 		tb.Fatal(err)
 	}
-	for i := range n {
-		cfg.Cluster, cfg.Index, cfg.Dir = c.Cluster, i, c.Data(i)
-		nd, err := node.New(cfg)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		c.Nodes = append(c.Nodes, nd)
-		c.wg.Go(func() { _ = nd.Serve(listeners[i]) })
-	}
+	c.cfg = cfg
+	c.Nodes = make([]*node.Node, n)
 	tb.Cleanup(c.Stop)
+	for i := range n {
+		c.serve(tb, i, listeners[i])
+	}
 	return c
+}
+
+func (c *Proxied) serve(tb testing.TB, i int, ln net.Listener) {
+	tb.Helper()
+	cfg := c.cfg
+	cfg.Cluster, cfg.Index, cfg.Dir = c.Cluster, i, c.Data(i)
+	nd, err := node.New(cfg)
+	for end := time.Now().Add(stopGrace); err != nil && time.Now().Before(end); nd, err = node.New(cfg) {
+		// A command that this process is starting holds a copy of the former lock until
+		// its exec.
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c.Nodes[i] = nd
+	c.wg.Go(func() { _ = nd.Serve(ln) })
+}
+
+// StopNode shuts node i down. It does not wait for what is under way.
+func (c *Proxied) StopNode(i int) {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	c.Nodes[i].Shutdown(now)
+}
+
+// StartNode starts node i again, which StopNode has stopped.
+func (c *Proxied) StartNode(tb testing.TB, i int) {
+	tb.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c.Proxies[i].SetTarget(ln.Addr().String())
+	c.serve(tb, i, ln)
 }
 
 // Stop shuts the nodes down now.
@@ -116,7 +148,9 @@ func (c *Proxied) Stop() {
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, n := range c.Nodes {
-		wg.Go(func() { n.Shutdown(ctx) })
+		if n != nil {
+			wg.Go(func() { n.Shutdown(ctx) })
+		}
 	}
 	wg.Wait()
 	c.wg.Wait()
