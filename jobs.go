@@ -512,7 +512,7 @@ func (c *Client) WaitJob(ctx context.Context, id string, progress func(JobStatus
 // lastSeen is what servers have said of a job when they answered last.
 type lastSeen struct {
 	infos []*wire.JobInfo
-	lost  []time.Time // since when a server that knew the job does not answer, or zero
+	lost  []time.Time // since when a server does not answer, or zero
 }
 
 // add takes note of the last answers, and reports whether any server knows the job.
@@ -521,7 +521,7 @@ func (l *lastSeen) add(infos []*wire.JobInfo, errs []error) (known bool) {
 		switch {
 		case info != nil:
 			l.infos[i], l.lost[i] = info, time.Time{}
-		case errs[i] != nil && l.lost[i].IsZero() && l.infos[i] != nil:
+		case errs[i] != nil && l.lost[i].IsZero():
 			l.lost[i] = time.Now()
 		}
 		known = known || l.infos[i] != nil

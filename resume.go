@@ -101,6 +101,9 @@ func (c *Client) suspendedJob(ctx context.Context, id uint64) (*wire.Job, uint64
 	if err != nil {
 		return nil, 0, err
 	}
+	if s.State.Over() && s.State != JobSuspended {
+		return nil, 0, &Error{Kind: ErrCanceled, Text: "it is over: " + string(s.State)}
+	}
 	var m *wire.Job
 	var term uint64
 	for i, info := range infos {
@@ -116,8 +119,6 @@ func (c *Client) suspendedJob(ctx context.Context, id uint64) (*wire.Job, uint64
 	case s.State == JobSuspended && !s.Resumable:
 		return nil, 0, &Error{Server: s.Err.Server, Kind: ErrCanceled, Text: s.Err.Text + ", so it can only be discarded"}
 	case s.State == JobSuspended:
-	case s.State.Over():
-		return nil, 0, &Error{Kind: ErrCanceled, Text: "it is over: " + string(s.State)}
 	case m.Options&wire.JobKeep == 0:
 		return nil, 0, &Error{Kind: ErrCanceled, Text: "it is not suspended, and is not to be kept"}
 	}
