@@ -88,8 +88,11 @@ func (e *Error) Error() string {
 // Reason is Error without the operation and the key.
 func (e *Error) Reason() string {
 	hint := hint(e.Kind)
-	if e.Kind == ErrNoSpace && e.Server == "" {
+	switch {
+	case e.Kind == ErrNoSpace && e.Server == "":
 		hint = "make room on this machine"
+	case e.Kind == ErrExists && e.Op == "jobs":
+		hint = "see 's4 jobs'" // it is no key that exists
 	}
 	s := e.What()
 	if hint != "" {

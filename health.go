@@ -22,6 +22,8 @@ type ServerHealth struct {
 	Bytes   int64 // in keys
 	Free    int64 // bytes free on the data file system
 	Total   int64 // size of the data file system in bytes
+
+	Suspended int64 // bytes that suspended jobs have staged: JobOptions.Keep
 }
 
 // Health asks all servers in parallel, and returns their answers in the order of the
@@ -46,6 +48,7 @@ func (c *Client) Health(ctx context.Context) []ServerHealth {
 				h.Uptime = time.Duration(info.Uptime)
 				h.Keys, h.Bytes = int64(info.Keys), int64(info.Bytes)
 				h.Free, h.Total = int64(info.Free), int64(info.Total)
+				h.Suspended = int64(info.Suspended)
 				return true, nil
 			})
 			if err != nil {

@@ -117,6 +117,9 @@ type JobResult struct {
 	Keys  int64  // keys written
 	Bytes int64  // in them
 	JobProgress
+
+	// Suspended says that the job failed, or was given up, and is kept: see ResumeJob.
+	Suspended bool
 }
 
 // Map runs cmd with bash for every key below indir, on the key's server and
@@ -203,6 +206,31 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 	return m, nil
 }
 
+// optionsOf is the reverse of jobMessage: the options that servers know of.
+func optionsOf(m *wire.Job) JobOptions {
+	has := func(o wire.JobOption) bool { return m.Options&o != 0 }
+	o := JobOptions{
+		KeepGoing:  has(wire.JobKeepGoing),
+		Resume:     has(wire.JobResume),
+		Retries:    int(m.Retries),
+		Timeout:    time.Duration(m.Timeout),
+		ServerWait: time.Duration(m.Wait),
+		Keep:       has(wire.JobKeep),
+		Detach:     has(wire.JobDetach) || has(wire.JobDriven),
+		AllTasks:   has(wire.JobReport),
+	}
+	for _, code := range []byte(m.OKExit) {
+		o.OKExit = append(o.OKExit, int(code))
+	}
+	switch {
+	case has(wire.JobPackAll):
+		o.Compress = CompressAlways
+	case m.Verb == wire.VerbMapToN && !has(wire.JobLZ4):
+		o.Compress = CompressNever
+	}
+	return o
+}
+
 // check returns an error for options that no job can have.
 func (o *JobOptions) check() error {
 	if o.Retries < 0 || o.Retries > math.MaxInt32 || o.Timeout < 0 || o.ServerWait < 0 {
@@ -234,13 +262,14 @@ func (c *Client) run(ctx context.Context, verb Verb, indir, outdir, cmd string, 
 	if err == nil {
 		err = c.sendFiles(ctx, m.ID, files)
 	}
-	if err == nil {
+	begun := err == nil
+	if begun {
 		if opts.Started != nil {
 			opts.Started(res.ID)
 		}
 		err = co.Run(ctx)
 	}
-	res, err = c.jobResult(ctx, co, "", err)
+	res, err = c.jobResult(ctx, co, "", begun, err)
 	return res, c.notDir(ctx, verb, indir, err)
 }
 

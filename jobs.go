@@ -55,11 +55,17 @@ type JobStatus struct {
 	Outdir  string // with its scheme
 	Command string
 	Started time.Time
-	Ended   time.Time // zero if it is not over
-	Keys    int64     // staged or written
-	Bytes   int64     // in them
-	Err     *Error    // why it failed, is done partly or was canceled, else nil: what its client was told
+	Ended   time.Time  // zero if it is not over; of a suspended job since when it is
+	Keys    int64      // staged or written
+	Bytes   int64      // in them
+	Err     *Error     // why it failed, is done partly, was canceled or suspended, else nil: what its client was told
+	Options JobOptions // those that servers know of, without files and functions
 	JobProgress
+
+	// Resumable says that the job is suspended, and that no server that has answered
+	// has lost its part: ResumeJob can go on with it. A suspended job that is not can
+	// only be discarded.
+	Resumable bool
 }
 
 // How long a server may be silent when it is asked about jobs, so that what the
@@ -154,7 +160,7 @@ func (c *Client) Jobs(ctx context.Context) ([]JobStatus, error) {
 	}
 	jobs := make([]JobStatus, 0, len(byID))
 	for _, infos := range byID {
-		jobs = append(jobs, c.mergeJob(infos))
+		jobs = append(jobs, c.mergeJob(infos, errs))
 	}
 	slices.SortFunc(jobs, func(a, b JobStatus) int {
 		return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(a.ID, b.ID))
@@ -168,14 +174,31 @@ func (c *Client) Job(ctx context.Context, id string) (JobStatus, error) {
 	if err != nil {
 		return JobStatus{}, err
 	}
-	n := len(c.cluster.Servers)
-	infos := make([]*wire.JobInfo, n)
-	errs := make([]error, n)
-	known := false
+	infos, errs := c.jobOnAll(ctx, num)
+	return c.oneJob(id, infos, errs)
+}
+
+// oneJob merges what the servers have answered about one job.
+func (c *Client) oneJob(id string, infos []*wire.JobInfo, errs []error) (JobStatus, error) {
+	err := firstError(errs)
+	if !slices.ContainsFunc(infos, func(info *wire.JobInfo) bool { return info != nil }) {
+		if err == nil {
+			err = &Error{Op: "jobs", Key: id, Kind: ErrNoJob}
+		}
+		return JobStatus{}, err
+	}
+	return c.mergeJob(infos, errs), err
+}
+
+// jobOnAll asks every server for a job. Of one that has no part of it both info and
+// error are nil.
+func (c *Client) jobOnAll(ctx context.Context, id uint64) ([]*wire.JobInfo, []error) {
+	infos := make([]*wire.JobInfo, len(c.cluster.Servers))
+	errs := make([]error, len(infos))
 	var wg sync.WaitGroup
-	for i := range n {
+	for i := range infos {
 		wg.Go(func() {
-			info, err := c.jobOn(ctx, i, num)
+			info, err := c.jobOn(ctx, i, id)
 			var we *wire.Error
 			if errors.As(err, &we) && we.Code == wire.CodeNoJob {
 				err = nil
@@ -184,17 +207,7 @@ func (c *Client) Job(ctx context.Context, id string) (JobStatus, error) {
 		})
 	}
 	wg.Wait()
-	for _, info := range infos {
-		known = known || info != nil
-	}
-	err = firstError(errs)
-	if !known {
-		if err == nil {
-			err = &Error{Op: "jobs", Key: id, Kind: ErrNoJob}
-		}
-		return JobStatus{}, err
-	}
-	return c.mergeJob(infos), err
+	return infos, errs
 }
 
 func firstError(errs []error) error {
@@ -207,13 +220,17 @@ func firstError(errs []error) error {
 }
 
 // mergeJob makes one status of what each server knows; nil of one that knows
-// nothing.
-func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
+// nothing, or that did not answer: then it has an error.
+func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 	var s JobStatus
 	parts := make([]jobPart, len(infos))
 	states := make(map[wire.JobState]*Error) // and the first reason for it
+	none := -1                               // a server that has no part of it
 	for i, info := range infos {
 		if info == nil {
+			if errs[i] == nil {
+				none = i
+			}
 			continue
 		}
 		if why := c.whyEnded(i, info); states[why.state] == nil {
@@ -229,8 +246,9 @@ func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
 		if ended := time.Unix(0, info.Ended); info.Ended != 0 && ended.After(s.Ended) {
 			s.Ended = ended
 		}
-		if m := info.Job; s.ID == "" || m.Verb != 0 { // 0: a record that was damaged
+		if m := &info.Job; s.ID == "" || m.Verb != 0 { // 0: a record that was damaged
 			s.ID, s.Verb, s.Indir, s.Outdir, s.Command = jobID(m.ID), m.Verb.String(), Scheme+m.Indir, Scheme+m.Outdir, m.Command
+			s.Options = optionsOf(m)
 		}
 	}
 	s.JobProgress = sumParts(parts)
@@ -240,6 +258,16 @@ func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
 	}
 	if s.State == JobDone && s.Failed > 0 {
 		s.State, s.Err = JobPartly, tasksFailed(s.Failed, s.Tasks)
+	}
+	if s.State == JobSuspended {
+		switch lost := lostPart(states); {
+		case lost != nil:
+			s.Err = lost
+		case none >= 0:
+			s.Err = &Error{Server: c.cluster.Servers[none].String(), Kind: ErrCanceled, Text: "the server has no part of it any more"}
+		default:
+			s.Resumable = true
+		}
 	}
 	if s.Err != nil {
 		s.Err.Op = s.Verb
@@ -251,6 +279,18 @@ func (c *Client) mergeJob(infos []*wire.JobInfo) JobStatus {
 		s.Ended = time.Time{}
 	}
 	return s
+}
+
+// lostPart returns why a server has no part any more of a job that others have
+// suspended, or nil if that is not so.
+func lostPart(states map[wire.JobState]*Error) *Error {
+	for _, over := range []wire.JobState{wire.JobFailed, wire.JobCanceled} {
+		if why := states[over]; why != nil {
+			why.Text = "the server has no part of it any more: " + why.Text
+			return why
+		}
+	}
+	return nil
 }
 
 // ended is how a job is on one server, and why.
@@ -276,10 +316,11 @@ func (c *Client) whyEnded(i int, info *wire.JobInfo) ended {
 }
 
 // mergeState makes one state of those that servers are in, and tells why. What
-// is under way anywhere is under way.
+// is under way anywhere is under way. A job that is suspended or over anywhere has no
+// client that comes back, so a server that was started again waits for it in vain.
 func mergeState(states map[wire.JobState]*Error) (JobState, *Error) {
 	if states[wire.JobCommitted] != nil {
-		for _, s := range []wire.JobState{wire.JobFailed, wire.JobCanceled} {
+		for _, s := range []wire.JobState{wire.JobFailed, wire.JobCanceled, wire.JobSuspended} {
 			if why := states[s]; why != nil {
 				why.Text = "it was published on some servers and not on others: " + why.Text
 				return JobFailed, why
@@ -291,13 +332,13 @@ func mergeState(states map[wire.JobState]*Error) (JobState, *Error) {
 		here JobState
 	}{
 		{wire.JobRunning, JobRunning},
-		{wire.JobWaiting, JobRunning},
 		{wire.JobOrphaned, JobUnsettled},
 		{wire.JobPrepared, JobPublishing},
-		{wire.JobCommitted, JobDone},
 		{wire.JobSuspended, JobSuspended},
+		{wire.JobCommitted, JobDone},
 		{wire.JobFailed, JobFailed},
 		{wire.JobCanceled, JobCanceled},
+		{wire.JobWaiting, JobRunning},
 	} {
 		why := states[s.on]
 		switch {
@@ -391,11 +432,9 @@ func (c *Client) stopJob(ctx context.Context, id string, discard bool) error {
 	if err != nil {
 		return err
 	}
-	stopped := false
-	var mu sync.Mutex
 	errs := make([]error, len(c.cluster.Servers))
 	var wg sync.WaitGroup
-	for i := range c.cluster.Servers {
+	for i := range errs {
 		wg.Go(func() {
 			err := c.askJobs(ctx, i, &wire.Cancel{Job: num, Discard: discard}, func(m wire.Message) (bool, error) {
 				if m.Type() != wire.TypeOK {
@@ -403,25 +442,30 @@ func (c *Client) stopJob(ctx context.Context, id string, discard bool) error {
 				}
 				return true, nil
 			})
-			mu.Lock()
-			stopped = stopped || err == nil
-			mu.Unlock()
 			errs[i] = c.opError(ctx, "jobs", "", i, err)
 		})
 	}
 	wg.Wait()
-	if stopped {
-		return nil // one is enough: it fails the job everywhere
-	}
-	// A job that is over here may be publishing there.
+	stopped := slices.Contains(errs, nil)
+	var other error // that keeps the job from being over there
 	for _, err := range errs {
-		if !errors.Is(err, ErrNoJob) {
-			return err
+		if err != nil && !errors.Is(err, ErrNoJob) {
+			other = err
+			break
 		}
+	}
+	switch {
+	case stopped && (!discard || other == nil):
+		return nil // one is enough: it fails the job everywhere
+	case other != nil: // a suspended job has nobody to tell the others
+		return other
 	}
 	e := &Error{Op: "jobs", Key: id, Kind: ErrNoJob}
 	if s, err := c.Job(ctx, id); err == nil {
 		e.Text = "it is over: " + string(s.State)
+		if s.State == JobSuspended {
+			e.Kind, e.Text = ErrCanceled, "it is suspended"
+		}
 	}
 	return e
 }
@@ -432,31 +476,66 @@ const (
 	waitMost  = time.Second
 )
 
-// WaitJob waits until a job is over and returns how it ended. progress, if not
-// nil, is called whenever it looks, by this goroutine. A job that failed is no
+// WaitJob waits until a job is over, or suspended, and returns how it ended. progress,
+// if not nil, is called whenever it looks, by this goroutine. A job that failed is no
 // error of WaitJob's: see JobStatus.State. ErrNoJob if no server knows it. Once
 // it has seen the job, it goes on when a server does not answer, which may come
-// back to finish its part.
+// back to finish its part: JobProgress.Lost is that server.
 func (c *Client) WaitJob(ctx context.Context, id string, progress func(JobStatus)) (JobStatus, error) {
-	seen := false
+	num, err := parseJobID(id)
+	if err != nil {
+		return JobStatus{}, err
+	}
+	seen := lastSeen{infos: make([]*wire.JobInfo, len(c.cluster.Servers)), lost: make([]time.Time, len(c.cluster.Servers))}
 	for wait := waitFirst; ; wait = min(wait*5/4, waitMost) {
-		s, err := c.Job(ctx, id)
-		known := s.ID != ""
-		seen = seen || known
+		infos, errs := c.jobOnAll(ctx, num)
+		s, err := c.oneJob(id, infos, errs)
+		known := seen.add(infos, errs)
 		switch {
 		case ctx.Err() != nil:
 			return s, c.opError(ctx, "jobs", "", -1, context.Cause(ctx))
-		case err != nil && !(seen && (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrTimeout))):
+		case err != nil && !(known && (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrTimeout))):
 			return s, err
-		case known && s.State.Over():
+		case s.ID != "" && s.State.Over():
 			return s, nil // a server that is down is to do the same when it is back
 		}
 		if progress != nil && known {
-			progress(s)
+			progress(seen.status(c))
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
 		}
 	}
+}
+
+// lastSeen is what servers have said of a job when they answered last.
+type lastSeen struct {
+	infos []*wire.JobInfo
+	lost  []time.Time // since when a server does not answer, or zero
+}
+
+// add takes note of the last answers, and reports whether any server knows the job.
+func (l *lastSeen) add(infos []*wire.JobInfo, errs []error) (known bool) {
+	for i, info := range infos {
+		switch {
+		case info != nil:
+			l.infos[i], l.lost[i] = info, time.Time{}
+		case errs[i] != nil && l.lost[i].IsZero():
+			l.lost[i] = time.Now()
+		}
+		known = known || l.infos[i] != nil
+	}
+	return known
+}
+
+// status merges it.
+func (l *lastSeen) status(c *Client) JobStatus {
+	s := c.mergeJob(l.infos, make([]error, len(l.infos)))
+	for i, since := range l.lost {
+		if !since.IsZero() && (s.Lost < 0 || since.Before(s.LostSince)) {
+			s.Lost, s.LostSince = i, since
+		}
+	}
+	return s
 }

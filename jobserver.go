@@ -269,13 +269,15 @@ func (s *jobServer) attach(ctx context.Context, cause error) error {
 		conn.close()
 	}
 	start := time.Now()
-	co.waitFor(s.index, start)
-	defer co.waitFor(s.index, time.Time{})
+	if cause != nil { // else it is there, most likely
+		co.waitFor(s.index, start)
+	}
 	for pause := attachPause; ; pause = min(2*pause, attachPauseMost) {
 		err := s.tryAttach(ctx)
 		var we *wire.Error
 		switch {
 		case err == nil:
+			co.waitFor(s.index, time.Time{})
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -284,20 +286,19 @@ func (s *jobServer) attach(ctx context.Context, cause error) error {
 			// the one that submitted it.
 			if cause == nil || co.attached {
 				co.Abandon()
-				return err
+				e := toError(co.client.cluster.Servers[s.index].String(), we)
+				e.Op = "jobs" // it is no key that exists
+				return e
 			}
 		case errors.As(err, &we) && we.Code != wire.CodeUnavailable && we.Code != wire.CodeShuttingDown && we.Code != wire.CodeTimeout:
 			if cause != nil && we.Code == wire.CodeNoJob {
-				return wire.Errorf(wire.CodeUnavailable, "was lost (%v), and has no part of the job any more", cause)
+				return wire.Errorf(wire.CodeUnavailable, "the server was lost (%s), and has no part of the job any more", toError("", cause).Text)
 			}
 			return err
 		}
 		wait := pause/2 + rand.N(pause) // random, so that those who wait do not all come at once
 		if time.Since(start)+wait >= time.Duration(co.job.Wait) {
-			if cause == nil {
-				cause = err
-			}
-			return wire.Errorf(wire.CodeUnavailable, "was lost, and did not come back within %v: %v", time.Duration(co.job.Wait), cause)
+			return wire.Errorf(wire.CodeUnavailable, "the server was lost, and did not come back within %v: %s", time.Duration(co.job.Wait), toError("", err).Text)
 		}
 		select {
 		case <-ctx.Done():

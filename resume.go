@@ -2,24 +2,20 @@ package s4
 
 import (
 	"context"
-	"errors"
-	"sync"
 
 	"github.com/nathants/s4/wire"
 )
 
 // ResumeJob goes on with a suspended job: it runs the tasks that are missing, those
 // whose input has changed and those that failed, and publishes the output of all at
-// once, as Map does. Of opts it takes Retries and Timeout, in place of those the job
-// had, ServerWait, Files, which replace files of the same name, and the functions. opts
-// may be nil. If the job fails again, it is suspended again.
+// once, as Map does. Of opts it takes Retries, Timeout and ServerWait, in place of those
+// the job had, Files, which replace files of the same name, and the functions. If opts
+// is nil, the job has the options it had: see JobStatus.Options. If the job fails again,
+// it is suspended again.
 //
 // ErrNoJob if no server knows the job, ErrExists if it has a client, ErrCanceled if it
 // is over, or a server has discarded its part.
 func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (JobResult, error) {
-	if opts == nil {
-		opts = new(JobOptions)
-	}
 	res := JobResult{ID: id}
 	num, err := parseJobID(id)
 	if err != nil {
@@ -30,6 +26,10 @@ func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (Jo
 		return res, c.opError(ctx, "jobs", id, -1, err)
 	}
 	verb, indir := m.Verb.String(), Scheme+m.Indir
+	if opts == nil {
+		old := optionsOf(m)
+		opts = &old
+	}
 	if err := opts.check(); err != nil {
 		return res, usage(verb, indir, err)
 	}
@@ -54,59 +54,73 @@ func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (Jo
 		}
 		err = co.Run(ctx)
 	}
-	return c.jobResult(ctx, co, indir, err)
+	return c.jobResult(ctx, co, indir, true, err)
 }
 
-// jobResult ends a job that has run, or was given up because of err.
-func (c *Client) jobResult(ctx context.Context, co *Coordinator, indir string, err error) (JobResult, error) {
+// jobResult ends a job that has run, or was given up because of err. begun says that it
+// may have begun on some server.
+func (c *Client) jobResult(ctx context.Context, co *Coordinator, indir string, begun bool, err error) (JobResult, error) {
 	if err != nil {
 		co.Discard(reasonOf(ctx, err))
 	}
 	res := JobResult{ID: jobID(co.job.ID), Keys: co.keys, Bytes: co.bytes, JobProgress: co.total()}
+	if err != nil && begun && co.job.Options&wire.JobKeep != 0 {
+		res.Suspended = c.isKept(ctx, co.job.ID)
+	}
 	if err == nil && res.Failed > 0 {
 		err = tasksFailed(res.Failed, res.Tasks)
 	}
 	return res, c.opError(ctx, co.job.Verb.String(), indir, -1, err)
 }
 
+// isKept reports whether a job that was given up is suspended anywhere, or may be so
+// because no server answers: those that lose a job's client suspend it.
+func (c *Client) isKept(ctx context.Context, id uint64) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jobsTimeout)
+	defer cancel()
+	infos, errs := c.jobOnAll(ctx, id)
+	silent := 0
+	for i, info := range infos {
+		if info != nil && info.State == wire.JobSuspended {
+			return true
+		}
+		if errs[i] != nil {
+			silent++
+		}
+	}
+	return silent == len(infos)
+}
+
 // suspendedJob returns a job that can be resumed, and the highest term it has had.
 func (c *Client) suspendedJob(ctx context.Context, id uint64) (*wire.Job, uint64, error) {
-	infos := make([]*wire.JobInfo, len(c.cluster.Servers))
-	errs := make([]error, len(infos))
-	var wg sync.WaitGroup
-	for i := range infos {
-		wg.Go(func() { infos[i], errs[i] = c.jobOn(ctx, i, id) })
+	infos, errs := c.jobOnAll(ctx, id)
+	if err := firstError(errs); err != nil {
+		return nil, 0, err // the job takes all servers
 	}
-	wg.Wait()
-	var (
-		m     *wire.Job
-		term  uint64
-		none  int // servers that do not know it
-		first = -1
-	)
+	s, err := c.oneJob(jobID(id), infos, errs)
+	if err != nil {
+		return nil, 0, err
+	}
+	if s.State.Over() && s.State != JobSuspended {
+		return nil, 0, &Error{Kind: ErrCanceled, Text: "it is over: " + string(s.State)}
+	}
+	var m *wire.Job
+	var term uint64
 	for i, info := range infos {
-		at := c.cluster.Servers[i].String()
 		switch {
-		case errors.Is(errs[i], ErrNoJob):
-			none++
-			first = i
+		case info == nil:
 			continue
-		case errs[i] != nil:
-			return nil, 0, c.opError(ctx, "jobs", jobID(id), i, errs[i])
 		case info.Attached:
-			return nil, 0, &Error{Server: at, Kind: ErrExists, Text: "it has a client, and runs"}
-		case info.State == wire.JobCommitted, info.State == wire.JobFailed, info.State == wire.JobCanceled:
-			return nil, 0, &Error{Server: at, Kind: ErrCanceled, Text: "it is over: " + info.State.String()}
-		case info.Job.Options&wire.JobKeep == 0:
-			return nil, 0, &Error{Server: at, Kind: ErrCanceled, Text: "it is not suspended"}
+			return nil, 0, &Error{Server: c.cluster.Servers[i].String(), Kind: ErrExists, Text: "it runs, and has a client"}
 		}
 		m, term = &info.Job, max(term, info.Term)
 	}
 	switch {
-	case m == nil:
-		return nil, 0, &Error{Kind: ErrNoJob}
-	case none > 0:
-		return nil, 0, &Error{Server: c.cluster.Servers[first].String(), Kind: ErrCanceled, Text: "the server has no part of it any more: it can only be discarded"}
+	case s.State == JobSuspended && !s.Resumable:
+		return nil, 0, &Error{Server: s.Err.Server, Kind: ErrCanceled, Text: s.Err.Text + ", so it can only be discarded"}
+	case s.State == JobSuspended:
+	case m.Options&wire.JobKeep == 0:
+		return nil, 0, &Error{Kind: ErrCanceled, Text: "it is not suspended, and is not to be kept"}
 	}
 	return m, term, nil
 }

@@ -15,14 +15,17 @@ import (
 func (a *app) jobs() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "jobs",
-		Short: "list the jobs of the map verbs; show, cancel or wait for one",
+		Short: "list the jobs of the map verbs; show, cancel, resume or wait for one",
 		Long: `List the jobs that run and the last ones that ran, over all servers, the newest
 first: id, state, verb, tasks that succeeded and all, tasks that failed, start,
-duration, directories.
+duration, directories, and of a suspended job the bytes kept and for how long.
 
 States are running; publishing, when all tasks have ended; unsettled, when the
 client was lost in that moment and the servers settle among themselves whether
-to publish; done; partly, when tasks failed with --keep-going; failed; canceled.
+to publish; done; partly, when tasks failed with --keep-going; failed; canceled;
+suspended, when a job with --on-failure keep failed, was canceled, or lost its
+client: s4 jobs resume goes on with it, and s4 jobs discard removes what is kept,
+which s4-server --keep-suspended does after a day.
 
 An ID may be shortened to its first digits, if no other job's begins with them.`,
 		Example: `  s4 jobs
@@ -74,10 +77,19 @@ func (a *app) listJobs(list []s4.JobStatus) error {
 	out := newTable(a.stdout)
 	now := time.Now()
 	for _, s := range list {
-		fmt.Fprintf(out, "%s\t%s\t%s\t%d/%s\t%d failed\t%s\t%s\t%s -> %s\n", s.ID, s.State, s.Verb, s.Done, count(s.Tasks, "task"),
+		fmt.Fprintf(out, "%s\t%s\t%s\t%d/%s\t%d failed\t%s\t%s\t%s -> %s", s.ID, s.State, s.Verb, s.Done, count(s.Tasks, "task"),
 			s.Failed, stamp(s.Started), seconds1(jobTook(s, now)), oneLine(s.Indir), oneLine(s.Outdir))
+		if s.State == s4.JobSuspended {
+			fmt.Fprintf(out, "  (%s)", keptText(s, now))
+		}
+		fmt.Fprintln(out)
 	}
 	return out.Flush()
+}
+
+// keptText says how much of a suspended job is kept, and for how long it has been.
+func keptText(s s4.JobStatus, now time.Time) string {
+	return fmt.Sprintf("%s kept for %s", bytes(s.Bytes), seconds(max(0, now.Sub(s.Ended).Seconds())))
 }
 
 // jobTook returns how long a job has run.
@@ -116,6 +128,8 @@ type jobObject struct {
 	BytesIn     int64       `json:"bytes_in"`
 	BytesPushed int64       `json:"bytes_pushed"`
 	Error       text        `json:"error,omitempty"`
+	KeptBytes   *int64      `json:"kept_bytes,omitempty"` // of a suspended job
+	Resumable   *bool       `json:"resumable,omitempty"`  // of a suspended job
 }
 
 func newJobObject(s s4.JobStatus) jobObject {
@@ -124,6 +138,9 @@ func newJobObject(s s4.JobStatus) jobObject {
 		Keys: s.Keys, Bytes: s.Bytes, BytesIn: s.BytesIn, BytesPushed: s.Pushed, Error: text(errText(s))}
 	if !s.Ended.IsZero() {
 		o.Ended = &s.Ended
+	}
+	if s.State == s4.JobSuspended {
+		o.KeptBytes, o.Resumable = &s.Bytes, &s.Resumable
 	}
 	return o
 }
@@ -194,19 +211,41 @@ func (a *app) jobsCancel() *cobra.Command {
 		Use:   "cancel ID",
 		Short: "stop a job on all servers, whoever started it",
 		Long: `Stop a job on all servers, whoever started it. Its commands are killed and there
-is no output. Exit code 1 if it is over, or if it is too late because its output
-is being published.`,
+is no output; one with --on-failure keep is suspended. Exit code 1 if it is over, or if
+it is too late because its output is being published.`,
 		Example: `  s4 jobs cancel 4f2a`,
 		Args:    cobra.ExactArgs(1),
 		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
 			if err := c.CancelJob(ctx, id); err != nil {
+				if s, _ := c.Job(ctx, id); s.State == s4.JobSuspended {
+					a.advice = "remove what is kept: s4 jobs discard " + id
+				}
 				return err
 			}
-			if a.json {
-				return a.line("", map[string]any{"job": id, "state": s4.JobCanceled})
+			state := s4.JobCanceled
+			if s := settled(ctx, c, id); s.State == s4.JobSuspended {
+				state = s.State
 			}
-			a.note("canceled job %s", id)
+			if a.json {
+				return a.line("", map[string]any{"job": id, "state": state})
+			}
+			if state == s4.JobSuspended {
+				a.note("suspended job %s (go on: s4 jobs resume %s; remove what is kept: s4 jobs discard %s)", id, id, id)
+			} else {
+				a.note("canceled job %s", id)
+			}
 			return nil
 		}),
 	}
+}
+
+// settleTime is how long a job may take to stop that was canceled.
+const settleTime = 10 * time.Second
+
+// settled waits until a job that was canceled is over, for as long as it may take.
+func settled(ctx context.Context, c *s4.Client, id string) s4.JobStatus {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	s, _ := c.WaitJob(ctx, id, nil) // the job was canceled, whatever becomes of the question
+	return s
 }

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,29 +12,22 @@ import (
 )
 
 func (a *app) jobsResume() *cobra.Command {
-	f := mapFlags{serverWait: timeoutFlag(s4.DefaultServerWait)}
+	var f mapFlags
 	cmd := &cobra.Command{
 		Use:   "resume ID",
 		Short: "go on with a suspended job",
 		Long: `Go on with a job that --on-failure keep has suspended: run the tasks that are
 missing, those that failed and those whose input has changed, and publish all output
-at once. If it fails again, it is suspended again.`,
+at once. If it fails again, it is suspended again. The job has the options it was
+started with, but for those that are given here.`,
 		Example: `  s4 jobs resume 4f2a
   s4 jobs resume 4f2a --retries 2 --file parse`,
-		Args: cobra.ExactArgs(1),
-		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
-			s, err := c.Job(ctx, id)
-			if s.ID == "" {
-				return err
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.retries < 0 || f.retries > math.MaxInt32 {
+				return errRetries
 			}
-			j := &mapJob{mapHelpText: mapHelpText{verb: s4.Verb(s.Verb)}}
-			j.opts = s4.JobOptions{Retries: f.retries, Timeout: time.Duration(f.timeout), ServerWait: time.Duration(f.serverWait)}
-			for _, path := range f.files {
-				j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})
-			}
-			j.resume = id
-			return a.runMap(ctx, c, j, &f)
-		}),
+			return cobra.ExactArgs(1)(cmd, args)
+		},
 	}
 	fl := cmd.Flags()
 	fl.IntVar(&f.retries, "retries", 0, "run a task that fails again, up to `N` times")
@@ -41,13 +36,42 @@ at once. If it fails again, it is suspended again.`,
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
 	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, in place of one of that name (repeatable)")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print the job's id when it starts")
+	cmd.RunE = a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
+		s, err := c.Job(ctx, id)
+		if s.ID == "" {
+			return err
+		}
+		j := &mapJob{mapHelpText: mapHelpText{verb: s4.Verb(s.Verb)}, opts: s.Options, resume: id}
+		if fl.Changed("retries") {
+			j.opts.Retries = f.retries
+		}
+		if fl.Changed("timeout") {
+			j.opts.Timeout = time.Duration(f.timeout)
+		}
+		if fl.Changed("server-wait") {
+			j.opts.ServerWait = time.Duration(f.serverWait)
+		}
+		for _, path := range f.files {
+			j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})
+		}
+		f.keepGoing = j.opts.KeepGoing
+		err = a.runMap(ctx, c, j, &f)
+		var e *s4.Error
+		if ctx.Err() == nil && errors.As(err, &e) && e.Op == s.Verb {
+			a.report(s.Verb, err) // as the map verb would have said it
+			return errReported
+		}
+		return err
+	})
 	return cmd
 }
 
 func (a *app) jobsDiscard() *cobra.Command {
 	return &cobra.Command{
-		Use:     "discard ID",
-		Short:   "remove what a suspended job has staged",
+		Use:   "discard ID",
+		Short: "remove what a suspended job has staged",
+		Long: `Remove what a suspended job has staged, on all servers. One that runs is canceled,
+and nothing of it is kept.`,
 		Example: `  s4 jobs discard 4f2a`,
 		Args:    cobra.ExactArgs(1),
 		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {

@@ -179,6 +179,14 @@ func printJob(w io.Writer, s s4.JobStatus) {
 	field("keys", fmt.Sprint(s.Keys))
 	field("bytes", bytes(s.Bytes))
 	field("error", oneLine(errText(s)))
+	if s.State == s4.JobSuspended {
+		field("kept", fmt.Sprintf("for %s", seconds(max(0, time.Since(s.Ended).Seconds()))))
+		next := "s4 jobs discard " + s.ID
+		if s.Resumable {
+			next = "s4 jobs resume " + s.ID + ", or " + next
+		}
+		field("next", next)
+	}
 }
 
 // progressText says how far a job is. When one ends early, no server records the tasks

@@ -15,9 +15,9 @@ func (a *app) jobsWait() *cobra.Command {
 		Use:   "wait ID",
 		Short: "wait until a job is over, and end as it does",
 		Long: `Wait until a job is over, show how it gets on, and end as the map verb that it
-is would have ended: exit code 0 if it is done, 1 if it failed, is done partly or
-was canceled, and with the same lines about what failed. Ctrl-C ends the waiting
-and not the job.`,
+is would have ended: exit code 0 if it is done, 1 if it failed, is done partly, was
+canceled or is suspended, and with the same lines about what failed. Ctrl-C ends the
+waiting and not the job.`,
 		Example: `  id=$(s4 map --detach s4://bucket/in/ s4://bucket/out/ 'tr a-z A-Z')
   s4 jobs wait $id`,
 		Args: cobra.ExactArgs(1),
@@ -42,6 +42,11 @@ func (a *app) waitJob(ctx context.Context, c *s4.Client, id string) error {
 	}
 	if err != nil || s.State == s4.JobDone {
 		return err
+	}
+	if s.State == s4.JobSuspended && !s.Resumable {
+		a.adviseOnPart(s.ID)
+	} else {
+		a.adviseOn(s.ID, s.State, s.Options.Keep || s.State == s4.JobPartly, s.JobProgress, jobTook(s, time.Now()))
 	}
 	return a.reportJob(ctx, c, s)
 }

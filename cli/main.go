@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,9 +29,12 @@ type app struct {
 	conf     string
 	json     bool
 	quiet    bool
-	exit     int          // the exit code, of eval's command
-	compress compressFlag // what the client compresses on the wire
-	subject  string       // the key or prefix that errors name if they carry no key
+	exit     int           // the exit code, of eval's command
+	compress compressFlag  // what the client compresses on the wire
+	subject  string        // the key or prefix that errors name if they carry no key
+	advice   string        // what errors say in the end, in parentheses
+	kept     string        // the id of the job that failed, if it can be resumed
+	longJob  time.Duration // from which on a job is told what --on-failure keep had saved
 }
 
 // failure marks an error of a verb that ran, as opposed to an error in its usage.
@@ -45,19 +49,23 @@ var errReported = errors.New("reported")
 // name, and returns its exit code. When ctx ends, what is under way is
 // stopped and cleaned up, and the code is 130.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, longJob: longJob}
+	return a.main(ctx, args)
+}
+
+func (a *app) main(ctx context.Context, args []string) int {
 	root := a.command()
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	verb := verbOf(cmd)
 	switch {
 	case err == nil:
 		return a.exit
 	case ctx.Err() != nil:
-		a.print(verb, "", "interrupted")
+		a.print(verb, "", a.advise("interrupted"))
 		return exitInterrupted
 	case errors.Is(err, errReported):
 		return exitFailed

@@ -24,7 +24,9 @@ const mapCommon = `
 INDIR may hold globs, each matched within one path segment. CMD runs with bash,
 with errexit, nounset and pipefail, in an empty directory of its own, on the
 server that has the key. Either every task succeeds and all output appears at
-once, or there is none.
+once, or there is none. A server that is lost meanwhile, because it is started again
+or the network is cut, is waited for: --server-wait. With --on-failure keep, a job that
+fails or is interrupted is suspended, and s4 jobs resume goes on with it.
 
 With --keep-going what succeeded appears, and every task that failed is told of;
 with --resume the same line again runs only what is missing. --script takes CMD
@@ -95,6 +97,8 @@ func (a *app) mapVerb(h mapHelpText) *cobra.Command {
 		}),
 	}
 	f.register(cmd.Flags(), h.verb)
+	// It fails only if there is no such flag.
+	_ = cmd.RegisterFlagCompletionFunc("on-failure", cobra.FixedCompletions([]string{"discard", keepOnFailure}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -141,6 +145,13 @@ func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) 
 	res, err := j.start(ctx, c)
 	took := time.Since(start)
 	shown.stop()
+	if err != nil {
+		state := s4.JobFailed
+		if res.Suspended {
+			state = s4.JobSuspended
+		}
+		a.adviseOn(res.ID, state, j.opts.Keep || isPartly(err, res), res.JobProgress, took)
+	}
 	if err == nil || f.keepGoing && isPartly(err, res) {
 		if serr := a.jobSummary(res, took); err == nil {
 			err = serr

@@ -18,6 +18,8 @@ import (
 // keepOnFailure is the value of --on-failure that suspends a job that fails.
 const keepOnFailure = "keep"
 
+var errRetries = errors.New("--retries N is from 0 to 2147483647")
+
 // mapFlags are the flags of the map verbs, as given.
 type mapFlags struct {
 	resume, keepGoing        bool
@@ -41,7 +43,7 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	fl.Var(&f.timeout, "timeout", "fail a task that runs longer than `D`, as in 90s, 5m or 30 (seconds)")
 	f.serverWait = timeoutFlag(s4.DefaultServerWait)
 	fl.Var(&f.serverWait, "server-wait", "wait `D` for a server that is lost meanwhile, 0 to fail at once")
-	fl.StringVar(&f.onFailure, "on-failure", "", "`WHAT` becomes of staged output if the job fails: discard (default, or $S4_ON_FAILURE), or keep it for s4 jobs resume")
+	fl.StringVar(&f.onFailure, "on-failure", "", "keep or discard what is staged if the job fails, see s4 jobs resume (default $S4_ON_FAILURE, else discard)")
 	fl.Var(&f.okExit, "ok-exit", "exit `codes` that are no failure, as in 0,1 (repeatable)")
 	registerNoVerify(fl, &f.noVerify)
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
@@ -82,7 +84,7 @@ func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 	case f.onFailure != "" && f.onFailure != keepOnFailure && f.onFailure != "discard":
 		return errors.New("--on-failure (or $S4_ON_FAILURE) is discard or keep")
 	case f.retries < 0 || f.retries > math.MaxInt32:
-		return errors.New("--retries N is from 0 to 2147483647")
+		return errRetries
 	case f.detach && !f.explain && f.joblog != "":
 		return errors.New("--joblog needs this command to stay: leave it or --detach off, and see 's4 jobs show ID' for the tasks of a detached job")
 	}

@@ -20,7 +20,7 @@ const (
 )
 
 // progress shows how far a job is: on a terminal in one line that is rewritten,
-// elsewhere in a line now and then. Its methods may be called by any
+// elsewhere in a line now and then, and when a server is lost and when it is back. Its methods may be called by any
 // goroutine.
 type progress struct {
 	out   io.Writer  // nil to show nothing
@@ -75,7 +75,27 @@ func (p *progress) begin(verb string, servers []s4.Server) {
 func (p *progress) update(j s4.JobProgress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.meter.update(j, p.now())
+	was, now := p.meter.last, p.now()
+	p.meter.update(j, now)
+	if p.out != nil && p.width == nil {
+		p.tellLost(&was, now)
+	}
+}
+
+// tellLost prints a line when the wait for a server begins, and one when it ends; was is
+// the progress before. A terminal has the line that is rewritten. p.mu is held.
+func (p *progress) tellLost(was *s4.JobProgress, now time.Time) {
+	m := &p.meter
+	before, lost := m.lost(was), m.lost(&m.last)
+	if before == lost && was.LostSince.Equal(m.last.LostSince) {
+		return
+	}
+	if before != "" {
+		fmt.Fprintf(p.out, "%s, %s is back after %s\n", m.tasks(), before, seconds(now.Sub(was.LostSince).Seconds()))
+	}
+	if lost != "" {
+		fmt.Fprintf(p.out, "%s, waiting for %s\n", m.tasks(), lost)
+	}
 }
 
 // updateJob is update for a job that is waited for, whose verb is in its
@@ -157,10 +177,25 @@ type meter struct {
 }
 
 func (m *meter) update(p s4.JobProgress, now time.Time) {
-	if !m.known {
+	// A job that is taken up has all its tasks only when all servers have answered.
+	if !m.known || p.Tasks != m.base.Tasks {
 		m.known, m.start, m.base = true, now, p
 	}
 	m.last = p
+}
+
+// lost returns the server that p waits for, or "".
+func (m *meter) lost(p *s4.JobProgress) string {
+	if p.LostSince.IsZero() || p.Lost < 0 || p.Lost >= len(m.servers) {
+		return ""
+	}
+	return m.servers[p.Lost].String()
+}
+
+// tasks says how many tasks have ended.
+func (m *meter) tasks() string {
+	p := &m.last
+	return fmt.Sprintf("%s %d/%s", m.verb, p.Done+p.Failed, count(p.Tasks, "task"))
 }
 
 // line says how far the job is. It leaves out numbers that are zero.
@@ -171,19 +206,23 @@ func (m *meter) line(now time.Time) string {
 	if elapsed > 0 {
 		rate = int64(float64(p.BytesIn-m.base.BytesIn) / elapsed)
 	}
+	lost := m.lost(p)
 	var text parts
-	text.add(true, "%s %d/%s", m.verb, p.Done+p.Failed, count(p.Tasks, "task"))
+	text.add(true, "%s", m.tasks())
 	text.add(p.Failed > 0, "%d failed", p.Failed)
 	text.add(p.Skipped > 0, "%d skipped", p.Skipped)
+	if lost != "" { // before what a narrow terminal cuts off, and in place of when it ends
+		text.add(true, "waiting for %s, %s", lost, seconds(now.Sub(p.LostSince).Seconds()))
+	}
 	text.add(p.BytesIn > 0, "%s in", bytes(p.BytesIn))
 	text.add(p.BytesOut > 0, "%s out", bytes(p.BytesOut))
 	text.add(p.Pushed > 0, "%s shuffled", bytes(p.Pushed))
+	if lost != "" {
+		return text.String()
+	}
 	text.add(rate > 0, "%s/s", bytes(rate))
 	eta, ok := m.eta(elapsed)
 	text.add(ok, "ETA %s", seconds(eta))
-	if p.Lost >= 0 && p.Lost < len(m.servers) && !p.LostSince.IsZero() {
-		text.add(true, "waiting for %s, %s", m.servers[p.Lost], seconds(now.Sub(p.LostSince).Seconds()))
-	}
 	if p.Left > 0 && p.Slowest >= 0 && p.Slowest < len(m.servers) {
 		text.add(true, "slowest %s (%d left)", m.servers[p.Slowest], p.Left)
 	}

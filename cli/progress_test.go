@@ -35,9 +35,13 @@ func TestMeter(t *testing.T) {
 		{"in the middle", s4.JobProgress{Tasks: 4, Done: 1, BytesIn: 100, InputBytes: 400, Slowest: -1},
 			s4.JobProgress{Tasks: 4, Done: 2, BytesIn: 200, InputBytes: 400, Slowest: -1}, 10, "map 2/4 tasks, 200 B in, 10 B/s, ETA 20s"},
 		{"no time", none, s4.JobProgress{Tasks: 2, Done: 1, BytesIn: 4, InputBytes: 8, Slowest: -1}, 0, "map 1/2 tasks, 4 B in"},
+		{"a server is lost", none, s4.JobProgress{Tasks: 4, Done: 1, Failed: 1, BytesIn: 4, InputBytes: 16, Slowest: 0, Left: 2, Lost: 1, LostSince: at(-2)}, 10,
+			"map 2/4 tasks, 1 failed, waiting for 10.0.0.2:4000, 12s, 4 B in"},
+		{"a lost server that the cluster file has not", none, s4.JobProgress{Tasks: 4, Slowest: -1, Lost: 2, LostSince: at(-2)}, 10, "map 0/4 tasks"},
 		{"a server that the cluster file has not", none, s4.JobProgress{Tasks: 2, Slowest: 2, Left: 2}, 1, "map 0/2 tasks"},
 	} {
 		m := meter{verb: "map", servers: servers}
+		test.first.Tasks = test.last.Tasks // known from the start
 		m.update(test.first, at(0))
 		m.update(test.last, at(test.after/2))
 		if got := m.line(at(test.after)); got != test.want {
@@ -171,5 +175,50 @@ func TestSummaryText(t *testing.T) {
 		if got := summaryText(test.res, 12345*time.Millisecond); got != test.want {
 			t.Errorf("%s\nwant\n%s", got, test.want)
 		}
+	}
+}
+
+// TestProgressLost checks the lines of a file when servers are lost and come back.
+func TestProgressLost(t *testing.T) {
+	var (
+		fine = s4.JobProgress{Tasks: 9, Done: 2, Slowest: -1, Lost: -1}
+		a    = s4.JobProgress{Tasks: 9, Done: 2, Slowest: -1, Lost: 0, LostSince: at(1)}
+		both = a // the one that was lost first
+		b    = s4.JobProgress{Tasks: 9, Done: 4, Slowest: -1, Lost: 1, LostSince: at(3)}
+		anew = s4.JobProgress{Tasks: 9, Done: 4, Slowest: -1, Lost: 1, LostSince: at(8)}
+	)
+	p := newShown(0)
+	for i, step := range []struct {
+		job  s4.JobProgress
+		want string
+	}{
+		{fine, ""},
+		{a, "map 2/9 tasks, waiting for 10.0.0.1:4000\n"},
+		{a, ""},
+		{both, ""},
+		{b, "map 4/9 tasks, 10.0.0.1:4000 is back after 4s\nmap 4/9 tasks, waiting for 10.0.0.2:4000\n"},
+		{anew, "map 4/9 tasks, 10.0.0.2:4000 is back after 3s\nmap 4/9 tasks, waiting for 10.0.0.2:4000\n"},
+		{fine, "map 2/9 tasks, 10.0.0.2:4000 is back after 0s\n"},
+	} {
+		p.at = at(float64(i + 1))
+		if i == 6 { // at once
+			p.at = at(8)
+		}
+		p.update(step.job)
+		if got := p.out.String(); got != step.want {
+			t.Errorf("step %d: %q, want %q", i, got, step.want)
+		}
+		p.out.Reset()
+	}
+	p = newShown(80)
+	p.update(a)
+	p.update(fine)
+	if got := p.out.String(); got != "" {
+		t.Errorf("a terminal got %q", got)
+	}
+	p.update(a)
+	p.tickAt(4)
+	if got, want := p.out.String(), "\rmap 2/9 tasks, waiting for 10.0.0.1:4000, 3s"+eraseRest; got != want {
+		t.Errorf("a terminal got %q, want %q", got, want)
 	}
 }

@@ -17,7 +17,7 @@ import (
 func (a *app) report(verb string, err error) {
 	var e *s4.Error
 	if !errors.As(err, &e) {
-		a.print(verb, a.subject, err.Error())
+		a.print(verb, a.subject, a.advise(err.Error()))
 		return
 	}
 	key := e.Key
@@ -29,10 +29,11 @@ func (a *app) report(verb string, err error) {
 		reason = e.Text + "; -r means all below (keys are s4://bucket/path/name)"
 	}
 	if a.json {
-		a.object(errorObject{Verb: verb, Key: text(key), Code: e.KindName(), Message: text(reason),
-			Server: e.Server, Exit: e.Exit, Signal: e.Signal, Stderr: text(e.Stderr)})
+		a.object(errorObject{Verb: verb, Key: text(key), Code: e.KindName(), Message: text(a.advise(reason)),
+			Server: e.Server, Exit: e.Exit, Signal: e.Signal, Stderr: text(e.Stderr), Kept: a.kept})
 		return
 	}
+	reason = a.advise(reason)
 	a.print(verb, key, reason)
 	if tail := lastLines(e.Stderr, 10); tail != "" {
 		fmt.Fprint(a.stderr, tail)
@@ -52,6 +53,7 @@ type errorObject struct {
 	Exit    int    `json:"exit,omitempty"`
 	Signal  int    `json:"signal,omitempty"`
 	Stderr  text   `json:"stderr,omitempty"`
+	Kept    string `json:"kept,omitempty"` // the id of a job that s4 jobs resume takes up
 }
 
 // text is a string for --json that may hold any bytes, such as the name of a local
@@ -82,6 +84,18 @@ func escapeBytes(s string) string {
 	return b.String()
 }
 
+// advise adds what to do about the job to the reason for an error, which may end with
+// other advice.
+func (a *app) advise(reason string) string {
+	switch {
+	case a.advice == "":
+		return reason
+	case strings.HasSuffix(reason, ")"):
+		return strings.TrimSuffix(reason, ")") + "; " + a.advice + ")"
+	}
+	return reason + " (" + a.advice + ")"
+}
+
 func (a *app) object(v any) {
 	enc := json.NewEncoder(a.stderr)
 	enc.SetEscapeHTML(false)
@@ -91,7 +105,7 @@ func (a *app) object(v any) {
 // print prints one line: s4: VERB KEY: what.
 func (a *app) print(verb, key, what string) {
 	if a.json {
-		a.object(errorObject{Verb: verb, Key: text(key), Message: text(what)})
+		a.object(errorObject{Verb: verb, Key: text(key), Message: text(what), Kept: a.kept})
 		return
 	}
 	line := "s4: "

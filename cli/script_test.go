@@ -305,14 +305,14 @@ func mount(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // waitgone TEXT waits until no process that the script or its servers have
-// started has TEXT in its command line, but for at most 5 s. With ! until
-// there is one whose command line it is: s4 map has a task's command in its own
-// before there is a task.
+// started has TEXT in its command line, but for at most 15 s. With ! until there is one
+// whose command line it is: s4 map has a task's command in its own before there is a
+// task.
 func waitgone(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: [!] waitgone TEXT")
 	}
-	for end := time.Now().Add(5 * time.Second); running(ts.Getenv("WORK"), args[0], neg) != neg; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(15 * time.Second); running(ts.Getenv("WORK"), args[0], neg) != neg; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			ts.Fatalf("there is still a process with %q in its command line: %v", args[0], !neg)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -114,10 +115,10 @@ func TestDetach(t *testing.T) {
 		t.Fatalf("%+v, %v", jobs, err)
 	}
 	for i, s := range before {
-		if got := jobs[len(jobs)-1-i]; got != s { // the last comes first
+		if got := jobs[len(jobs)-1-i]; !reflect.DeepEqual(got, s) { // the last comes first
 			t.Errorf("after a restart %+v, before %+v", got, s)
 		}
-		if got := waitJob(t, client, ids[i]); got != s {
+		if got := waitJob(t, client, ids[i]); !reflect.DeepEqual(got, s) {
 			t.Errorf("after a restart %+v, before %+v", got, s)
 		}
 		if got := jobTasks(t, client, ids[i]); len(got) != 3 {

@@ -121,6 +121,9 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 	if f.ioTimeout < xfer.MinTimeout {
 		return fmt.Errorf("--io-timeout %v: at least %v, as peers are pinged every second", f.ioTimeout, xfer.MinTimeout)
 	}
+	if f.keep <= 0 {
+		return fmt.Errorf("--keep-suspended %v: more than 0, as in 24h", f.keep)
+	}
 	log, flush, err := newLog(stderr, f.logFormat, f.logLevel)
 	if err != nil {
 		return err

@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/nathants/s4"
+)
+
+// longJob is the default of app.longJob.
+const longJob = 5 * time.Minute
+
+// adviseOn makes errors end with what to do about a job that was not published.
+func (a *app) adviseOn(id string, state s4.JobState, keep bool, p s4.JobProgress, took time.Duration) {
+	switch {
+	case state == s4.JobSuspended:
+		a.advice, a.kept = "kept: s4 jobs resume "+id, id
+	case !keep && took > a.longJob && p.Done > 0:
+		a.advice = fmt.Sprintf("%d of %s had ended: --on-failure keep would have kept them", p.Done, count(p.Tasks, "task"))
+	}
+}
+
+// adviseOnPart makes errors end with what to do about a suspended job of which a server
+// has lost its part.
+func (a *app) adviseOnPart(id string) {
+	a.advice = "s4 jobs discard " + id + " removes what is kept elsewhere"
+}
