@@ -25,8 +25,8 @@ type jobServer struct {
 	index int
 	phase wire.Phase // what it waits for or does, as far as is known; 0 before READY
 	term  uint64     // of JOB, or of the last ATTACH that was sent
-	first bool       // see wire.Attach
-	again bool       // the same
+	first bool       // another client has had it so far
+	again bool       // see wire.Attach
 	seen  uint64     // tasks in its TASKS
 
 	mu    sync.Mutex
@@ -325,7 +325,6 @@ func (s *jobServer) tryAttach(ctx context.Context) error {
 		Term:    s.term,
 		Driver:  co.job.Driver,
 		Seen:    s.seen,
-		First:   s.first,
 		Again:   s.again,
 		Options: co.job.Options,
 		Retries: co.job.Retries,

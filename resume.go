@@ -44,7 +44,9 @@ func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (Jo
 	}
 	defer closeFiles(files)
 	co := c.coordinate(m, opts)
-	err = co.attach(ctx, term+1, true)
+	// The client that submitted it may try still, with higher and higher terms. It must
+	// not come back behind this one.
+	err = co.attach(ctx, wire.NextGeneration(term), true)
 	if err == nil {
 		err = c.sendFiles(ctx, num, files)
 	}

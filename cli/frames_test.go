@@ -166,13 +166,13 @@ func TestFramesAttach(t *testing.T) {
 		`00000000 JOB        tag=1 len=62 id=000000000000002a verb=map options=keep,driven retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8`,
 		`00000046 SUSPEND    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
 		`00000068 SUSPEND    tag=1 len=23 why=none`,
-		`00000087 ATTACH     tag=1 len=58 job=000000000000002a term=2 driver=8 seen=3 first=false again=true options=keep retries=4 timeout=5 wait=6`,
-		`000000c9 ATTACHED   tag=1 len=105 phase=halted ready={tasks=1 bytes=2 keys=3 skipped=4} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=5 bytes=6 seen=0`,
-		`0000013a ATTACHED   tag=1 len=105 phase=9 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0 seen=0`,
-		`000001ab RESET      tag=1 len=38 job=000000000000002a source=1 epoch=2 dirs=["o/a" "o/\n"]`,
-		`000001d9 PUSH       tag=1 len=35 size=6 job=000000000000002a key="o/k" source=1 epoch=2`,
-		`00000204 CANCEL     tag=1 len=9 job=000000000000002a discard=true`,
-		`00000215 JOBINFO    tag=1 len=207 id=000000000000002a verb=map options=keep retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8 state=waiting started=0 ended=0 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0 why=none term=2 attached=false`,
+		`00000087 ATTACH     tag=1 len=57 job=000000000000002a term=2 driver=8 seen=3 again=true options=keep retries=4 timeout=5 wait=6`,
+		`000000c8 ATTACHED   tag=1 len=105 phase=halted ready={tasks=1 bytes=2 keys=3 skipped=4} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=5 bytes=6 seen=0`,
+		`00000139 ATTACHED   tag=1 len=105 phase=9 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0 seen=0`,
+		`000001aa RESET      tag=1 len=38 job=000000000000002a source=1 epoch=2 dirs=["o/a" "o/\n"]`,
+		`000001d8 PUSH       tag=1 len=35 size=6 job=000000000000002a key="o/k" source=1 epoch=2`,
+		`00000203 CANCEL     tag=1 len=9 job=000000000000002a discard=true`,
+		`00000214 JOBINFO    tag=1 len=207 id=000000000000002a verb=map options=keep retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8 state=waiting started=0 ended=0 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0 why=none term=2 attached=false`,
 	)
 }
 

@@ -120,7 +120,7 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 		return wire.Errorf(wire.CodeCanceled, "job %016x is suspended", m.Job)
 	case !j.msg.Durable():
 		return wire.Errorf(wire.CodeExists, "job %016x has a client, and ends with its connection", m.Job)
-	case m.Term <= j.link.term, j.link.driver != m.Driver && (!m.First || j.link.client != nil):
+	case m.Term <= j.link.term, j.link.client != nil && j.link.driver != m.Driver:
 		return wire.Errorf(wire.CodeExists, "job %016x has another client, at term %d", m.Job, j.link.term)
 	}
 	before := j.link

@@ -98,7 +98,7 @@ func (a *attachTest) lost() {
 func (a *attachTest) try(term, driver uint64, again bool) *protoConn {
 	a.t.Helper()
 	c := a.open(wire.ChannelControl)
-	c.send(1, 0, &wire.Attach{Job: a.job.ID, Term: term, Driver: driver, Seen: a.seen, First: driver != a.job.Driver, Again: again, Options: a.job.Options, Wait: a.job.Wait})
+	c.send(1, 0, &wire.Attach{Job: a.job.ID, Term: term, Driver: driver, Seen: a.seen, Again: again, Options: a.job.Options, Wait: a.job.Wait})
 	return c
 }
 

@@ -319,7 +319,7 @@ func TestRoundTripExtremes(t *testing.T) {
 			Ready{u64, u64, u64, u64}, Progress{u64, u64, u64, u64, u64, u64}, u64, u64, Error{Code: 1, Key: odd, Text: odd}, u64, true}, &JobInfo{Term: 1}, &JobInfo{},
 		&JobTasks{u64}, &JobTasks{}, &Cancel{u64, true}, &Cancel{u64, false}, &Cancel{},
 		&Suspend{Error{Code: 1, Text: odd}}, &Suspend{}, &Attached{Phase: 255, Keys: u64, Bytes: u64, Seen: u64}, &Attached{},
-		&Attach{u64, u64, u64, u64, true, true, jobOptions, math.MaxUint32, u64, u64}, &Attach{},
+		&Attach{u64, u64, u64, u64, true, jobOptions, math.MaxUint32, u64, u64}, &Attach{},
 		&Reset{u64, math.MaxUint32, u64, []string{odd, ""}}, &Reset{Dirs: []string{}},
 		&Asset{u64, u64, 255, odd}, &Asset{},
 	} {

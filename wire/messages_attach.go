@@ -24,23 +24,26 @@ func (p Phase) String() string {
 // ATTACHED tells.
 //
 // A server grants it if Term is higher than the job's, and Driver is that of the
-// job's last client, or First is set and the job has no client: a client that has
-// lost the job comes back only if no other had it meanwhile. A suspended job takes
-// Again. From then on
+// job's client, or the job has no client. A suspended job takes Again. From then on
 // nothing counts that comes on the connection the job had before. The term of JOB
-// is 1.
+// is 1. A client that tries again takes the next one, and so does one that takes over;
+// one that resumes a suspended job takes the first of the next generation, which the
+// others never reach: see NextGeneration.
 type Attach struct {
 	Job     uint64
 	Term    uint64
 	Driver  uint64    // random, one for each client of the job
 	Seen    uint64    // tasks in the TASKS frames that this client had from the server
-	First   bool      // this driver has not had the job on the server yet
 	Again   bool      // also if it is suspended; tasks that failed for good run again
 	Options JobOption // in place of those of JOB, as are the next two
 	Retries uint32
 	Timeout uint64
 	Wait    uint64
 }
+
+// NextGeneration returns the first term above all that clients can have tried which
+// know of none but term.
+func NextGeneration(term uint64) uint64 { return (term>>32 + 1) << 32 }
 
 // Change returns the job with what ATTACH replaces.
 func (m *Attach) Change(j Job) Job {
@@ -53,8 +56,7 @@ func (*Attach) Type() Type { return TypeAttach }
 
 func (m *Attach) append(b []byte) []byte {
 	b = appendU64(appendU64(appendU64(appendU64(b, m.Job), m.Term), m.Driver), m.Seen)
-	b = append(b, flag(m.First), flag(m.Again))
-	b = appendU32(appendU32(b, uint32(m.Options)), m.Retries)
+	b = appendU32(appendU32(append(b, flag(m.Again)), uint32(m.Options)), m.Retries)
 	return appendU64(appendU64(b, m.Timeout), m.Wait)
 }
 
@@ -63,7 +65,6 @@ func (m *Attach) decode(d *decoder) {
 	m.Term = d.u64("term")
 	m.Driver = d.u64("driver")
 	m.Seen = d.u64("tasks seen")
-	m.First = d.u8("first") != 0
 	m.Again = d.u8("again") != 0
 	m.Options = d.jobOptions()
 	m.Retries = d.u32("retries")
