@@ -22,7 +22,8 @@ type Coordinator struct {
 	opts    *JobOptions
 	servers []*jobServer
 
-	attached bool // the job was submitted by another client
+	attached bool       // the job was submitted by another client
+	inputs   [][]string // keys by server, or nil: see listInputs
 
 	life    context.Context // ends with Abandon
 	abandon context.CancelFunc
@@ -40,6 +41,7 @@ type jobPart struct {
 	ready    wire.Ready
 	progress wire.Progress
 	lost     time.Time // since when it is waited for, or zero
+	gone     bool      // the job does without it
 }
 
 // coordinate returns a Coordinator that has no connection yet.
@@ -140,6 +142,7 @@ func (co *Coordinator) Run(ctx context.Context) error {
 	if co.opts.Progress != nil {
 		co.opts.Progress(co.total())
 	}
+	co.listInputs(ctx)
 	for _, phase := range []wire.Phase{
 		wire.PhaseDone,
 		// Every output is at its server now, so each can see all conflicts.

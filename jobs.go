@@ -251,6 +251,9 @@ func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 			s.Options = optionsOf(m)
 		}
 	}
+	if states[wire.JobCommitted] != nil && s.Options.KeepGoing {
+		dropGone(infos, parts, states)
+	}
 	s.JobProgress = sumParts(parts)
 	s.State, s.Err = mergeState(states)
 	if s.State == JobFailed {
@@ -313,6 +316,19 @@ func (c *Client) whyEnded(i int, info *wire.JobInfo) ended {
 		e.state = wire.JobFailed
 	}
 	return e
+}
+
+// dropGone counts as failed the tasks of servers that a job which keeps going was
+// published without, because they were lost.
+func dropGone(infos []*wire.JobInfo, parts []jobPart, states map[wire.JobState]*Error) {
+	for _, s := range []wire.JobState{wire.JobWaiting, wire.JobSuspended, wire.JobFailed, wire.JobCanceled} {
+		delete(states, s)
+	}
+	for i, info := range infos {
+		if info != nil && info.State != wire.JobCommitted && info.State != wire.JobPrepared && info.State != wire.JobOrphaned {
+			parts[i].progress = wire.Progress{Failed: info.Ready.Tasks}
+		}
+	}
 }
 
 // mergeState makes one state of those that servers are in, and tells why. What

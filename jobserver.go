@@ -28,6 +28,7 @@ type jobServer struct {
 	first bool       // another client has had it so far
 	again bool       // see wire.Attach
 	seen  uint64     // tasks in its TASKS
+	gone  bool       // it was lost for good, and the job goes on without it
 
 	mu    sync.Mutex
 	conn  *jobConn    // nil while there is none; guarded by mu
@@ -179,7 +180,7 @@ func (s *jobServer) submit(ctx context.Context) error {
 // bring takes the server through its phases until it has reached one. If it is lost
 // meanwhile, bring waits for it to come back.
 func (s *jobServer) bring(ctx context.Context, to wire.Phase) error {
-	for s.phase < to {
+	for s.phase < to && !s.gone {
 		if s.phase < wire.PhasePrepared && to == wire.PhaseCommitted {
 			return wire.Errorf(wire.CodeInternal, "it was prepared, and is %s now", s.phase)
 		}
@@ -191,6 +192,9 @@ func (s *jobServer) bring(ctx context.Context, to wire.Phase) error {
 			return err
 		}
 		if err := s.attach(ctx, err); err != nil {
+			if to == wire.PhaseDone && ctx.Err() == nil && errors.Is(err, wire.CodeUnavailable) && s.co.goOnWithout(s, err) {
+				return nil
+			}
 			return err
 		}
 	}
@@ -209,7 +213,7 @@ func (s *jobServer) step() error {
 	case wire.PhaseReady, wire.PhaseHalted:
 		m = wire.Empty{T: wire.TypeStart}
 	case wire.PhaseDone:
-		m = wire.Empty{T: wire.TypePrepare}
+		m = &wire.Prepare{Without: co.without()}
 	case wire.PhasePrepared:
 		m = wire.Empty{T: wire.TypeCommit}
 	}

@@ -114,7 +114,7 @@ func (j *job) phases() error {
 		}
 	}
 	if j.phase == wire.PhaseReady || j.phase == wire.PhaseHalted {
-		if err := j.await(wire.TypeStart); err != nil {
+		if _, err := j.await(wire.TypeStart); err != nil {
 			return err
 		}
 		if err := j.runTasks(); err != nil {
@@ -124,10 +124,11 @@ func (j *job) phases() error {
 		_ = j.client.Send(&wire.Done{Progress: j.progress()})
 	}
 	if j.phase == wire.PhaseDone {
-		if err := j.await(wire.TypePrepare); err != nil {
+		a, err := j.await(wire.TypePrepare)
+		if err != nil {
 			return err
 		}
-		if err := j.prepare(); err != nil {
+		if err := j.prepare(a.without); err != nil {
 			return err
 		}
 		j.phase = wire.PhasePrepared
@@ -181,8 +182,9 @@ func (j *job) look() error {
 
 // ask is a request of a job's client.
 type ask struct {
-	t    wire.Type
-	from *jobSession
+	t       wire.Type
+	from    *jobSession
+	without []uint32 // of PREPARE
 }
 
 // maxAsks is how many requests of a job a client may send ahead of their turn: START,
@@ -213,10 +215,10 @@ func (j *job) awaitCommit() error {
 		switch {
 		case err != nil:
 			return err
-		case got == wire.TypeCommit:
+		case got.t == wire.TypeCommit:
 			return nil
-		case got != wire.TypePrepare || !j.met:
-			return outOfTurn(got)
+		case got.t != wire.TypePrepare || !j.met:
+			return outOfTurn(got.t)
 		}
 		_ = j.client.Send(wire.Empty{T: wire.TypePrepared})
 	}
@@ -224,25 +226,25 @@ func (j *job) awaitCommit() error {
 
 // await waits for a request of the client, or for the end of the job. The client may
 // be another one then.
-func (j *job) await(want wire.Type) error {
+func (j *job) await(want wire.Type) (ask, error) {
 	got, err := j.awaitAny()
-	if err == nil && got != want {
-		err = outOfTurn(got)
+	if err == nil && got.t != want {
+		err = outOfTurn(got.t)
 	}
-	return err
+	return got, err
 }
 
-func (j *job) awaitAny() (wire.Type, error) {
+func (j *job) awaitAny() (ask, error) {
 	for {
 		select {
 		case a := <-j.attaches:
 			j.meet(a)
 		case got := <-j.asks:
 			if got.from == j.client { // and not of a client that has lost the job
-				return got.t, nil
+				return got, nil
 			}
 		case <-j.ctx.Done():
-			return 0, context.Cause(j.ctx)
+			return ask{}, context.Cause(j.ctx)
 		}
 	}
 }

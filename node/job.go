@@ -236,8 +236,9 @@ func (j *job) wanted(t *wire.Task) bool {
 }
 
 // prepare refuses further pushes, reserves the names of the job's output, and promises
-// to publish it. All pushes have come by then.
-func (j *job) prepare() error {
+// to publish it. All pushes have come by then. without lists the servers that have no
+// part in it any more.
+func (j *job) prepare(without []uint32) error {
 	j.close()
 	if j.ctx.Err() != nil {
 		return context.Cause(j.ctx)
@@ -253,7 +254,7 @@ func (j *job) prepare() error {
 	if err := j.writePrepared(); err != nil {
 		return storeError(err, "")
 	}
-	if err := j.stage.promise(); err != nil {
+	if err := j.stage.promise(without); err != nil {
 		return err
 	}
 	if !j.move(jobPromised, nil) {

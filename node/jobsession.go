@@ -115,7 +115,11 @@ func (s *session) jobRequest(js *jobSession, h wire.Header, m wire.Message, err 
 			return true, s.reply(js.tag, nil)
 		}
 	}
-	taken = j.ask(ask{h.Type, js})
+	a := ask{t: h.Type, from: js}
+	if m, ok := m.(*wire.Prepare); ok && err == nil {
+		a.without = m.Without
+	}
+	taken = j.ask(a)
 	if !taken || h.Type != wire.TypeStart && h.Type != wire.TypePrepare {
 		// Requests after COMMIT, or after one that is out of place in a job, do not
 		// belong to the job: wait for its end.

@@ -3,6 +3,7 @@ package node_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -121,9 +122,7 @@ func (o *outlive) check(t *testing.T) {
 		t.Errorf("%s is more than was written", key)
 	}
 	for i := range 3 {
-		if staged := nodetest.Staged(t, o.Data(i)); len(staged) > 0 {
-			t.Errorf("server %d has left %v", i, staged)
-		}
+		nodetest.Eventually(t, "nothing is staged", func() bool { return len(nodetest.Staged(t, o.Data(i))) == 0 })
 	}
 }
 
@@ -235,6 +234,62 @@ func TestJobOutlivesCut(t *testing.T) {
 			if n := len(o.begun()); n != outliveKeys {
 				t.Errorf("%d runs of tasks, want %d: none had to run again", n, outliveKeys)
 			}
+		})
+	}
+}
+
+// A job that keeps going does without a server that does not come back: it names each
+// key that is missing, and --resume completes the output.
+func TestJobKeepsGoingWithoutServer(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []s4.Verb{s4.VerbMap, s4.VerbMapFromN} {
+		t.Run(string(verb), func(t *testing.T) {
+			t.Parallel()
+			o := newOutlive(t, node.Config{})
+			o.opts.KeepGoing, o.opts.AllTasks, o.opts.ServerWait = true, false, time.Second
+			type result struct {
+				s4.JobResult
+				err error
+			}
+			ended := make(chan result, 1)
+			go func() {
+				res, err := o.run(guarded(t), verb)
+				ended <- result{res, err}
+			}()
+			id := o.id()
+			nodetest.Eventually(t, "tasks run", func() bool { return len(o.begun()) >= 6 })
+			const lost = 1
+			o.StopNode(lost)
+			o.openGate(t)
+			r := <-ended
+			missing := make(map[string]bool)
+			for i := range outliveKeys {
+				if key := fmt.Sprintf("b/in/%02d_k", i); o.Cluster.Place(key) == lost {
+					missing["s4://"+key] = true
+				}
+			}
+			if !errors.Is(r.err, s4.ErrTaskFailed) || r.Failed != int64(len(missing)) || r.Keys != int64(outliveKeys-len(missing)) {
+				t.Errorf("%+v, %v: want %d failed", r.JobResult, r.err, len(missing))
+			}
+			for _, task := range o.tasks {
+				if !missing[task.Key] || !errors.Is(task.Err, s4.ErrUnavailable) {
+					t.Errorf("%s: %v", task.Key, task.Err)
+				}
+				delete(missing, task.Key)
+			}
+			if len(missing) > 0 {
+				t.Errorf("not told of %v", missing)
+			}
+			o.StartNode(t, lost)
+			if s, err := o.client.WaitJob(guarded(t), id, nil); err != nil || s.State != s4.JobPartly || s.Failed != r.Failed {
+				t.Errorf("%+v, %v", s, err)
+			}
+			<-o.ids
+			o.opts.Resume = true
+			if res, err := o.run(guarded(t), verb); err != nil || res.Keys != r.Failed || res.Skipped != outliveKeys-r.Failed {
+				t.Errorf("%+v, %v", res, err)
+			}
+			o.check(t)
 		})
 	}
 }

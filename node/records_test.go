@@ -88,7 +88,7 @@ func TestVerdictOfStates(t *testing.T) {
 			t.Errorf("in state %d: %d, %v", state, got, err)
 		}
 		if state == wire.JobRunning {
-			if err := j.prepare(); !errors.Is(err, errSettled) {
+			if err := j.prepare(nil); !errors.Is(err, errSettled) {
 				t.Errorf("prepare after the verdict that it is discarded: %v", err)
 			}
 		}
@@ -111,10 +111,10 @@ func TestRecordOfAKilledServer(t *testing.T) {
 		want wire.JobState
 	}{
 		{"running", func(*job) error { return nil }, wire.JobFailed},
-		{"decided", func(j *job) error { return errors.Join(j.prepare(), j.stage.decide()) }, wire.JobCommitted},
-		{"published", func(j *job) error { return errors.Join(j.prepare(), j.commit()) }, wire.JobCommitted},
+		{"decided", func(j *job) error { return errors.Join(j.prepare(nil), j.stage.decide()) }, wire.JobCommitted},
+		{"published", func(j *job) error { return errors.Join(j.prepare(nil), j.commit()) }, wire.JobCommitted},
 		{"over, not removed", func(j *job) error {
-			err := errors.Join(j.prepare(), j.commit())
+			err := errors.Join(j.prepare(nil), j.commit())
 			info := j.info()
 			endInfo(info, wire.JobCommitted, wire.Error{})
 			return errors.Join(err, writeInfo(j.stage.path, info))
@@ -403,7 +403,7 @@ func TestRecordThatCannotBeClosed(t *testing.T) {
 	for _, committed := range []bool{true, false} {
 		n := testNode(t, t.TempDir())
 		j := n.testJob(t, 7)
-		if err := j.prepare(); err != nil {
+		if err := j.prepare(nil); err != nil {
 			t.Fatal(err)
 		}
 		want := wire.JobCommitted
@@ -433,7 +433,7 @@ func TestAdoptMany(t *testing.T) {
 	dir := t.TempDir()
 	n := testNode(t, dir)
 	for i := range 30 {
-		if err := n.testJob(t, uint64(i+1)).prepare(); err != nil {
+		if err := n.testJob(t, uint64(i+1)).prepare(nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -57,6 +57,9 @@ func (n *Node) adopt() error {
 		p.keys.Store(int64(info.Keys))
 		p.bytes.Store(int64(info.Bytes))
 		info.Job.ID = p.id
+		if err := p.readPromise(); err != nil {
+			return err
+		}
 		in, _ := names.ParseGlob(info.Job.Indir)
 		j := n.makeJob(&info.Job, in, p, wire.JobOrphaned)
 		j.closed = true
@@ -99,7 +102,7 @@ func (n *Node) settle(j *job) {
 	log.Info("client lost between PREPARED and COMMIT: asking the other servers")
 	var told []int // the servers that were logged last
 	for wait := settleFirst; ; wait = min(2*wait, settleMost) {
-		verdict, waiting := n.askPeers(n.ctx, j.id)
+		verdict, waiting := n.askPeers(n.ctx, j.id, j.stage.without)
 		if n.ctx.Err() != nil {
 			return // the next start asks again
 		}
@@ -131,12 +134,12 @@ func (n *Node) settle(j *job) {
 
 // askPeers returns what the answers of all peers amount to: VerdictCommitted,
 // VerdictDiscarded, or VerdictOrphaned for neither, with the servers that it
-// waits for.
-func (n *Node) askPeers(ctx context.Context, id uint64) (wire.Verdict, []int) {
+// waits for. It does not ask those that have no part in the job.
+func (n *Node) askPeers(ctx context.Context, id uint64, without []uint32) (wire.Verdict, []int) {
 	verdicts := make([]wire.Verdict, len(n.cfg.Cluster.Servers))
 	var wg sync.WaitGroup
 	for i := range verdicts {
-		if i == n.cfg.Index {
+		if i == n.cfg.Index || slices.Contains(without, uint32(i)) {
 			verdicts[i] = wire.VerdictOrphaned
 			continue
 		}

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,7 +40,8 @@ type stage struct {
 	over          bool // the job is over: the last reader closes tree; guarded by store.marks
 	keys          atomic.Int64
 	bytes         atomic.Int64
-	halfPublished bool // decided and not all published; the job's goroutine's
+	without       []uint32 // servers that have no part in the job; set by promise or readPromise
+	halfPublished bool     // decided and not all published; the job's goroutine's
 }
 
 const (
@@ -204,10 +206,20 @@ func emptyBelow(t tree, name string) bool {
 
 // promise leaves a mark on disk, after prepare: a server that is killed from
 // then on keeps what is staged, and asks its peers what became of the job.
-func (p *stage) promise() error {
-	f, err := os.Create(filepath.Join(p.path, preparedMark))
+func (p *stage) promise(without []uint32) error {
+	f, err := os.Create(filepath.Join(p.path, preparedMark+".new"))
 	if err != nil {
 		return storeError(withoutPath(err), "")
+	}
+	p.without = without
+	if len(without) > 0 {
+		_, err = f.Write(wire.AppendFrame(nil, 0, wire.FlagChecked, &wire.Prepare{Without: without}))
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(p.path, preparedMark))
+	}
+	if err != nil {
+		return errors.Join(storeError(withoutPath(err), ""), f.Close())
 	}
 	if p.store.fsync {
 		// One sync for the mark and all that is staged.
@@ -217,6 +229,23 @@ func (p *stage) promise() error {
 		}
 	}
 	return f.Close()
+}
+
+// readPromise reads what promise has written.
+func (p *stage) readPromise() error {
+	f, err := os.Open(filepath.Join(p.path, preparedMark))
+	if err != nil {
+		return storeError(withoutPath(err), "")
+	}
+	defer f.Close()
+	m, err := readFrame(f)
+	if err == io.EOF {
+		return nil // it is empty
+	}
+	if m, ok := m.(*wire.Prepare); ok {
+		p.without = m.Without
+	}
+	return err
 }
 
 // decide makes the promise a decision, in one step that needs no space: a

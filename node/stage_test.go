@@ -40,7 +40,7 @@ func (p *stage) write(name string) error {
 
 // commit does what a job does after prepare.
 func (p *stage) commit() error {
-	if err := errors.Join(p.promise(), p.decide()); err != nil {
+	if err := errors.Join(p.promise(nil), p.decide()); err != nil {
 		return err
 	}
 	return p.publish()
@@ -290,7 +290,7 @@ func TestSweep(t *testing.T) {
 	if err := p.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(p.promise(), p.decide()); err != nil {
+	if err := errors.Join(p.promise(nil), p.decide()); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "b/out"), 0o755); err != nil {
@@ -350,7 +350,7 @@ func TestFailedPublishKeepsTheRest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := j.prepare(); err != nil {
+	if err := j.prepare(nil); err != nil {
 		t.Fatal(err)
 	}
 	// Something other than s4 gets in the way: here a link, on a real machine

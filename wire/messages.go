@@ -17,7 +17,7 @@ func New(t Type) Message {
 	switch t {
 	case TypeError:
 		return new(Error)
-	case TypeOK, TypePing, TypeAbort, TypeHealth, TypeStart, TypePrepare, TypePrepared, TypeCommit:
+	case TypeOK, TypePing, TypeAbort, TypeHealth, TypeStart, TypePrepared, TypeCommit:
 		return Empty{T: t}
 	case TypeFlush:
 		return new(Flush)
@@ -61,6 +61,8 @@ func New(t Type) Message {
 		return new(Progress)
 	case TypeDone:
 		return new(Done)
+	case TypePrepare:
+		return new(Prepare)
 	case TypeCommitted:
 		return new(Committed)
 	case TypeDiscard:

@@ -200,6 +200,41 @@ type Done struct{ Progress }
 // Type implements Message.
 func (*Done) Type() Type { return TypeDone }
 
+// Prepare asks for the promise to publish. The answer is PREPARED.
+type Prepare struct {
+	// Without lists the servers that have no part in the job any more: they were lost
+	// before they had prepared it, and JobKeepGoing is set. Nobody waits for their
+	// verdicts.
+	Without []uint32
+}
+
+// Type implements Message.
+func (*Prepare) Type() Type { return TypePrepare }
+
+func (m *Prepare) append(b []byte) []byte {
+	if len(m.Without) == 0 {
+		return b // a field that may be missing
+	}
+	b = appendU32(b, uint32(len(m.Without)))
+	for _, server := range m.Without {
+		b = appendU32(b, server)
+	}
+	return b
+}
+
+func (m *Prepare) decode(d *decoder) {
+	if !d.more() {
+		return
+	}
+	n := d.u32("count")
+	if d.err == nil && uint64(n) > uint64(len(d.b)/4) {
+		d.err = Errorf(CodeBadRequest, "%d servers in %d bytes", n, len(d.b))
+	}
+	for i := uint32(0); i < n && d.err == nil; i++ {
+		m.Without = append(m.Without, d.u32("server"))
+	}
+}
+
 // Committed answers COMMIT: the keys staged on this server are visible.
 type Committed struct {
 	Keys  uint64

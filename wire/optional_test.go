@@ -11,6 +11,7 @@ var optional = map[Type]int{
 	TypeJob:        2 * 8,
 	TypeJobInfo:    3*8 + 1,
 	TypeCancel:     1,
+	TypePrepare:    4, // and what the number says
 }
 
 // isShort reports whether a message leaves them out.
@@ -28,6 +29,8 @@ func isShort(m Message) bool {
 		return m.Term == 0
 	case *Cancel:
 		return !m.Discard
+	case *Prepare:
+		return len(m.Without) == 0
 	}
 	return false
 }
