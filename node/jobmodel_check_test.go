@@ -113,7 +113,7 @@ func (m *jobModel) check(s *modelState) string {
 		promised := false
 		for i := range m.servers {
 			p := &s.parts[j][i]
-			if p.term > 6+2*m.faults {
+			if p.term%generation > 6+2*m.faults {
 				return "two drivers take the job from each other for ever"
 			}
 			if p.st == wire.JobCommitted {
@@ -190,9 +190,15 @@ func (m *jobModel) model() model[modelState] {
 			if m.start >= fromLoss {
 				l.there, p.attached = false, 0
 			}
+			if m.start == fromSuspended {
+				p.st = wire.JobSuspended
+			}
 		}
-		if m.start == fromKill {
+		switch m.start {
+		case fromKill:
 			m.leave(&s, d, drKilled)
+		case fromSuspended:
+			m.leave(&s, d, drIdle)
 		}
 	}
 	m.tidy(&s)

@@ -12,6 +12,9 @@ func (m *jobModel) driverSteps(s *modelState, d int, do func(modelStep, func(t *
 			for i := range m.servers { // as JOBS tells
 				term = max(term, t.parts[m.jobOf(d)][i].term)
 			}
+			if m.mayDo[doBegin] && m.without != ruleNewGeneration {
+				term |= generation - 1
+			}
 			t.drivers[d] = modelDriver{drActive, phReady}
 			for i := range m.servers {
 				t.links[d][i].first, t.links[d][i].tried = true, term
@@ -22,9 +25,10 @@ func (m *jobModel) driverSteps(s *modelState, d int, do func(modelStep, func(t *
 		}
 		away := true
 		for i := range m.servers {
-			away = away && s.parts[m.jobOf(d)][i].attached == 0
+			p := &s.parts[m.jobOf(d)][i]
+			away = away && p.st != 0 && p.attached == 0
 		}
-		if m.mayDo[doTakeOver] && away && s.drivers[0].st != drActive {
+		if m.mayDo[doTakeOver] && away {
 			do(at(doTakeOver, 0), start)
 		}
 		return
@@ -94,12 +98,15 @@ func (m *jobModel) driverSteps(s *modelState, d int, do func(modelStep, func(t *
 	}
 }
 
+// generation stands for that of wire.NextGeneration: more terms than anybody tries.
+const generation = 16
+
 // dialSteps emits that a driver attaches again. It may have tried often before that, at
 // ever higher terms.
 func (m *jobModel) dialSteps(s *modelState, d, i int, do func(modelStep, func(t *modelState))) {
 	tried := s.links[d][i].tried
 	terms := []byte{tried + 1}
-	if higher := s.parts[m.jobOf(d)][i].term; higher > tried {
+	if higher := s.parts[m.jobOf(d)][i].term; higher > tried && (higher/generation == tried/generation || m.without == ruleNewGeneration) {
 		terms = append(terms, higher+1)
 	}
 	for _, term := range terms {

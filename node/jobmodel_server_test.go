@@ -26,11 +26,12 @@ type jobModel struct {
 type modelStart byte
 
 const (
-	fromJob    modelStart = iota
-	fromDone              // PREPARE is under way
-	fromCommit            // COMMIT is under way
-	fromLoss              // and was lost: all servers are prepared, and have lost their driver
-	fromKill              // which was killed
+	fromJob       modelStart = iota
+	fromDone                 // PREPARE is under way
+	fromCommit               // COMMIT is under way
+	fromLoss                 // and was lost: all servers are prepared, and have lost their driver
+	fromKill                 // which was killed
+	fromSuspended            // all servers have suspended the job, and nobody drives it
 )
 
 // jobRule is a rule of the protocol.
@@ -48,7 +49,7 @@ const (
 	ruleNamesReserved                // of two jobs, one prepares
 	ruleWaitPrepared                 // a prepared job waits for its driver, too
 	ruleSuspendedStays               // only who means it takes up a suspended job
-	ruleOnceOnly                     // so is one that another has replaced
+	ruleNewGeneration                // whom a resume has replaced cannot come back, however often he tries
 	ruleTermGrows                    // so is one whose term is not higher
 	ruleFormerClosed                 // what comes on a former connection does not count
 	rulePrepareAfterDone             // the driver waits for DONE of all
@@ -63,7 +64,7 @@ const (
 
 func (r jobRule) String() string {
 	return [...]string{"", "verdict binds", "orphans ask", "orphans settle", "silence is no answer", "promise kept",
-		"promise on disk", "orphaned on disk", "names reserved", "wait when prepared", "suspended stays", "once only",
+		"promise on disk", "orphaned on disk", "names reserved", "wait when prepared", "suspended stays", "new generation",
 		"term grows", "former closed", "prepare after done", "commit after prepared", "commit all", "prepare again",
 		"no discard after commit", "no discard adopted", "no discard unanswered"}[r]
 }
@@ -351,8 +352,7 @@ func (m *jobModel) attach(t *modelState, d, i int, old bool, reply func(modelMsg
 		reply(a, 0)
 		m.closeEnd(t, d, i, old)
 	}
-	other := p.driver != byte(d+1) &&
-		(p.attached != 0 || !req.first && m.without != ruleOnceOnly)
+	other := p.driver != byte(d+1) && p.attached != 0
 	switch {
 	case p.st == wire.JobCommitted:
 		reply(mAttached, byte(phCommitted))

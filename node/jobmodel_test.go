@@ -51,16 +51,22 @@ var jobModels = map[string]jobModel{
 	"wait 3 servers": {servers: 3, drivers: 1, jobs: 1, wait: true, keep: true, faults: 2, may: modelPeople},
 	"lost":           {servers: 2, drivers: 1, jobs: 1, wait: true, keep: true, start: fromLoss, faults: 2, may: modelPeople},
 
-	// The second driver attaches at any time.
+	// The second driver attaches at any time, and each of two that resume the job.
 	"resume":          {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, start: fromDone, faults: 1, may: modelResume},
 	"resume two":      {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, start: fromLoss, may: modelResume},
 	"resume killed":   {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, start: fromKill, faults: 2, may: modelResume},
 	"resume 3 killed": {servers: 3, drivers: 2, jobs: 1, wait: true, keep: true, start: fromKill, faults: 1, may: modelResume},
+	"two resume":      {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, start: fromSuspended, faults: 1, may: modelResume},
 
 	"two names": {servers: 2, drivers: 2, jobs: 2, wait: true, keep: true, start: fromDone, faults: 1, may: modelFaults},
 
 	// Nobody gives up, and so all ends well.
 	"patient": {servers: 2, drivers: 1, jobs: 1, wait: true, patient: true, faults: 3, may: modelLosses},
+	// A driver is cut off for a moment, and another one takes over.
+	"cut off": {servers: 2, drivers: 2, jobs: 1, wait: true, patient: true, start: fromDone, faults: 2,
+		may: append(slices.Clip(modelLosses), doTakeOver)},
+	"cut off at the end": {servers: 2, drivers: 2, jobs: 1, wait: true, patient: true, start: fromLoss,
+		may: append(slices.Clip(modelLosses), doTakeOver)},
 	"take-over": {servers: 2, drivers: 2, jobs: 1, wait: true, patient: true, faults: 2,
 		may: append(slices.Clip(modelFaults), doTakeOver)},
 }
@@ -69,21 +75,26 @@ var jobModels = map[string]jobModel{
 var bigModels = map[string]jobModel{
 	"wait":            {servers: 2, drivers: 1, jobs: 1, wait: true, keep: true, faults: 5, may: modelPeople},
 	"wait 3 servers":  {servers: 3, drivers: 1, jobs: 1, wait: true, keep: true, faults: 3, may: modelPeople},
-	"resume":          {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, start: fromDone, faults: 3, may: modelResume},
+	"resume":          {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, start: fromDone, faults: 2, may: modelResume},
 	"resume no keep":  {servers: 2, drivers: 2, jobs: 1, wait: true, start: fromDone, faults: 2, may: modelResume},
-	"resume from JOB": {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, faults: 2, may: modelResume},
+	"resume from JOB": {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, faults: 1, may: modelResume},
 	"resume two":      {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, start: fromLoss, faults: 1, may: modelResume},
 	"resume 3 killed": {servers: 3, drivers: 2, jobs: 1, wait: true, keep: true, start: fromKill, faults: 2, may: modelResume},
 	"resume 3":        {servers: 3, drivers: 2, jobs: 1, wait: true, keep: true, start: fromDone, faults: 1, may: modelResume},
-	"two names":       {servers: 2, drivers: 2, jobs: 2, wait: true, keep: true, start: fromDone, faults: 2, may: modelFaults},
-	"take-over 3 servers": {servers: 3, drivers: 2, jobs: 1, wait: true, patient: true, faults: 3,
+	"two resume":      {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, start: fromSuspended, faults: 2, may: modelResume},
+	"cut off": {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, start: fromDone, faults: 2,
+		may: append(slices.Clip(modelLosses), doTakeOver)},
+	"cut off at the end": {servers: 2, drivers: 2, jobs: 1, wait: true, keep: true, start: fromLoss, faults: 1,
+		may: append(slices.Clip(modelLosses), doTakeOver)},
+	"two names": {servers: 2, drivers: 2, jobs: 2, wait: true, keep: true, start: fromDone, faults: 2, may: modelFaults},
+	"take-over 3 servers": {servers: 3, drivers: 2, jobs: 1, wait: true, patient: true, faults: 2,
 		may: append(slices.Clip(modelFaults), doTakeOver)},
 }
 
 // The most states of a model, which bounds what it takes of memory.
 const (
 	maxStates    = 1_000_000
-	maxBigStates = 12_000_000
+	maxBigStates = 4_000_000
 )
 
 // isBig reports whether to visit what takes long.
@@ -148,7 +159,7 @@ func TestJobModelRules(t *testing.T) {
 		ruleNamesReserved:        {jobModels["two names"], twice},
 		ruleWaitPrepared:         {jobModels["patient"], stuck},
 		ruleSuspendedStays:       {kept, split},
-		ruleOnceOnly:             {back, split},
+		ruleNewGeneration:        {back, split},
 		ruleTermGrows:            {done, fell},
 		ruleFormerClosed:         {done, obeyed},
 		rulePrepareAfterDone:     {noWait, early},
