@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -9,6 +10,21 @@ import (
 
 // longJob is the default of app.longJob.
 const longJob = 5 * time.Minute
+
+// adviseOnResult makes errors end with what to do about a job that this command has run.
+func (a *app) adviseOnResult(ctx context.Context, c *s4.Client, res s4.JobResult, keep bool, took time.Duration) {
+	if !res.Suspended {
+		a.adviseOn(res.ID, s4.JobFailed, keep, res.JobProgress, took)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	if s, _ := c.Job(ctx, res.ID); s.State == s4.JobSuspended && !s.Resumable {
+		a.adviseOnPart(res.ID) // a server came back with an empty disk, for instance
+		return
+	}
+	a.adviseOn(res.ID, s4.JobSuspended, keep, res.JobProgress, took)
+}
 
 // adviseOn makes errors end with what to do about a job that was not published.
 func (a *app) adviseOn(id string, state s4.JobState, keep bool, p s4.JobProgress, took time.Duration) {

@@ -36,6 +36,7 @@ started with, but for those that are given here.`,
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
 	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, in place of one of that name (repeatable)")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print the job's id when it starts")
+	fl.Lookup("timeout").DefValue, fl.Lookup("server-wait").DefValue = "", "" // the job's own
 	cmd.RunE = a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
 		s, err := c.Job(ctx, id)
 		if s.ID == "" {

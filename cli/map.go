@@ -146,11 +146,7 @@ func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) 
 	took := time.Since(start)
 	shown.stop()
 	if err != nil {
-		state := s4.JobFailed
-		if res.Suspended {
-			state = s4.JobSuspended
-		}
-		a.adviseOn(res.ID, state, j.opts.Keep || isPartly(err, res), res.JobProgress, took)
+		a.adviseOnResult(ctx, c, res, j.opts.Keep || isPartly(err, res), took)
 	}
 	if err == nil || f.keepGoing && isPartly(err, res) {
 		if serr := a.jobSummary(res, took); err == nil {

@@ -43,7 +43,7 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	fl.Var(&f.timeout, "timeout", "fail a task that runs longer than `D`, as in 90s, 5m or 30 (seconds)")
 	f.serverWait = timeoutFlag(s4.DefaultServerWait)
 	fl.Var(&f.serverWait, "server-wait", "wait `D` for a server that is lost meanwhile, 0 to fail at once")
-	fl.StringVar(&f.onFailure, "on-failure", "", "keep or discard what is staged if the job fails, see s4 jobs resume (default $S4_ON_FAILURE, else discard)")
+	fl.StringVar(&f.onFailure, "on-failure", "", "`WHAT` becomes of a job that fails: keep, see s4 jobs resume, or discard (default $S4_ON_FAILURE, else discard)")
 	fl.Var(&f.okExit, "ok-exit", "exit `codes` that are no failure, as in 0,1 (repeatable)")
 	registerNoVerify(fl, &f.noVerify)
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
