@@ -1,0 +1,55 @@
+package node_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nathants/s4/wire"
+)
+
+// prepare brings a job to PREPARED.
+func (a *attachTest) prepare(id uint64) *protoConn {
+	a.t.Helper()
+	a.openGate()
+	c := a.open(wire.ChannelControl)
+	a.job.ID = id
+	c.send(1, 0, a.job)
+	c.want(1, wire.TypeReady)
+	c.bring(wire.TypeStart, wire.TypeDone)
+	c.bring(wire.TypePrepare, wire.TypePrepared)
+	return c
+}
+
+// copyFiles copies a job's directory as it is.
+func copyFiles(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestKilledAfterPublish kills a server between the last step of COMMIT and the removal
+// of the job's directory. The job is committed then, and not one that waits.
+func TestKilledAfterPublish(t *testing.T) {
+	a := newAttachTest(t, time.Hour, 0)
+	c := a.prepare(42)
+	dir, before := filepath.Join(a.dir, "_s4/jobs", jobText(42)), filepath.Join(t.TempDir(), "job")
+	copyFiles(t, dir, before)
+	c.bring(wire.TypeCommit, wire.TypeCommitted)
+	a.stop()
+	copyFiles(t, before, dir)
+	for _, gone := range []string{"prepared", "stage/out"} {
+		if err := os.RemoveAll(filepath.Join(dir, gone)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.restart()
+	a.verdict(wire.VerdictCommitted)
+	if info := a.ask.jobInfo(42); info.State != wire.JobCommitted {
+		t.Errorf("got %+v", info)
+	}
+	a.attach(2, 7, false, wire.PhaseCommitted)
+	a.wantFiles("b", "b/k", "out", "out/k")
+}
