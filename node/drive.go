@@ -28,7 +28,6 @@ type client interface {
 // Events that end a job early, such as DISCARD, come from other goroutines at any time:
 // see next. So do the loss of the client, and a client that takes its place: see link.
 func (j *job) drive() {
-	defer close(j.gone)
 	err := j.phases()
 	if cause := context.Cause(j.ctx); cause != nil && err != nil {
 		err = cause // err is only a consequence of the job's end
@@ -65,11 +64,7 @@ func (j *job) drive() {
 	if !told {
 		_ = j.client.Send(toWire(err)) // before cleaning up, so that the client stops the others soon
 	}
-	if j.current() == wire.JobSuspended {
-		j.node.suspend(j, err)
-	} else {
-		j.node.finish(j, err)
-	}
+	j.node.retire(j, err)
 	for !told {
 		select {
 		case a := <-j.asks:
@@ -141,7 +136,7 @@ func (j *job) phases() error {
 	if j.current() != wire.JobCommitted {
 		return err
 	}
-	j.node.finish(j, err) // first: a client may ask for the job as soon as it reads COMMITTED
+	j.node.retire(j, err) // first: a client may ask for the job as soon as it reads COMMITTED
 	var answer wire.Message = &wire.Committed{Keys: uint64(j.stage.keys.Load()), Bytes: uint64(j.stage.bytes.Load())}
 	if err != nil {
 		answer = toWire(err)
@@ -251,6 +246,16 @@ func (j *job) awaitAny() (ask, error) {
 
 func outOfTurn(t wire.Type) error {
 	return wire.Errorf(wire.CodeBadRequest, "a %s frame out of turn in a job", t)
+}
+
+// retire puts a job away whose state is suspended or final, and whose tasks have ended.
+func (n *Node) retire(j *job, why error) {
+	defer close(j.gone)
+	if j.current() == wire.JobSuspended {
+		n.suspend(j, why)
+		return
+	}
+	n.finish(j, why)
 }
 
 // finish ends a job and logs how it went.

@@ -115,13 +115,7 @@ func (j *job) revive(js *jobSession, m *wire.Attach) error {
 // endParked ends a job that waited for a client in vain, or that is discarded while it
 // is suspended: its state has changed to suspended or a final one.
 func (n *Node) endParked(j *job) {
-	defer close(j.gone)
-	why := context.Cause(j.ctx)
-	if j.current() == wire.JobSuspended {
-		n.suspend(j, why)
-		return
-	}
-	n.finish(j, why)
+	n.retire(j, context.Cause(j.ctx))
 }
 
 // parkedStage is what a killed server has left of a durable job.

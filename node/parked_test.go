@@ -53,3 +53,29 @@ func TestKilledAfterPublish(t *testing.T) {
 	a.attach(2, 7, false, wire.PhaseCommitted)
 	a.wantFiles("b", "b/k", "out", "out/k")
 }
+
+// TestSettledJobIsKept settles jobs whose client was lost between PREPARED and COMMIT.
+// Nobody commits them, but what they have staged is kept.
+func TestSettledJobIsKept(t *testing.T) {
+	for name, lose := range map[string]func(*attachTest, *protoConn){
+		"client":           func(_ *attachTest, c *protoConn) { c.reset() },
+		"server restarted": func(a *attachTest, _ *protoConn) { a.restart() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAttachTest(t, 0, wire.JobKeep)
+			lose(a, a.prepare(42))
+			if info := a.ask.over(42); info.State != wire.JobSuspended {
+				t.Errorf("got %+v", info)
+			}
+			a.verdict(wire.VerdictDiscarded)
+			if err := os.Remove(a.gate); err != nil {
+				t.Fatal(err)
+			}
+			c := a.attach(2, 8, true, wire.PhaseHalted)
+			c.bring(wire.TypeStart, wire.TypeDone)
+			c.bring(wire.TypePrepare, wire.TypePrepared)
+			c.bring(wire.TypeCommit, wire.TypeCommitted)
+			a.wantFiles("b", "b/k", "out", "out/k")
+		})
+	}
+}
