@@ -141,7 +141,9 @@ func (n *Node) adoptParked() error {
 		}
 		_, err = os.Lstat(filepath.Join(p.stage.path, logFile))
 		j.begun.Store(err == nil)
+		n.mu.Lock() // jobs before it may end already
 		n.jobs[p.stage.id] = j
+		n.mu.Unlock()
 		if j.state == wire.JobWaiting {
 			j.mu.Lock()
 			j.awaitClient(j.patience(nil))

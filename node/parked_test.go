@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nathants/s4/node/nodetest"
 	"github.com/nathants/s4/wire"
 )
 
@@ -78,4 +79,22 @@ func TestSettledJobIsKept(t *testing.T) {
 			a.wantFiles("b", "b/k", "out", "out/k")
 		})
 	}
+}
+
+// TestJobsThatEndAtStart starts a server with many jobs that wait for nobody: they end
+// while others are still being found.
+func TestJobsThatEndAtStart(t *testing.T) {
+	a := newAttachTest(t, 0, wire.JobKeep)
+	for id := range uint64(100) {
+		a.job.ID = id + 1
+		c := a.open(wire.ChannelControl)
+		c.send(1, 0, a.job)
+		c.want(1, wire.TypeReady)
+	}
+	a.restart()
+	nodetest.Eventually(t, "the jobs are over", func() bool {
+		list, err := os.ReadDir(filepath.Join(a.dir, "_s4/jobs"))
+		return err == nil && len(list) == 0
+	})
+	a.wantFiles("b", "b/k")
 }
