@@ -76,15 +76,22 @@ func (j *job) awaitClient(wait time.Duration) {
 	j.link.stop()
 	var timer *time.Timer
 	timer = time.AfterFunc(wait, func() {
+		if !j.node.enter() {
+			return // the next start waits again
+		}
+		defer j.node.wg.Done()
 		j.mu.Lock()
 		was, moved := j.state, false
 		if j.link.timer == timer {
-			j.link.timer = nil
 			moved = j.moveLocked(jobLost, errClientGone)
+			if !moved && was == wire.JobPrepared {
+				timer.Reset(settleMost) // the disk is full, perhaps
+			} else {
+				j.link.timer = nil
+			}
 		}
 		j.mu.Unlock()
-		if moved && !isDriven(was) && j.node.enter() {
-			defer j.node.wg.Done()
+		if moved && !isDriven(was) {
 			j.node.endParked(j)
 		}
 	})

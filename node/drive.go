@@ -251,6 +251,9 @@ func outOfTurn(t wire.Type) error {
 // retire puts a job away whose state is suspended or final, and whose tasks have ended.
 func (n *Node) retire(j *job, why error) {
 	defer close(j.gone)
+	j.mu.Lock()
+	j.link.stop() // of a job that waited for a client, and was canceled
+	j.mu.Unlock()
 	if j.current() == wire.JobSuspended {
 		n.suspend(j, why)
 		return

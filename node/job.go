@@ -417,6 +417,9 @@ func (j *job) jobEnv() ([]string, error) {
 
 // release closes the files of a job that stays on disk when the server stops.
 func (j *job) release() {
+	j.mu.Lock()
+	j.link.stop()
+	j.mu.Unlock()
 	j.cancel(nil)
 	if log := j.log.Load(); log != nil {
 		log.close()
