@@ -119,6 +119,8 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 		return wire.Errorf(wire.CodeUnavailable, "job %016x is being published", m.Job)
 	case isOver(j.state):
 		return wire.Errorf(wire.CodeNoJob, "job %016x is over", m.Job)
+	case j.node.ctx.Err() != nil:
+		return errShutdown // the job's goroutine may have ended already
 	case j.state == wire.JobOrphaned:
 		return wire.Errorf(wire.CodeUnavailable, "the servers settle what becomes of job %016x", m.Job)
 	case j.state == wire.JobSuspended && j.ended.IsZero():

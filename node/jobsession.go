@@ -72,8 +72,8 @@ func (s *session) attachJob(tag uint16, m *wire.Attach) error {
 	}
 	js := s.bind(j, tag)
 	if err := j.attach(js, m); err != nil {
-		js.end()
 		n.log.Info("attach refused", zap.String("job", jobName(m.Job)), zap.Error(err))
+		defer js.end() // which closes the connection if the server stops
 		return s.reply(tag, err)
 	}
 	return nil
