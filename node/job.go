@@ -382,8 +382,11 @@ func (j *job) infoLocked() *wire.JobInfo {
 }
 
 func (j *job) ready() wire.Ready {
-	if j.saved != nil {
+	switch {
+	case j.saved != nil:
 		return *j.saved
+	case !j.found.Load():
+		return wire.Ready{} // tasks is being filled
 	}
 	t := &j.tasks
 	return wire.Ready{Tasks: uint64(t.len()), Bytes: uint64(t.bytes), Keys: uint64(t.keys), Skipped: uint64(t.skipped)}

@@ -58,7 +58,10 @@ func (s *session) startJob(tag uint16, m *wire.Job) error {
 		return s.reply(tag, err)
 	}
 	js := s.bind(j, tag)
-	j.link.client, j.client = js, js
+	j.client = js
+	j.mu.Lock() // others may know it already
+	j.link.client = js
+	j.mu.Unlock()
 	s.node.wg.Go(j.drive) // this session is counted, so wg is not zero
 	return nil
 }
