@@ -235,6 +235,11 @@ func (j *job) awaitAny() (ask, error) {
 		case a := <-j.attaches:
 			j.meet(a)
 		case got := <-j.asks:
+			select {
+			case a := <-j.attaches: // whose client has sent this ahead
+				j.meet(a)
+			default:
+			}
 			if got.from == j.client { // and not of a client that has lost the job
 				return got, nil
 			}
