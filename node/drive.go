@@ -36,7 +36,7 @@ func (j *job) drive() {
 	if j.current() == wire.JobCommitted {
 		return // phases has finished it
 	}
-	if j.msg.Durable() && j.phase != 0 && errors.Is(err, errShutdown) && isDriven(j.current()) {
+	if j.msg.Durable() && (j.phase != 0 || j.again != nil) && errors.Is(err, errShutdown) && isDriven(j.current()) {
 		_ = j.client.Send(errShutdown)
 		return // the next start of the server parks it
 	}

@@ -1,10 +1,13 @@
 package node_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4/node/nodetest"
 	"github.com/nathants/s4/wire"
@@ -97,4 +100,67 @@ func TestJobsThatEndAtStart(t *testing.T) {
 		return err == nil && len(list) == 0
 	})
 	a.wantFiles("b", "b/k")
+}
+
+// TestInputsLost cuts the list of a job's tasks, as a loss of power may. The job must
+// fail then: without some of its tasks its output would not be whole.
+func TestInputsLost(t *testing.T) {
+	a := newAttachTest(t, time.Hour, 0)
+	a.submit(42)
+	a.stop()
+	if err := os.Truncate(filepath.Join(a.dir, "_s4/jobs", jobText(42), "inputs"), 0); err != nil {
+		t.Fatal(err)
+	}
+	a.restart()
+	a.try(2, 7, false).wantError(1, wire.CodeInternal)
+	if info := a.ask.over(42); info.State != wire.JobFailed {
+		t.Errorf("got %+v", info)
+	}
+}
+
+// TestStoppedWhileRestoring stops a server that finds out what a job has done. The job
+// outlives that, too.
+func TestStoppedWhileRestoring(t *testing.T) {
+	a := newAttachTest(t, time.Hour, 0)
+	a.submit(42)
+	a.stop()
+	inputs := filepath.Join(a.dir, "_s4/jobs", jobText(42), "inputs")
+	list, err := os.ReadFile(inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(inputs); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(inputs, 0o644); err != nil { // the server waits for its writer
+		t.Fatal(err)
+	}
+	a.protoServer = startProtoIn(t, a.dir, 0)
+	a.ask = a.open(wire.ChannelControl)
+	c := a.try(2, 7, false)
+	nodetest.Eventually(t, "the job runs", func() bool { return a.ask.jobInfo(42).State == wire.JobRunning })
+	stopped := make(chan struct{})
+	go func() { a.stop(); close(stopped) }()
+	nodetest.Eventually(t, "the server stops", func() bool {
+		c, err := net.Dial("tcp", a.addr)
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	a.ask.wantEnd()
+	if err := os.WriteFile(inputs, list, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.wantError(1, wire.CodeShuttingDown)
+	<-stopped
+	if err := os.Remove(inputs); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(inputs, list, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a.restart()
+	a.state(wire.JobWaiting, 2, false)
+	a.attach(3, 7, false, wire.PhaseHalted)
 }
