@@ -66,9 +66,12 @@ type taskLog struct {
 	durable bool                  // every task is written at once
 	wanted  func(*wire.Task) bool // by the client
 
+	batch taskBatch // to f; has a lock of its own
+
+	// mu keeps the log and what the client is told in one order. A slow client may hold
+	// up those that hold it, so only tasks that end and the job's goroutine take it.
 	mu     sync.Mutex
 	report *taskBatch // to the client, or nil; guarded by mu
-	batch  taskBatch  // to f; guarded by mu
 	done   int        // room for stderr of runs that succeeded; guarded by mu
 	failed int        // and of those that failed; guarded by mu
 }
@@ -126,19 +129,15 @@ func reported(t wire.Task) wire.Task {
 	return t
 }
 
-// flush writes to the log what has gathered.
-func (l *taskLog) flush() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.batch.flush()
-}
+// flush writes to the log what has gathered. It does not wait for the client.
+func (l *taskLog) flush() error { return l.batch.flush() }
 
 // tell sends to the client what has gathered.
 func (l *taskLog) tell() error {
 	l.mu.Lock()
 	report := l.report
 	l.mu.Unlock()
-	return report.flush() // not locked: a slow client holds up only those that have more to tell
+	return report.flush() // not locked: a slow client holds up only tasks that it wants to know of
 }
 
 // attach calls meet, and then tells a client that has taken the place of another of all
