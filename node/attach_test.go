@@ -1,0 +1,59 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+
+	"github.com/nathants/s4/names"
+	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
+)
+
+// attachableJob is a running job that has lost its client.
+func attachableJob(t *testing.T) *job {
+	n := new(Node)
+	n.ctx, n.cancel = context.WithCancelCause(t.Context())
+	return n.makeJob(&wire.Job{ID: 42, Wait: 1 << 40}, names.Glob{}, &stage{path: t.TempDir()}, wire.JobRunning)
+}
+
+// TestAttachWhileStopping attaches to a job whose goroutine may have ended.
+func TestAttachWhileStopping(t *testing.T) {
+	j := attachableJob(t)
+	j.node.cancel(errShutdown)
+	if err := j.attach(new(jobSession), &wire.Attach{Job: 42, Term: 2}); !errors.Is(err, wire.CodeShuttingDown) {
+		t.Errorf("got %v, want shutting-down", err)
+	}
+}
+
+// TestAskBehindAttach takes a request that a client has sent right behind its ATTACH.
+func TestAskBehindAttach(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	peer, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	conn, err := xfer.NewConn(peer.(*net.TCPConn), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 { // as the two come on two channels
+		j := attachableJob(t)
+		js := &jobSession{conn: conn}
+		j.attaches <- attachment{client: js}
+		if !j.ask(ask{t: wire.TypeStart, from: js}) {
+			t.Fatal("the job takes no request")
+		}
+		// So that a request that is dropped ends the test, and does not hang it.
+		j.asks <- ask{t: wire.TypeCommit, from: js}
+		if got, err := j.awaitAny(); err != nil || got.t != wire.TypeStart {
+			t.Fatalf("got %s, %v, want START", got.t, err)
+		}
+	}
+}
