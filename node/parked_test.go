@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
+	"github.com/nathants/s4/node"
 	"github.com/nathants/s4/node/nodetest"
 	"github.com/nathants/s4/wire"
 )
@@ -163,4 +166,30 @@ func TestStoppedWhileRestoring(t *testing.T) {
 	a.restart()
 	a.state(wire.JobWaiting, 2, false)
 	a.attach(3, 7, false, wire.PhaseHalted)
+}
+
+// TestLostWhileDiskIsFull loses the client of a prepared job while the server cannot write
+// down that it is orphaned. It does so, and settles the job, when the disk has room again.
+func TestLostWhileDiskIsFull(t *testing.T) {
+	t.Parallel() // it waits, mostly
+	a := newAttachTest(t, time.Millisecond, 0)
+	a.stop()
+	core, logs := observer.New(zap.ErrorLevel)
+	a.protoServer = startProtoWith(t, node.Config{Dir: a.dir, Log: zap.New(core)})
+	a.ask = a.open(wire.ChannelControl)
+	c := a.prepare(42)
+	full := filepath.Join(a.dir, "_s4/jobs", jobText(42), "info.new") // the file cannot be written
+	if err := os.Mkdir(full, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.reset()
+	nodetest.Eventually(t, "the server tries", func() bool { return logs.FilterMessage("orphaned job").Len() > 0 })
+	a.state(wire.JobPrepared, 1, false)
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	if info := a.ask.over(42); info.State != wire.JobCanceled {
+		t.Errorf("got %+v", info)
+	}
+	a.wantFiles("b", "b/k")
 }

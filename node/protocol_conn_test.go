@@ -49,11 +49,18 @@ func startProto(t *testing.T, ioTimeout time.Duration) *protoServer {
 // startProtoIn is startProto with a data directory.
 func startProtoIn(t *testing.T, dir string, ioTimeout time.Duration) *protoServer {
 	t.Helper()
+	return startProtoWith(t, node.Config{Dir: dir, IOTimeout: ioTimeout})
+}
+
+// startProtoWith is startProto with a configuration.
+func startProtoWith(t *testing.T, cfg node.Config) *protoServer {
+	t.Helper()
 	cluster, err := s4.ParseCluster(strings.NewReader(protoCluster), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := node.New(node.Config{Cluster: cluster, Dir: dir, IOTimeout: ioTimeout, Version: protoRelease})
+	cfg.Cluster, cfg.Version = cluster, protoRelease
+	n, err := node.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +79,7 @@ func startProtoIn(t *testing.T, dir string, ioTimeout time.Duration) *protoServe
 		}
 	})
 	t.Cleanup(stop)
-	return &protoServer{t: t, addr: ln.Addr().String(), dir: dir, stop: stop}
+	return &protoServer{t: t, addr: ln.Addr().String(), dir: cfg.Dir, stop: stop}
 }
 
 // files returns what is in the data directory, but for the lock: the keys,
