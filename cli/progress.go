@@ -20,8 +20,8 @@ const (
 )
 
 // progress shows how far a job is: on a terminal in one line that is rewritten,
-// elsewhere in a line now and then, and when a server is lost and when it is back. Its methods may be called by any
-// goroutine.
+// elsewhere in a line now and then, and when a server is lost and when it is back. Its
+// methods may be called by any goroutine.
 type progress struct {
 	out   io.Writer  // nil to show nothing
 	width func() int // of the terminal; nil if out is not a terminal

@@ -23,7 +23,8 @@ type client interface {
 // is the job's goroutine, and the only one that writes to the client for it. When it
 // returns, the job is over, and only its published output and its record are left. Or
 // the job has promised to publish and its client is gone: then settle continues it. Or
-// the job is parked, and an ATTACH continues it.
+// the job is suspended, and another one, which is parked, has taken its place. Or the
+// server stops, and its next start parks the job.
 //
 // Events that end a job early, such as DISCARD, come from other goroutines at any time:
 // see next. So do the loss of the client, and a client that takes its place: see link.

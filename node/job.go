@@ -388,8 +388,7 @@ func (j *job) ready() wire.Ready {
 	case !j.found.Load():
 		return wire.Ready{} // tasks is being filled
 	}
-	t := &j.tasks
-	return wire.Ready{Tasks: uint64(t.len()), Bytes: uint64(t.bytes), Keys: uint64(t.keys), Skipped: uint64(t.skipped)}
+	return j.tasks.ready()
 }
 
 func (j *job) progress() wire.Progress {

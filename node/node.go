@@ -62,7 +62,7 @@ type Node struct {
 	listeners []net.Listener
 	conns     map[*session]struct{}
 	jobs      map[uint64]*job
-	wg        sync.WaitGroup // sessions, accept loops, jobs that are settled or driven here
+	wg        sync.WaitGroup // sessions, accept loops, jobs and what is done for them, expire
 	evals     atomic.Uint64  // to name their directories
 }
 

@@ -30,15 +30,18 @@ func (j *job) save() error {
 	}
 	w := bufio.NewWriter(f)
 	fmt.Fprintf(w, "skipped %d\n", j.tasks.skipped) // Flush returns the error
+	var line []byte                                 // there may be a million
 	for i := range j.tasks.len() {
 		of, name := []int32{int32(i)}, ""
 		if j.tasks.groups != nil {
 			of, name = j.tasks.groups[i], j.tasks.names[i]
 		}
-		_, _ = w.WriteString("task " + name + "\n")
+		line = append(append(append(line[:0], "task "...), name...), '\n')
 		for _, k := range of {
-			_, _ = w.WriteString(strconv.FormatInt(j.tasks.sizes[k], 10) + " " + j.tasks.rels[k] + "\n")
+			line = append(strconv.AppendInt(line, j.tasks.sizes[k], 10), ' ')
+			line = append(append(line, j.tasks.rels[k]...), '\n')
 		}
+		_, _ = w.Write(line)
 	}
 	if err := errors.Join(w.Flush(), f.Close()); err != nil {
 		return storeError(j.node.store.serverFileError(err), "")
@@ -95,8 +98,7 @@ func (j *job) restore() error {
 	if err != nil {
 		return storeError(err, "")
 	}
-	found := wire.Ready{Tasks: uint64(t.len()), Bytes: uint64(t.bytes), Keys: uint64(t.keys), Skipped: uint64(t.skipped)}
-	if found != *j.saved { // the end of the file was lost with the power, most likely
+	if found := t.ready(); found != *j.saved { // the end of the file was lost with the power, most likely
 		return wire.Errorf(wire.CodeInternal, "%s is damaged: it lists %d tasks of %d", inputsFile, found.Tasks, j.saved.Tasks)
 	}
 	j.tasks = t

@@ -101,10 +101,8 @@ func (n *Node) takeOver(j *job) {
 	for _, peer := range n.termsOf(j.id) {
 		term = max(term, peer)
 	}
-	ctx, stop := context.WithCancelCause(n.ctx)
-	defer stop(nil)
 	m := info.Job
-	co, err := n.client.Attach(ctx, &m, term+1, false)
+	co, err := n.client.Attach(n.ctx, &m, term+1, false)
 	if err != nil {
 		log.Info("take-over", zap.NamedError("outcome", err))
 		return

@@ -31,6 +31,11 @@ func (t *taskList) len() int {
 	return len(t.rels)
 }
 
+// ready returns the list's numbers, as READY has them.
+func (t *taskList) ready() wire.Ready {
+	return wire.Ready{Tasks: uint64(t.len()), Bytes: uint64(t.bytes), Keys: uint64(t.keys), Skipped: uint64(t.skipped)}
+}
+
 // find lists the job's input on this server and decides which tasks to run. Map and
 // merge know which keys they will write. If one exists, that is an error, or with
 // JobResume the task is skipped.
