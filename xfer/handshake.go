@@ -81,9 +81,10 @@ const (
 	dialPauseMost = 2 * time.Second
 )
 
-// DialPatiently is Dial for a connection that is worth a wait. It tries again until the
-// I/O timeout is over, or d.Patience if that is longer, if the server does not answer, for example because it is too
-// busy to accept. It does not try again if the server refuses.
+// DialPatiently is Dial for a connection that is worth a wait. If the server does not
+// answer, for example because it is too busy to accept, it tries again until the I/O
+// timeout is over, or d.Patience if that is longer. It does not try again if the server
+// refuses.
 func (d *Dialer) DialPatiently(ctx context.Context, channel wire.Channel) (*Conn, error) {
 	limit := max(d.Patience, cmp.Or(d.Timeout, DefaultTimeout))
 	start := time.Now()
