@@ -93,14 +93,17 @@ func (s *session) jobTasks(tag uint16, m *wire.JobTasks) error {
 			_ = log.flush() // its error is the job's
 		}
 	}
+	batch := taskBatch{write: send} // the log of a durable job has a frame for each run
 	err := n.readTasks(m.Job, func(t *wire.Tasks) error {
 		running = slices.DeleteFunc(running, func(r wire.Task) bool {
 			return slices.ContainsFunc(t.List, func(t wire.Task) bool { return t.Key == r.Key && t.Attempt == r.Attempt })
 		})
-		return send(t)
+		for _, t := range t.List {
+			batch.add(t)
+		}
+		return werr
 	})
 	if err == nil {
-		batch := taskBatch{write: send}
 		for _, t := range running {
 			batch.add(t)
 		}

@@ -193,3 +193,30 @@ func TestLostWhileDiskIsFull(t *testing.T) {
 	}
 	a.wantFiles("b", "b/k")
 }
+
+// TestTasksOfDurableJob asks for the tasks of a job whose log has a frame for each run:
+// they come in as few as of any other job.
+func TestTasksOfDurableJob(t *testing.T) {
+	a := newAttachTest(t, time.Hour, wire.JobKeepGoing)
+	a.job.ID, a.job.Command, a.job.Retries = 42, "false", 2
+	c := a.open(wire.ChannelControl)
+	c.send(1, 0, a.job)
+	c.want(1, wire.TypeReady)
+	c.send(1, 0, wire.Empty{T: wire.TypeStart})
+	for {
+		h, _, err := c.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Type == wire.TypeDone {
+			break
+		}
+	}
+	a.ask.send(2, 0, &wire.JobTasks{Job: 42})
+	if m := a.ask.want(2, wire.TypeTasks).(*wire.Tasks); len(m.List) != 3 {
+		t.Errorf("got %+v", m)
+	}
+	if m := a.ask.want(2, wire.TypeEnd).(*wire.End); m.Count != 3 {
+		t.Errorf("got %+v", m)
+	}
+}
