@@ -127,7 +127,8 @@ type batch struct {
 	idle    chan struct{} // of settled, closed when none is pending; guarded by mu
 	err     error         // the first; guarded by mu
 	lost    []*pushed     // to be sent again; guarded by mu
-	lostAt  error         // why the last of them was lost; guarded by mu
+	down    map[int]bool  // servers of lost; guarded by mu
+	lostAt  error         // why the last of lost was lost; guarded by mu
 }
 
 // pushed is one push.
@@ -154,6 +155,10 @@ func (b *batch) lose(p *pushed, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lost = append(b.lost, p)
+	if b.down == nil {
+		b.down = make(map[int]bool)
+	}
+	b.down[p.server] = true
 	b.lostAt = j.peerError(p.server, "push", p.key, err)
 }
 
@@ -164,12 +169,7 @@ var errDown = wire.Errorf(wire.CodeUnavailable, "the server is down")
 func (b *batch) isDown(server int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, p := range b.lost {
-		if p.server == server {
-			return true
-		}
-	}
-	return false
+	return b.down[server]
 }
 
 // repeat sends lost pushes again, until all have arrived or it is too late.
@@ -177,7 +177,7 @@ func (b *batch) repeat() error {
 	for r := newRetry(b.job.msg.Wait); ; {
 		b.mu.Lock()
 		lost, why := b.lost, b.lostAt
-		b.lost = nil
+		b.lost, b.down = nil, nil
 		b.mu.Unlock()
 		if len(lost) == 0 {
 			return b.failed()
