@@ -20,7 +20,8 @@ func (p Phase) String() string {
 
 // Attach makes this control connection that of a job which has lost its own, or
 // was suspended. The answer is ATTACHED, or ERROR: exists if the job has another
-// client, no-job if it is not known or over. The job goes on from the phase that
+// client, canceled if it is suspended, unavailable or shutting-down if it is worth to
+// try again, no-job if it is not known or over. The job goes on from the phase that
 // ATTACHED tells.
 //
 // A server grants it if Term is higher than the job's, and Driver is that of the
@@ -35,7 +36,7 @@ type Attach struct {
 	Driver  uint64    // random, one for each client of the job
 	Seen    uint64    // tasks in the TASKS frames that this client had from the server
 	Again   bool      // also if it is suspended; tasks that failed for good run again
-	Options JobOption // in place of those of JOB, as are the next two
+	Options JobOption // in place of those of JOB, as is all that follows
 	Retries uint32
 	Timeout uint64
 	Wait    uint64
