@@ -61,6 +61,24 @@ func TestKilledAfterPublish(t *testing.T) {
 	a.wantFiles("b", "b/k", "out", "out/k")
 }
 
+// TestKilledWhileRemoving kills a server that removes the output of a job. The server can
+// be started again, and removes the rest.
+func TestKilledWhileRemoving(t *testing.T) {
+	a := newAttachTest(t, time.Hour, 0)
+	a.prepare(42)
+	a.stop()
+	dir := filepath.Join(a.dir, "_s4/jobs", jobText(42))
+	if err := os.Rename(filepath.Join(dir, "stage"), filepath.Join(dir, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	a.restart()
+	a.verdict(wire.VerdictDiscarded)
+	if info := a.ask.jobInfo(42); info.State != wire.JobFailed {
+		t.Errorf("got %+v", info)
+	}
+	a.wantFiles("b", "b/k")
+}
+
 // TestSettledJobIsKept settles jobs whose client was lost between PREPARED and COMMIT.
 // Nobody commits them, but what they have staged is kept.
 func TestSettledJobIsKept(t *testing.T) {

@@ -343,8 +343,8 @@ func (p *stage) clear() error {
 	// First, and in one step: a server that is killed from then on takes the job for
 	// over, and neither goes on with it nor asks its peers.
 	err := os.Rename(filepath.Join(p.path, "stage"), filepath.Join(p.path, "gone"))
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) {
+		err = nil // it was over before, and the server was killed while it removed gone
 	}
 	if merr := os.Remove(filepath.Join(p.path, preparedMark)); !errors.Is(merr, os.ErrNotExist) {
 		err = errors.Join(err, merr)
