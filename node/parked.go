@@ -150,7 +150,7 @@ func (n *Node) adoptParked() error {
 		n.jobs[p.stage.id] = j
 		if j.state == wire.JobWaiting {
 			j.mu.Lock()
-			j.awaitClient(j.patience(nil))
+			j.awaitClient(false)
 			j.mu.Unlock()
 		}
 	}

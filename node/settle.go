@@ -88,7 +88,7 @@ func (n *Node) adopt() error {
 		}
 		j.mu.Lock()
 		j.state, j.phase, j.client = wire.JobPrepared, wire.PhasePrepared, noClient{}
-		j.awaitClient(j.patience(nil))
+		j.awaitClient(false)
 		j.mu.Unlock()
 		n.wg.Go(j.drive)
 	}
