@@ -43,7 +43,7 @@ type attachment struct {
 // servers still, which are asked after that, and again every so often.
 const (
 	closedGrace = 5 * time.Second
-	closedAsk   = 2 * time.Second
+	askPause    = 2 * time.Second
 )
 
 // patience returns how long a job waits for a client that is lost.
@@ -77,42 +77,49 @@ func (j *job) lose(js *jobSession, err error) {
 // awaitClient ends the job if no client comes in time; j.mu is held. closed says that
 // the client has ended, most likely.
 func (j *job) awaitClient(closed bool) {
-	wait := j.patience()
-	j.node.log.Info("the job waits for its client", zap.String("job", jobName(j.id)), zap.Duration("wait", wait), zap.Bool("closed", closed))
+	j.node.log.Info("the job waits for its client", zap.String("job", jobName(j.id)), zap.Duration("wait", j.patience()), zap.Bool("closed", closed))
 	j.link.stop()
-	end := time.Now().Add(wait)
-	first := wait
-	if closed {
-		first = min(wait, closedGrace)
-	}
+	end := time.Now().Add(j.patience())
+	grace := time.Now().Add(closedGrace)
 	var timer *time.Timer
-	timer = time.AfterFunc(first, func() {
+	timer = time.AfterFunc(min(j.patience(), askPause), func() {
 		if !j.node.enter() {
 			return
 		}
 		defer j.node.wg.Done()
-		if left := time.Until(end); left > 0 && !j.node.isClientGone(j.id) {
-			j.mu.Lock()
-			defer j.mu.Unlock()
-			if j.link.timer == timer {
-				timer.Reset(min(left, closedAsk))
-			}
+		left := time.Until(end)
+		switch {
+		case j.current() == wire.JobPrepared && j.node.isCommitted(j):
+			// The client has told others COMMIT before it was lost.
+			j.ask(ask{t: wire.TypeCommit, settled: true})
+		case left > 0 && !(closed && time.Now().After(grace) && j.node.isClientGone(j.id)):
+		default:
+			j.expire(timer)
 			return
 		}
 		j.mu.Lock()
-		was, moved := j.state, false
+		defer j.mu.Unlock()
 		if j.link.timer == timer {
-			j.link.timer = nil
-			moved = j.moveLocked(jobLost, errClientGone)
-		}
-		j.mu.Unlock()
-		if moved && !isDriven(was) {
-			j.node.endParked(j)
+			timer.Reset(min(max(left, 0), askPause))
 		}
 	})
 	j.link.timer = timer
 	if j.has(wire.JobDriven) {
 		j.node.takeOverLater(j)
+	}
+}
+
+// expire ends a job that has waited for a client in vain, unless one has come.
+func (j *job) expire(timer *time.Timer) {
+	j.mu.Lock()
+	was, moved := j.state, false
+	if j.link.timer == timer {
+		j.link.timer = nil
+		moved = j.moveLocked(jobLost, errClientGone)
+	}
+	j.mu.Unlock()
+	if moved && !isDriven(was) {
+		j.node.endParked(j)
 	}
 }
 

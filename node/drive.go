@@ -73,7 +73,9 @@ func (j *job) drive() {
 	for !told {
 		select {
 		case a := <-j.asks:
-			_ = a.from.Send(toWire(outOfTurn(a.t))) // every request gets an answer, also one sent ahead
+			if a.from != nil {
+				_ = a.from.Send(toWire(outOfTurn(a.t))) // every request gets an answer, also one sent ahead
+			}
 		default:
 			told = true
 		}
@@ -185,6 +187,7 @@ type ask struct {
 	t       wire.Type
 	from    *jobSession
 	without []uint32 // of PREPARE
+	settled bool     // it is COMMIT of a peer that has committed
 }
 
 // maxAsks is how many requests of a job a client may send ahead of their turn: START,
@@ -240,7 +243,7 @@ func (j *job) awaitAny() (ask, error) {
 		case a := <-j.attaches:
 			j.meet(a)
 		case got := <-j.asks:
-			if got.from == j.client { // and not of a client that has lost the job
+			if got.settled || got.from == j.client { // and not of a client that has lost the job
 				return got, nil
 			}
 		case <-j.ctx.Done():
@@ -285,9 +288,10 @@ func (j *job) runTasks() error {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		err := j.resetPushed()
-		if err == nil {
+		switch {
+		case err == nil:
 			err = j.run()
-		} else {
+		case j.ctx.Err() == nil:
 			j.move(jobFailed, err)
 		}
 		ended <- err

@@ -116,7 +116,11 @@ func (n *Node) settle(j *job) {
 			log.Error("commit", zap.Error(err)) // a full disk, perhaps: again
 		case wire.VerdictDiscarded:
 			j.move(jobSettled, errClientGone)
-			n.finish(j, errClientGone)
+			if j.current() == wire.JobSuspended {
+				n.suspend(j, errClientGone)
+			} else {
+				n.finish(j, errClientGone)
+			}
 			return
 		default:
 			if !slices.Equal(told, waiting) {
@@ -149,6 +153,12 @@ func (n *Node) askPeers(ctx context.Context, id uint64, without []uint32) (wire.
 	}
 	wg.Wait()
 	return tally(verdicts)
+}
+
+// isCommitted reports whether a peer has committed the job.
+func (n *Node) isCommitted(j *job) bool {
+	verdict, _ := n.askPeers(n.ctx, j.id, j.stage.without)
+	return verdict == wire.VerdictCommitted
 }
 
 // tally combines the verdicts of all servers into one. The verdict of a server that
@@ -247,6 +257,7 @@ func (n *Node) settledJob(id uint64) *job {
 			return j
 		}
 		<-j.gone
+		time.Sleep(time.Millisecond) // settle, which goes on with an orphan, parks it later
 	}
 }
 

@@ -346,6 +346,7 @@ func (p *stage) clear() error {
 		err = nil
 	}
 	// At once, so that what is left of it is not taken for a job that can go on.
+	err = errors.Join(err, removeAll(filepath.Join(p.path, "gone")))
 	if rerr := os.Rename(filepath.Join(p.path, "stage"), filepath.Join(p.path, "gone")); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
 		err = errors.Join(err, rerr)
 	}
