@@ -114,8 +114,12 @@ func (j *job) expire(timer *time.Timer) {
 	j.mu.Lock()
 	was, moved := j.state, false
 	if j.link.timer == timer {
-		j.link.timer = nil
 		moved = j.moveLocked(jobLost, errClientGone)
+		if !moved && was == wire.JobPrepared {
+			timer.Reset(settleMost) // the disk is full, perhaps
+		} else {
+			j.link.timer = nil
+		}
 	}
 	j.mu.Unlock()
 	if moved && !isDriven(was) {
@@ -141,6 +145,8 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 		return wire.Errorf(wire.CodeUnavailable, "job %016x is being published", m.Job)
 	case isOver(j.state):
 		return wire.Errorf(wire.CodeNoJob, "job %016x is over", m.Job)
+	case j.node.ctx.Err() != nil:
+		return errShutdown // the job's goroutine may have ended already
 	case j.state == wire.JobOrphaned:
 		return wire.Errorf(wire.CodeUnavailable, "the servers settle what becomes of job %016x", m.Job)
 	case j.state == wire.JobSuspended && j.ended.IsZero():

@@ -28,7 +28,6 @@ type client interface {
 // Events that end a job early, such as DISCARD, come from other goroutines at any time:
 // see next. So do the loss of the client, and a client that takes its place: see link.
 func (j *job) drive() {
-	defer close(j.gone)
 	err := j.phases()
 	if cause := context.Cause(j.ctx); cause != nil && err != nil {
 		err = cause // err is only a consequence of the job's end
@@ -37,7 +36,7 @@ func (j *job) drive() {
 	if j.current() == wire.JobCommitted {
 		return // phases has finished it
 	}
-	if j.msg.Durable() && j.phase != 0 && errors.Is(err, errShutdown) && isDriven(j.current()) {
+	if j.msg.Durable() && (j.phase != 0 || j.again != nil) && errors.Is(err, errShutdown) && isDriven(j.current()) {
 		_ = j.client.Send(errShutdown)
 		return // the next start of the server parks it
 	}
@@ -65,11 +64,7 @@ func (j *job) drive() {
 	if !told {
 		_ = j.client.Send(toWire(err)) // before cleaning up, so that the client stops the others soon
 	}
-	if j.current() == wire.JobSuspended {
-		j.node.suspend(j, err)
-	} else {
-		j.node.finish(j, err)
-	}
+	j.node.retire(j, err)
 	for !told {
 		select {
 		case a := <-j.asks:
@@ -143,7 +138,7 @@ func (j *job) phases() error {
 	if j.current() != wire.JobCommitted {
 		return err
 	}
-	j.node.finish(j, err) // first: a client may ask for the job as soon as it reads COMMITTED
+	j.node.retire(j, err) // first: a client may ask for the job as soon as it reads COMMITTED
 	var answer wire.Message = &wire.Committed{Keys: uint64(j.stage.keys.Load()), Bytes: uint64(j.stage.bytes.Load())}
 	if err != nil {
 		answer = toWire(err)
@@ -243,6 +238,11 @@ func (j *job) awaitAny() (ask, error) {
 		case a := <-j.attaches:
 			j.meet(a)
 		case got := <-j.asks:
+			select {
+			case a := <-j.attaches: // whose client has sent this ahead
+				j.meet(a)
+			default:
+			}
 			if got.settled || got.from == j.client { // and not of a client that has lost the job
 				return got, nil
 			}
@@ -254,6 +254,19 @@ func (j *job) awaitAny() (ask, error) {
 
 func outOfTurn(t wire.Type) error {
 	return wire.Errorf(wire.CodeBadRequest, "a %s frame out of turn in a job", t)
+}
+
+// retire puts a job away whose state is suspended or final, and whose tasks have ended.
+func (n *Node) retire(j *job, why error) {
+	defer close(j.gone)
+	j.mu.Lock()
+	j.link.stop() // of a job that waited for a client, and was canceled
+	j.mu.Unlock()
+	if j.current() == wire.JobSuspended {
+		n.suspend(j, why)
+		return
+	}
+	n.finish(j, why)
 }
 
 // finish ends a job and logs how it went.

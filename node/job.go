@@ -382,8 +382,11 @@ func (j *job) infoLocked() *wire.JobInfo {
 }
 
 func (j *job) ready() wire.Ready {
-	if j.saved != nil {
+	switch {
+	case j.saved != nil:
 		return *j.saved
+	case !j.found.Load():
+		return wire.Ready{} // tasks is being filled
 	}
 	t := &j.tasks
 	return wire.Ready{Tasks: uint64(t.len()), Bytes: uint64(t.bytes), Keys: uint64(t.keys), Skipped: uint64(t.skipped)}
@@ -417,6 +420,9 @@ func (j *job) jobEnv() ([]string, error) {
 
 // release closes the files of a job that stays on disk when the server stops.
 func (j *job) release() {
+	j.mu.Lock()
+	j.link.stop()
+	j.mu.Unlock()
 	j.cancel(nil)
 	if log := j.log.Load(); log != nil {
 		log.close()

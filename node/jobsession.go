@@ -58,7 +58,10 @@ func (s *session) startJob(tag uint16, m *wire.Job) error {
 		return s.reply(tag, err)
 	}
 	js := s.bind(j, tag)
-	j.link.client, j.client = js, js
+	j.client = js
+	j.mu.Lock() // others may know it already
+	j.link.client = js
+	j.mu.Unlock()
 	s.node.wg.Go(j.drive) // this session is counted, so wg is not zero
 	return nil
 }
@@ -72,8 +75,8 @@ func (s *session) attachJob(tag uint16, m *wire.Attach) error {
 	}
 	js := s.bind(j, tag)
 	if err := j.attach(js, m); err != nil {
-		js.end()
 		n.log.Info("attach refused", zap.String("job", jobName(m.Job)), zap.Error(err))
+		defer js.end() // which closes the connection if the server stops
 		return s.reply(tag, err)
 	}
 	return nil

@@ -209,7 +209,7 @@ func (n *Node) Shutdown(ctx context.Context) {
 	n.hurry()
 	n.peers.close()
 	n.client.Close()
-	for _, j := range n.jobs { // prepared: the next start settles them
+	for _, j := range n.jobs { // that outlive a restart, or are prepared
 		j.release()
 	}
 	if killed, err := exec.KillBelow(filepath.Join(n.store.path, sysDir, jobsDir)); killed > 0 || err != nil {

@@ -115,13 +115,7 @@ func (j *job) revive(js *jobSession, m *wire.Attach) error {
 // endParked ends a job that waited for a client in vain, or that is discarded while it
 // is suspended: its state has changed to suspended or a final one.
 func (n *Node) endParked(j *job) {
-	defer close(j.gone)
-	why := context.Cause(j.ctx)
-	if j.current() == wire.JobSuspended {
-		n.suspend(j, why)
-		return
-	}
-	n.finish(j, why)
+	n.retire(j, context.Cause(j.ctx))
 }
 
 // parkedStage is what a killed server has left of a durable job.
@@ -147,7 +141,9 @@ func (n *Node) adoptParked() error {
 		}
 		_, err = os.Lstat(filepath.Join(p.stage.path, logFile))
 		j.begun.Store(err == nil)
+		n.mu.Lock() // jobs before it may end already
 		n.jobs[p.stage.id] = j
+		n.mu.Unlock()
 		if j.state == wire.JobWaiting {
 			j.mu.Lock()
 			j.awaitClient(false)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -94,12 +95,16 @@ func (j *job) restore() error {
 	if err != nil {
 		return storeError(err, "")
 	}
+	found := wire.Ready{Tasks: uint64(t.len()), Bytes: uint64(t.bytes), Keys: uint64(t.keys), Skipped: uint64(t.skipped)}
+	if found != *j.saved { // the end of the file was lost with the power, most likely
+		return wire.Errorf(wire.CodeInternal, "%s is damaged: it lists %d tasks of %d", inputsFile, found.Tasks, j.saved.Tasks)
+	}
 	j.tasks = t
 	index := make(map[string]int, j.tasks.len())
 	for i := range j.tasks.len() {
 		index[j.taskKey(i)] = i
 	}
-	last := make([]*wire.Task, j.tasks.len()) // the last run of each task
+	last := make([]lastRun, j.tasks.len())
 	seen := j.again.Seen
 	size, err := readLog(j.stage.path, func(m *wire.Tasks) error {
 		for k := range m.List {
@@ -107,9 +112,8 @@ func (j *job) restore() error {
 				seen++ // by the client before
 			}
 			if i, ok := index[m.List[k].Key]; ok {
-				t := m.List[k]
-				t.Stderr, t.Error = "", ""
-				last[i] = &t
+				t := &m.List[k]
+				last[i] = lastRun{t.State, t.BytesIn, t.BytesOut, t.Inputs}
 			}
 		}
 		return nil
@@ -125,20 +129,22 @@ func (j *job) restore() error {
 	var p wire.Progress
 	j.tasks.done = newTaskSet(j.tasks.len())
 	for i, t := range last {
+		if j.ctx.Err() != nil {
+			return context.Cause(j.ctx)
+		}
 		switch {
-		case t == nil || t.State == wire.TaskRetried:
-		case t.State == wire.TaskFailed && !j.again.Again && j.has(wire.JobKeepGoing):
+		case t.state == wire.TaskFailed && !j.again.Again && j.has(wire.JobKeepGoing):
 			p.Failed++
-			p.BytesIn += t.BytesIn
+			p.BytesIn += t.bytesIn
 			j.tasks.done.add(i)
 			continue
-		case t.State == wire.TaskDone:
-			if ok, err := j.stillDone(i, t); err != nil {
+		case t.state == wire.TaskDone:
+			if ok, err := j.stillDone(i, t.inputs); err != nil {
 				return err
 			} else if ok {
 				p.Tasks++
-				p.BytesIn += t.BytesIn
-				p.BytesOut += t.BytesOut
+				p.BytesIn += t.bytesIn
+				p.BytesOut += t.bytesOut
 				j.tasks.done.add(i)
 				continue
 			}
@@ -164,9 +170,17 @@ func (j *job) restore() error {
 	return nil
 }
 
+// lastRun is what restore needs of the last run of a task. The state is 0 if there was
+// none.
+type lastRun struct {
+	state             wire.TaskState
+	bytesIn, bytesOut uint64
+	inputs            uint64 // see wire.Task
+}
+
 // stillDone reports whether the output of a task that was done is there and, of a job
 // that was suspended, its inputs are what they were.
-func (j *job) stillDone(i int, t *wire.Task) (bool, error) {
+func (j *job) stillDone(i int, inputs uint64) (bool, error) {
 	if j.msg.Verb != wire.VerbMapToN && !errors.Is(nameTaken(j.stage.tree, j.output(i)), unix.EEXIST) {
 		return false, nil
 	}
@@ -174,7 +188,7 @@ func (j *job) stillDone(i int, t *wire.Task) (bool, error) {
 		return true, nil // the job runs still: an input that is replaced now is not its
 	}
 	found, err := j.fingerprint(i)
-	return found == t.Inputs, err
+	return found == inputs, err
 }
 
 // tallyLog returns what the log of a job's directory tells of its progress.

@@ -110,17 +110,13 @@ func (n *Node) settle(j *job) {
 		switch verdict {
 		case wire.VerdictCommitted:
 			if err = j.commit(); err == nil || j.current() == wire.JobCommitted {
-				n.finish(j, err)
+				n.retire(j, err)
 				return
 			}
 			log.Error("commit", zap.Error(err)) // a full disk, perhaps: again
 		case wire.VerdictDiscarded:
 			j.move(jobSettled, errClientGone)
-			if j.current() == wire.JobSuspended {
-				n.suspend(j, errClientGone)
-			} else {
-				n.finish(j, errClientGone)
-			}
+			n.retire(j, errClientGone)
 			return
 		default:
 			if !slices.Equal(told, waiting) {

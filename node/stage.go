@@ -340,15 +340,19 @@ func (p *stage) takeBack() error {
 // that, and until then the names stay reserved.
 func (p *stage) clear() error {
 	_ = p.close() // of a descriptor that was only read from
-	// First, or a server that is killed meanwhile would ask its peers.
-	err := os.Remove(filepath.Join(p.path, preparedMark))
+	// First, and in one step: a server that is killed from then on takes the job for
+	// over, and neither goes on with it nor asks its peers.
+	gone := filepath.Join(p.path, "gone")
+	err := os.Rename(filepath.Join(p.path, "stage"), gone)
+	if errors.Is(err, os.ErrExist) || errors.Is(err, unix.ENOTEMPTY) { // of a clear that was cut short
+		_ = removeAll(gone)
+		err = os.Rename(filepath.Join(p.path, "stage"), gone)
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	// At once, so that what is left of it is not taken for a job that can go on.
-	err = errors.Join(err, removeAll(filepath.Join(p.path, "gone")))
-	if rerr := os.Rename(filepath.Join(p.path, "stage"), filepath.Join(p.path, "gone")); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
-		err = errors.Join(err, rerr)
+	if merr := os.Remove(filepath.Join(p.path, preparedMark)); !errors.Is(merr, os.ErrNotExist) {
+		err = errors.Join(err, merr)
 	}
 	for _, d := range []string{"gone", "stage", "tasks", "tmp", assetsDir, finishedFile, inputsFile} {
 		err = errors.Join(err, removeAll(filepath.Join(p.path, d)))

@@ -13,8 +13,8 @@ import (
 
 // sweep cleans up after a killed server. It kills the processes of tasks, and removes
 // unfinished uploads. Of the jobs, it completes those that were decided. It keeps those
-// that were only promised in s.orphans, because their outcome is up to the peers. It
-// removes all others.
+// that were only promised in s.orphans, because their outcome is up to the peers, and
+// those that outlive a restart in s.parked. It removes all others.
 func (s *store) sweep() error {
 	jobs := filepath.Join(s.path, sysDir, jobsDir)
 	if _, err := exec.KillBelow(jobs); err != nil {
@@ -55,8 +55,11 @@ func (s *store) sweepJob(p *stage) error {
 		return err == nil
 	}
 	decided, promised, over := has(commitMark), has(preparedMark), !has("stage")
-	if over {
-		// The job was over, and its directory was being removed.
+	was, err := s.committed(p.id)
+	if err != nil {
+		return withoutPath(err)
+	}
+	if over = over || was; over { // and its directory was being removed
 		decided, promised = false, false
 		if err := os.MkdirAll(filepath.Join(p.path, "stage"), 0o755); err != nil {
 			return withoutPath(err)
@@ -86,11 +89,7 @@ func (s *store) sweepJob(p *stage) error {
 			return err
 		}
 	}
-	was, err := s.committed(p.id) // just now, or before the kill
-	if err != nil {
-		return withoutPath(err)
-	}
-	if was {
+	if was || decided {
 		state, why = wire.JobCommitted, wire.Error{}
 	}
 	if info != nil && info.Ended == 0 {
