@@ -151,6 +151,25 @@ func (s *jobServer) close() {
 
 // submit sends JOB.
 func (s *jobServer) submit(ctx context.Context) error {
+	err := s.trySubmit(ctx)
+	if err == nil || s.co.job.Wait == 0 {
+		return err
+	}
+	if conn := s.current(); conn == nil && errors.As(err, new(*wire.Error)) || conn != nil && !s.isLost(err) {
+		return err // it refuses, or is not there
+	}
+	// JOB may have come there or not.
+	return s.regain(ctx, err, func(ctx context.Context) error {
+		err := s.tryAttach(ctx)
+		if errors.Is(err, wire.CodeNoJob) {
+			err = s.trySubmit(ctx)
+		}
+		return err
+	})
+}
+
+// trySubmit connects and sends JOB once.
+func (s *jobServer) trySubmit(ctx context.Context) error {
 	co := s.co
 	d := co.client.cluster.Dialer(s.index, co.client.opts.IOTimeout)
 	d.Patience = time.Duration(co.job.Wait)
@@ -263,6 +282,11 @@ const (
 // job's Wait is over, while the server is down or slow. cause is why it was lost, or
 // nil.
 func (s *jobServer) attach(ctx context.Context, cause error) error {
+	return s.regain(ctx, cause, s.tryAttach)
+}
+
+// regain calls try until it succeeds, the server refuses, or the job's Wait is over.
+func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Context) error) error {
 	co := s.co
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -277,7 +301,7 @@ func (s *jobServer) attach(ctx context.Context, cause error) error {
 		co.waitFor(s.index, start)
 	}
 	for pause := attachPause; ; pause = min(2*pause, attachPauseMost) {
-		err := s.tryAttach(ctx)
+		err := try(ctx)
 		var we *wire.Error
 		switch {
 		case err == nil:

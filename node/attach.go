@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4/wire"
 )
@@ -35,20 +36,23 @@ type attachment struct {
 	seen   uint64 // tasks that it has been told of
 }
 
-// closedGrace is how long a job whose client has closed the connection waits for an
-// ATTACH. That client has ended, most likely: the kernel closes the connections of a
-// killed process. But something on the way may have closed it, too.
-const closedGrace = 5 * time.Second
+// closedGrace is how long a job whose connection was closed or reset waits for an
+// ATTACH at least. The client has ended, most likely: the kernel closes the connections
+// of a killed process, or resets those with bytes that it has not read. But something
+// on the way may have done it, too. Then the client has its connections to other
+// servers still, which are asked after that, and again every so often.
+const (
+	closedGrace = 5 * time.Second
+	askPause    = 2 * time.Second
+)
 
-// patience returns how long a job waits for a client whose connection was lost because
-// of err.
-func (j *job) patience(err error) time.Duration {
-	wait := time.Duration(min(j.msg.Wait, 1<<62))
-	closed := errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
-	if closed && !j.has(wire.JobDriven) {
-		wait = min(wait, closedGrace)
-	}
-	return wait
+// patience returns how long a job waits for a client that is lost.
+func (j *job) patience() time.Duration { return time.Duration(min(j.msg.Wait, 1<<62)) }
+
+// isClosed reports whether a connection that was lost because of err was ended by the
+// other end, or something in between.
+func isClosed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
 }
 
 // lose notes that a client's connection is lost, because of err.
@@ -58,46 +62,68 @@ func (j *job) lose(js *jobSession, err error) {
 	if j.link.client != js {
 		return
 	}
-	wait := j.patience(err)
+	wait := j.patience()
 	if wait == 0 && (!j.msg.Durable() || j.node.ctx.Err() == nil) {
 		j.moveLocked(jobLost, errClientGone)
 		return // the job's goroutine ends js
 	}
 	j.link.client = nil
 	if isDriven(j.state) && j.node.ctx.Err() == nil { // or it is about to end, or to be parked
-		j.awaitClient(wait)
+		j.awaitClient(isClosed(err) && !j.has(wire.JobDriven))
 	}
 	js.end()
 }
 
-// awaitClient ends the job if no client comes in time; j.mu is held.
-func (j *job) awaitClient(wait time.Duration) {
-	j.node.log.Info("the job waits for its client", zap.String("job", jobName(j.id)), zap.Duration("wait", wait))
+// awaitClient ends the job if no client comes in time; j.mu is held. closed says that
+// the client has ended, most likely.
+func (j *job) awaitClient(closed bool) {
+	j.node.log.Info("the job waits for its client", zap.String("job", jobName(j.id)), zap.Duration("wait", j.patience()), zap.Bool("closed", closed))
 	j.link.stop()
+	end := time.Now().Add(j.patience())
+	grace := time.Now().Add(closedGrace)
 	var timer *time.Timer
-	timer = time.AfterFunc(wait, func() {
+	timer = time.AfterFunc(min(j.patience(), askPause), func() {
 		if !j.node.enter() {
-			return // the next start waits again
+			return
 		}
 		defer j.node.wg.Done()
-		j.mu.Lock()
-		was, moved := j.state, false
-		if j.link.timer == timer {
-			moved = j.moveLocked(jobLost, errClientGone)
-			if !moved && was == wire.JobPrepared {
-				timer.Reset(settleMost) // the disk is full, perhaps
-			} else {
-				j.link.timer = nil
-			}
+		left := time.Until(end)
+		switch {
+		case j.current() == wire.JobPrepared && j.node.isCommitted(j):
+			// The client has told others COMMIT before it was lost.
+			j.ask(ask{t: wire.TypeCommit, settled: true})
+		case left > 0 && !(closed && time.Now().After(grace) && j.node.isClientGone(j.id)):
+		default:
+			j.expire(timer)
+			return
 		}
-		j.mu.Unlock()
-		if moved && !isDriven(was) {
-			j.node.endParked(j)
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if j.link.timer == timer {
+			timer.Reset(min(max(left, 0), askPause))
 		}
 	})
 	j.link.timer = timer
 	if j.has(wire.JobDriven) {
 		j.node.takeOverLater(j)
+	}
+}
+
+// expire ends a job that has waited for a client in vain, unless one has come.
+func (j *job) expire(timer *time.Timer) {
+	j.mu.Lock()
+	was, moved := j.state, false
+	if j.link.timer == timer {
+		moved = j.moveLocked(jobLost, errClientGone)
+		if !moved && was == wire.JobPrepared {
+			timer.Reset(settleMost) // the disk is full, perhaps
+		} else {
+			j.link.timer = nil
+		}
+	}
+	j.mu.Unlock()
+	if moved && !isDriven(was) {
+		j.node.endParked(j)
 	}
 }
 
@@ -127,6 +153,8 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 		return wire.Errorf(wire.CodeUnavailable, "job %016x is being suspended", m.Job)
 	case j.state == wire.JobSuspended && !m.Again:
 		return wire.Errorf(wire.CodeCanceled, "job %016x is suspended", m.Job)
+	case j.state == wire.JobSuspended && m.Term>>32 <= j.link.term>>32:
+		return wire.Errorf(wire.CodeExists, "job %016x was resumed by another client, at term %d", m.Job, j.link.term)
 	case !j.msg.Durable():
 		return wire.Errorf(wire.CodeExists, "job %016x has a client, and ends with its connection", m.Job)
 	case m.Term <= j.link.term, j.link.client != nil && j.link.driver != m.Driver:

@@ -69,7 +69,9 @@ func (j *job) drive() {
 	for !told {
 		select {
 		case a := <-j.asks:
-			_ = a.from.Send(toWire(outOfTurn(a.t))) // every request gets an answer, also one sent ahead
+			if a.from != nil {
+				_ = a.from.Send(toWire(outOfTurn(a.t))) // every request gets an answer, also one sent ahead
+			}
 		default:
 			told = true
 		}
@@ -181,6 +183,7 @@ type ask struct {
 	t       wire.Type
 	from    *jobSession
 	without []uint32 // of PREPARE
+	settled bool     // it is COMMIT of a peer that has committed
 }
 
 // maxAsks is how many requests of a job a client may send ahead of their turn: START,
@@ -241,7 +244,7 @@ func (j *job) awaitAny() (ask, error) {
 				j.meet(a)
 			default:
 			}
-			if got.from == j.client { // and not of a client that has lost the job
+			if got.settled || got.from == j.client { // and not of a client that has lost the job
 				return got, nil
 			}
 		case <-j.ctx.Done():
@@ -299,9 +302,10 @@ func (j *job) runTasks() error {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		err := j.resetPushed()
-		if err == nil {
+		switch {
+		case err == nil:
 			err = j.run()
-		} else {
+		case j.ctx.Err() == nil:
 			j.move(jobFailed, err)
 		}
 		ended <- err

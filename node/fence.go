@@ -126,7 +126,7 @@ func (j *job) resetPushed() error {
 	var wg sync.WaitGroup
 	for peer := range j.node.cfg.Cluster.Servers {
 		wg.Go(func() {
-			if err := j.resetOn(peer, dirs); err != nil {
+			if err := j.resetOn(peer, dirs); err != nil && j.ctx.Err() == nil {
 				j.move(jobFailed, err)
 			}
 		})

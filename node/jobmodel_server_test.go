@@ -50,6 +50,7 @@ const (
 	ruleWaitPrepared                 // a prepared job waits for its driver, too
 	ruleSuspendedStays               // only who means it takes up a suspended job
 	ruleNewGeneration                // whom a resume has replaced cannot come back, however often he tries
+	ruleReviveOnce                   // nor can one of two resumes that began at once
 	ruleTermGrows                    // so is one whose term is not higher
 	ruleFormerClosed                 // what comes on a former connection does not count
 	rulePrepareAfterDone             // the driver waits for DONE of all
@@ -64,7 +65,7 @@ const (
 
 func (r jobRule) String() string {
 	return [...]string{"", "verdict binds", "orphans ask", "orphans settle", "silence is no answer", "promise kept",
-		"promise on disk", "orphaned on disk", "names reserved", "wait when prepared", "suspended stays", "new generation",
+		"promise on disk", "orphaned on disk", "names reserved", "wait when prepared", "suspended stays", "new generation", "revive once",
 		"term grows", "former closed", "prepare after done", "commit after prepared", "commit all", "prepare again",
 		"no discard after commit", "no discard adopted", "no discard unanswered"}[r]
 }
@@ -352,6 +353,8 @@ func (m *jobModel) attach(t *modelState, d, i int, old bool, reply func(modelMsg
 		reply(a, 0)
 		m.closeEnd(t, d, i, old)
 	}
+	// Without one of these, terms do not keep anybody from what is suspended.
+	revives := m.without == ruleReviveOnce || m.without == ruleSuspendedStays || m.without == ruleNewGeneration
 	other := p.driver != byte(d+1) && p.attached != 0
 	switch {
 	case p.st == wire.JobCommitted:
@@ -365,6 +368,9 @@ func (m *jobModel) attach(t *modelState, d, i int, old bool, reply func(modelMsg
 		return
 	case p.st == wire.JobSuspended && !(req.first && m.mayDo[doBegin]) && m.without != ruleSuspendedStays:
 		refuse(mNoJob)
+		return
+	case p.st == wire.JobSuspended && req.term/generation <= p.term/generation && !revives:
+		refuse(mExists)
 		return
 	case other || req.term <= p.term && m.without != ruleTermGrows:
 		refuse(mExists)

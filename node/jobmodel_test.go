@@ -142,6 +142,8 @@ func TestJobModelRules(t *testing.T) {
 	back := jobModels["resume two"]
 	back.faults, back.may = 1, []stepKind{doBreakThere, doBegin}
 	killed.faults = 1
+	two := bigModels["two resume"]
+	two.may = []stepKind{doBreakThere, doCrash, doBegin}
 	lost, kept := jobModels["lost"], jobModels["keep"]
 	kept.start = fromDone
 	type breaks struct {
@@ -160,6 +162,7 @@ func TestJobModelRules(t *testing.T) {
 		ruleWaitPrepared:         {jobModels["patient"], stuck},
 		ruleSuspendedStays:       {kept, split},
 		ruleNewGeneration:        {back, split},
+		ruleReviveOnce:           {two, split},
 		ruleTermGrows:            {done, fell},
 		ruleFormerClosed:         {done, obeyed},
 		rulePrepareAfterDone:     {noWait, early},
@@ -174,7 +177,10 @@ func TestJobModelRules(t *testing.T) {
 		t.Run(r.String(), func(t *testing.T) {
 			m, broken := all[r].model, all[r].broken
 			m.without = r
-			n, v, err := m.model().run(maxStates)
+			if r == ruleReviveOnce && !isBig() {
+				t.Skip("S4_TEST_BIG is not set")
+			}
+			n, v, err := m.model().run(maxBigStates)
 			t.Logf("%d states", n)
 			wantBroken(t, v, err, broken)
 		})

@@ -15,6 +15,7 @@ import (
 	"github.com/nathants/s4"
 	"github.com/nathants/s4/node"
 	"github.com/nathants/s4/node/nodetest"
+	"github.com/nathants/s4/wire"
 )
 
 // outlive is a job on three servers behind proxies, whose tasks note that they began in
@@ -288,6 +289,32 @@ func TestJobKeepsGoingWithoutServer(t *testing.T) {
 			o.opts.Resume = true
 			if res, err := o.run(guarded(t), verb); err != nil || res.Keys != r.Failed || res.Skipped != outliveKeys-r.Failed {
 				t.Errorf("%+v, %v", res, err)
+			}
+			o.check(t)
+		})
+	}
+}
+
+// A connection that is lost before the job is ready is made again, whether JOB came
+// through or not.
+func TestJobOutlivesLossAtSubmit(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []nodetest.Direction{nodetest.ToServer, nodetest.ToClient} {
+		t.Run(dir.String(), func(t *testing.T) {
+			t.Parallel()
+			o := newOutlive(t, node.Config{})
+			o.openGate(t)
+			// Behind the preamble: in JOB, or in READY.
+			o.Proxies[1].Set(nodetest.Fault{Action: nodetest.Cut, Dir: dir, At: wire.PreambleSize + 4, Channel: 'c'})
+			ended := make(chan error, 1)
+			go func() {
+				_, err := o.run(guarded(t), s4.VerbMap)
+				ended <- err
+			}()
+			nodetest.Eventually(t, "a connection is lost", func() bool { return o.Proxies[1].Hits() > 0 })
+			o.Proxies[1].Heal()
+			if err := <-ended; err != nil {
+				t.Fatal(err)
 			}
 			o.check(t)
 		})

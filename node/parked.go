@@ -146,7 +146,7 @@ func (n *Node) adoptParked() error {
 		n.mu.Unlock()
 		if j.state == wire.JobWaiting {
 			j.mu.Lock()
-			j.awaitClient(j.patience(nil))
+			j.awaitClient(false)
 			j.mu.Unlock()
 		}
 	}

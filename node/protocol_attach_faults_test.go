@@ -45,13 +45,13 @@ func TestProtocolResumedRestart(t *testing.T) {
 	c.want(1, wire.TypeOK)
 	a.openGate()
 	a.job.Wait = uint64(2 * time.Hour)
-	c = a.attach(2, 8, true, wire.PhaseHalted)
+	c = a.attach(generation, 8, true, wire.PhaseHalted)
 	c.bring(wire.TypeStart, wire.TypeDone)
 	a.restart()
-	if info := a.state(wire.JobWaiting, 2, false); info.Job.Wait != a.job.Wait || info.Why.Code != 0 {
+	if info := a.state(wire.JobWaiting, generation, false); info.Job.Wait != a.job.Wait || info.Why.Code != 0 {
 		t.Errorf("got %+v", info)
 	}
-	a.attach(3, 8, false, wire.PhaseHalted).Close()
+	a.attach(generation+1, 8, false, wire.PhaseHalted).Close()
 }
 
 // TestProtocolResumeFile sends another file of the same name along with a suspended job
@@ -75,7 +75,7 @@ func TestProtocolResumeFile(t *testing.T) {
 	c.start()
 	c.send(1, 0, &wire.Suspend{})
 	c.want(1, wire.TypeOK)
-	c = a.attach(2, 8, true, wire.PhaseHalted)
+	c = a.attach(generation, 8, true, wire.PhaseHalted)
 	asset("new")
 	a.openGate()
 	c.bring(wire.TypeStart, wire.TypeDone)
@@ -135,7 +135,7 @@ func TestProtocolOrphanedRestart(t *testing.T) {
 	open, stop := start()
 	c := open()
 	job := protoJob(wire.VerbMap, "cat")
-	job.Wait, job.Driver = uint64(time.Hour), 7
+	job.Wait, job.Driver = uint64(time.Second), 7
 	c.send(1, 0, job)
 	c.want(1, wire.TypeReady)
 	c.bring(wire.TypeStart, wire.TypeDone)
@@ -174,11 +174,11 @@ func TestProtocolResumedSeen(t *testing.T) {
 		t.Errorf("got %+v", info)
 	}
 	a.openGate()
-	c = a.attach(2, 8, true, wire.PhaseHalted)
+	c = a.attach(generation, 8, true, wire.PhaseHalted)
 	c.bring(wire.TypeStart, wire.TypeTasks) // it is done
 	c.want(1, wire.TypeDone)
 	a.seen++
-	c = a.attach(3, 8, false, wire.PhaseDone)
+	c = a.attach(generation+1, 8, false, wire.PhaseDone)
 	c.bring(wire.TypePrepare, wire.TypePrepared)
 	c.bring(wire.TypeCommit, wire.TypeCommitted)
 }

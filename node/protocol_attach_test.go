@@ -114,6 +114,9 @@ func (a *attachTest) attach(term, driver uint64, again bool, phase wire.Phase) *
 	return c
 }
 
+// generation is the first term of the first client that resumes a job.
+const generation = 1 << 32
+
 // refused is try that is not granted. The connection is free then.
 func (a *attachTest) refused(term, driver uint64, again bool, code wire.Code) {
 	a.t.Helper()
@@ -303,20 +306,21 @@ func TestProtocolSuspend(t *testing.T) {
 	a.restart() // it stays suspended
 	a.state(wire.JobSuspended, 1, false)
 	a.refused(2, 7, false, wire.CodeCanceled)
-	c = a.attach(2, 8, true, wire.PhaseHalted)
-	a.state(wire.JobRunning, 2, true)
+	a.refused(generation-1, 8, true, wire.CodeExists)
+	c = a.attach(generation, 8, true, wire.PhaseHalted)
+	a.state(wire.JobRunning, generation, true)
 	a.openGate()
 	c.bring(wire.TypeStart, wire.TypeDone)
 	c.bring(wire.TypePrepare, wire.TypePrepared)
 
 	// The promise is taken back, and what is staged stays: the next START runs nothing.
 	suspend(c)
-	a.state(wire.JobSuspended, 2, false)
+	a.state(wire.JobSuspended, generation, false)
 	a.verdict(wire.VerdictDiscarded)
 	if err := os.Remove(a.gate); err != nil {
 		t.Fatal(err)
 	}
-	c = a.attach(3, 9, true, wire.PhaseHalted)
+	c = a.attach(2*generation, 9, true, wire.PhaseHalted)
 	c.bring(wire.TypeStart, wire.TypeDone)
 	c.bring(wire.TypePrepare, wire.TypePrepared)
 	c.bring(wire.TypeCommit, wire.TypeCommitted)

@@ -71,6 +71,7 @@ func readFrame(r io.Reader) (wire.Message, error) {
 func endInfo(info *wire.JobInfo, state wire.JobState, why wire.Error) {
 	info.State, info.Why = state, why
 	info.Ended = time.Now().UnixNano()
+	info.Attached = false
 	info.Progress.Running = 0
 }
 

@@ -88,7 +88,7 @@ func (n *Node) adopt() error {
 		}
 		j.mu.Lock()
 		j.state, j.phase, j.client = wire.JobPrepared, wire.PhasePrepared, noClient{}
-		j.awaitClient(j.patience(nil))
+		j.awaitClient(false)
 		j.mu.Unlock()
 		n.wg.Go(j.drive)
 	}
@@ -149,6 +149,12 @@ func (n *Node) askPeers(ctx context.Context, id uint64, without []uint32) (wire.
 	}
 	wg.Wait()
 	return tally(verdicts)
+}
+
+// isCommitted reports whether a peer has committed the job.
+func (n *Node) isCommitted(j *job) bool {
+	verdict, _ := n.askPeers(n.ctx, j.id, j.stage.without)
+	return verdict == wire.VerdictCommitted
 }
 
 // tally combines the verdicts of all servers into one. The verdict of a server that
@@ -247,6 +253,7 @@ func (n *Node) settledJob(id uint64) *job {
 			return j
 		}
 		<-j.gone
+		time.Sleep(time.Millisecond) // settle, which goes on with an orphan, parks it later
 	}
 }
 

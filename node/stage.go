@@ -342,9 +342,14 @@ func (p *stage) clear() error {
 	_ = p.close() // of a descriptor that was only read from
 	// First, and in one step: a server that is killed from then on takes the job for
 	// over, and neither goes on with it nor asks its peers.
-	err := os.Rename(filepath.Join(p.path, "stage"), filepath.Join(p.path, "gone"))
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) {
-		err = nil // it was over before, and the server was killed while it removed gone
+	gone := filepath.Join(p.path, "gone")
+	err := os.Rename(filepath.Join(p.path, "stage"), gone)
+	if errors.Is(err, os.ErrExist) || errors.Is(err, unix.ENOTEMPTY) { // of a clear that was cut short
+		_ = removeAll(gone)
+		err = os.Rename(filepath.Join(p.path, "stage"), gone)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
 	}
 	if merr := os.Remove(filepath.Join(p.path, preparedMark)); !errors.Is(merr, os.ErrNotExist) {
 		err = errors.Join(err, merr)

@@ -2,11 +2,13 @@ package node
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/nathants/s4"
 	"github.com/nathants/s4/wire"
 )
 
@@ -62,12 +64,26 @@ func (j *job) wantsDriver() bool {
 	return false
 }
 
-// isTurn asks all peers, and reports whether this server is the one to take over.
-func (n *Node) isTurn(id uint64) bool {
+// isClientGone asks all peers, and reports whether every one has lost the job's client.
+func (n *Node) isClientGone(id uint64) bool {
+	gone := true
+	n.eachPeerInfo(id, func(peer int, info *wire.JobInfo, err error) {
+		if errors.Is(err, s4.ErrNoJob) {
+			return // nothing is to come back to there
+		}
+		if err != nil || info.Attached {
+			gone = false
+		}
+	})
+	return gone
+}
+
+// eachPeerInfo asks all peers at once for a job, and calls each for each answer, one at
+// a time.
+func (n *Node) eachPeerInfo(id uint64, each func(peer int, info *wire.JobInfo, err error)) {
 	var (
-		mu   sync.Mutex
-		turn = true
-		wg   sync.WaitGroup
+		mu sync.Mutex
+		wg sync.WaitGroup
 	)
 	for peer := range n.cfg.Cluster.Servers {
 		if peer == n.cfg.Index {
@@ -77,18 +93,26 @@ func (n *Node) isTurn(id uint64) bool {
 			ctx, cancel := context.WithTimeout(n.ctx, settleAsk)
 			defer cancel()
 			info, err := n.client.JobInfo(ctx, peer, id)
-			if err != nil {
-				return // it is down, or has no part of the job
-			}
-			waits := info.State == wire.JobRunning || info.State == wire.JobPrepared || info.State == wire.JobWaiting
-			if info.Attached || waits && peer < n.cfg.Index {
-				mu.Lock()
-				turn = false
-				mu.Unlock()
-			}
+			mu.Lock()
+			defer mu.Unlock()
+			each(peer, info, err)
 		})
 	}
 	wg.Wait()
+}
+
+// isTurn asks all peers, and reports whether this server is the one to take over.
+func (n *Node) isTurn(id uint64) bool {
+	turn := true
+	n.eachPeerInfo(id, func(peer int, info *wire.JobInfo, err error) {
+		if err != nil {
+			return // it is down, or has no part of the job
+		}
+		waits := info.State == wire.JobRunning || info.State == wire.JobPrepared || info.State == wire.JobWaiting
+		if info.Attached || waits && peer < n.cfg.Index {
+			turn = false
+		}
+	})
 	return turn && n.ctx.Err() == nil
 }
 
@@ -98,9 +122,11 @@ func (n *Node) takeOver(j *job) {
 	log.Info("the job's driver is lost: taking over")
 	info := j.info()
 	term := info.Term
-	for _, peer := range n.termsOf(j.id) {
-		term = max(term, peer)
-	}
+	n.eachPeerInfo(j.id, func(_ int, info *wire.JobInfo, err error) {
+		if err == nil {
+			term = max(term, info.Term)
+		}
+	})
 	m := info.Job
 	co, err := n.client.Attach(n.ctx, &m, term+1, false)
 	if err != nil {
@@ -112,21 +138,4 @@ func (n *Node) takeOver(j *job) {
 		return
 	}
 	n.carry(co, &m)
-}
-
-// termsOf returns the terms that the servers which answer have for a job.
-func (n *Node) termsOf(id uint64) []uint64 {
-	terms := make([]uint64, len(n.cfg.Cluster.Servers))
-	var wg sync.WaitGroup
-	for peer := range terms {
-		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(n.ctx, settleAsk)
-			defer cancel()
-			if info, err := n.client.JobInfo(ctx, peer, id); err == nil {
-				terms[peer] = info.Term
-			}
-		})
-	}
-	wg.Wait()
-	return terms
 }
