@@ -96,7 +96,7 @@ func TestSettledJobIsKept(t *testing.T) {
 			if err := os.Remove(a.gate); err != nil {
 				t.Fatal(err)
 			}
-			c := a.attach(2, 8, true, wire.PhaseHalted)
+			c := a.attach(1<<32, 8, true, wire.PhaseHalted)
 			c.bring(wire.TypeStart, wire.TypeDone)
 			c.bring(wire.TypePrepare, wire.TypePrepared)
 			c.bring(wire.TypeCommit, wire.TypeCommitted)

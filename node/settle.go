@@ -253,7 +253,6 @@ func (n *Node) settledJob(id uint64) *job {
 			return j
 		}
 		<-j.gone
-		time.Sleep(time.Millisecond) // settle, which goes on with an orphan, parks it later
 	}
 }
 

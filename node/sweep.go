@@ -77,7 +77,7 @@ func (s *store) sweepJob(p *stage) error {
 		info = nil // damaged by the kill: go on without a record
 	}
 	if info != nil && info.Ended == 0 && info.Job.Durable() || info != nil && info.State == wire.JobSuspended {
-		if was, err := s.committed(p.id); !decided && !over && err == nil && !was {
+		if !decided && !over {
 			s.parked = append(s.parked, parkedStage{p, info})
 			return clearWork(p.path)
 		}
