@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nathants/s4/wire"
@@ -22,8 +23,9 @@ type Coordinator struct {
 	opts    *JobOptions
 	servers []*jobServer
 
-	attached bool       // the job was submitted by another client
-	inputs   [][]string // keys by server, or nil: see listInputs
+	started  atomic.Bool // START was sent
+	attached bool        // the job was submitted by another client
+	inputs   [][]string  // keys by server, or nil: see listInputs
 
 	life    context.Context // ends with Abandon
 	abandon context.CancelFunc
@@ -143,6 +145,7 @@ func (co *Coordinator) Run(ctx context.Context) error {
 		co.opts.Progress(co.total())
 	}
 	co.listInputs(ctx)
+	co.started.Store(true)
 	for _, phase := range []wire.Phase{
 		wire.PhaseDone,
 		// Every output is at its server now, so each can see all conflicts.
@@ -259,6 +262,12 @@ func (co *Coordinator) close() {
 		s.close()
 	}
 	co.abandon() // its resources
+}
+
+// keeps reports whether a job that is given up now is suspended: one that has begun
+// anywhere, or was suspended before.
+func (co *Coordinator) keeps() bool {
+	return co.job.Options&wire.JobKeep != 0 && (co.attached || co.started.Load())
 }
 
 // waitFor notes since when a server is waited for; the zero time if it is not.

@@ -20,7 +20,7 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 			return err
 		}
 		told = true
-		j := newJobConn(conn, false)
+		j := newJobConn(conn, func() bool { return false })
 		defer j.close()
 		stop := context.AfterFunc(ctx, func() { j.giveUp(reasonOf(ctx, errAbandoned)) })
 		defer stop()

@@ -1,6 +1,7 @@
 package s4
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -186,13 +187,9 @@ func (c *Client) opError(ctx context.Context, op, key string, server int, err er
 	}
 	var already *Error
 	if errors.As(err, &already) {
-		if already.Op == "" {
-			already.Op = op
-		}
-		if already.Key == "" {
-			already.Key = key
-		}
-		return already
+		e := *already // which others may have, too
+		e.Op, e.Key = cmp.Or(e.Op, op), cmp.Or(e.Key, key)
+		return &e
 	}
 	at := ""
 	if server >= 0 {

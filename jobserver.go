@@ -49,7 +49,7 @@ type jobConn struct {
 	promised bool
 }
 
-func newJobConn(conn *xfer.Conn, keep bool) *jobConn {
+func newJobConn(conn *xfer.Conn, keep func() bool) *jobConn {
 	j := &jobConn{Conn: conn}
 	quiet := conn.KeepAlive(nil) // also while other servers are slower
 	var (
@@ -64,7 +64,7 @@ func newJobConn(conn *xfer.Conn, keep bool) *jobConn {
 				return
 			}
 			var m wire.Message = &wire.Discard{Why: *why}
-			if keep {
+			if keep() {
 				m = &wire.Suspend{Why: *why}
 			}
 			_ = conn.Write(1, 0, m) // if it is lost, the job is, too
@@ -177,7 +177,7 @@ func (s *jobServer) trySubmit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn := newJobConn(nc, co.job.Options&wire.JobKeep != 0)
+	conn := newJobConn(nc, co.keeps)
 	if !s.use(conn) {
 		conn.close()
 		return errAbandoned
@@ -324,8 +324,9 @@ func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Co
 			}
 			return err
 		}
-		wait := pause/2 + rand.N(pause) // random, so that those who wait do not all come at once
-		if time.Since(start)+wait >= time.Duration(co.job.Wait) {
+		left := time.Duration(co.job.Wait) - time.Since(start)
+		wait := min(pause/2+rand.N(pause), left) // random, so that those who wait do not all come at once
+		if left <= 0 {
 			return wire.Errorf(wire.CodeUnavailable, "the server was lost, and did not come back within %v: %s", time.Duration(co.job.Wait), toError("", err).Text)
 		}
 		select {
@@ -346,7 +347,7 @@ func (s *jobServer) tryAttach(ctx context.Context) error {
 		return err
 	}
 	s.term++
-	conn := newJobConn(nc, co.job.Options&wire.JobKeep != 0)
+	conn := newJobConn(nc, co.keeps)
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	m := &wire.Attach{
 		Job:     co.job.ID,

@@ -3,7 +3,6 @@ package s4
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nathants/s4/names"
@@ -68,7 +67,7 @@ func (co *Coordinator) missing(server int, err error) {
 			State:  TaskFailed,
 			Exit:   -1,
 			Start:  time.Now(),
-			Err:    &Error{Key: Scheme + key, Server: at.String(), Kind: ErrUnavailable, Text: fmt.Sprintf("not run to its end: the server %v", unavailable(err))},
+			Err:    &Error{Key: Scheme + key, Server: at.String(), Kind: ErrUnavailable, Text: "not run to its end: " + unavailable(err)},
 		})
 	}
 }

@@ -92,6 +92,7 @@ func (j *job) awaitClient(closed bool) {
 		case j.current() == wire.JobPrepared && j.node.isCommitted(j):
 			// The client has told others COMMIT before it was lost.
 			j.ask(ask{t: wire.TypeCommit, settled: true})
+			left = askPause
 		case left > 0 && !(closed && time.Now().After(grace) && j.node.isClientGone(j.id)):
 		default:
 			j.expire(timer)

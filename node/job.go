@@ -361,8 +361,8 @@ func (j *job) infoLocked() *wire.JobInfo {
 		Started:  j.started.UnixNano(),
 		Ready:    j.ready(),
 		Progress: j.progress(),
-		Keys:     uint64(j.stage.keys.Load()),
-		Bytes:    uint64(j.stage.bytes.Load()),
+		Keys:     uint64(max(0, j.stage.keys.Load())), // before an ATTACH it may be too low
+		Bytes:    uint64(max(0, j.stage.bytes.Load())),
 		Term:     j.link.term,
 		Attached: j.link.client != nil,
 	}

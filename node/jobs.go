@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
 
 	"github.com/nathants/s4/wire"
@@ -46,16 +47,13 @@ func (s *session) listJobs(tag uint16, m *wire.Jobs) error {
 	return s.conn.Write(tag, 0, &wire.End{Count: count})
 }
 
-// begun returns the jobs that are not over and have begun, the last first.
+// begun returns the jobs that are not over and have begun, or are suspended, the last
+// first.
 func (n *Node) begun() []*job {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	var list []*job
-	for _, j := range n.jobs {
-		if j.begun.Load() {
-			list = append(list, j)
-		}
-	}
+	list := slices.Collect(maps.Values(n.jobs))
+	n.mu.Unlock()
+	list = slices.DeleteFunc(list, func(j *job) bool { return !j.begun.Load() && !j.isSuspended() })
 	slices.SortFunc(list, func(a, b *job) int {
 		return cmp.Or(b.started.Compare(a.started), cmp.Compare(a.id, b.id))
 	})

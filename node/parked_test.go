@@ -7,11 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
-	"github.com/nathants/s4/node"
 	"github.com/nathants/s4/node/nodetest"
 	"github.com/nathants/s4/wire"
 )
@@ -61,24 +58,6 @@ func TestKilledAfterPublish(t *testing.T) {
 	a.wantFiles("b", "b/k", "out", "out/k")
 }
 
-// TestKilledWhileRemoving kills a server that removes the output of a job. The server can
-// be started again, and removes the rest.
-func TestKilledWhileRemoving(t *testing.T) {
-	a := newAttachTest(t, time.Hour, 0)
-	a.prepare(42)
-	a.stop()
-	dir := filepath.Join(a.dir, "_s4/jobs", jobText(42))
-	if err := os.Rename(filepath.Join(dir, "stage"), filepath.Join(dir, "gone")); err != nil {
-		t.Fatal(err)
-	}
-	a.restart()
-	a.verdict(wire.VerdictDiscarded)
-	if info := a.ask.jobInfo(42); info.State != wire.JobFailed {
-		t.Errorf("got %+v", info)
-	}
-	a.wantFiles("b", "b/k")
-}
-
 // TestSettledJobIsKept settles jobs whose client was lost between PREPARED and COMMIT.
 // Nobody commits them, but what they have staged is kept.
 func TestSettledJobIsKept(t *testing.T) {
@@ -96,7 +75,7 @@ func TestSettledJobIsKept(t *testing.T) {
 			if err := os.Remove(a.gate); err != nil {
 				t.Fatal(err)
 			}
-			c := a.attach(1<<32, 8, true, wire.PhaseHalted)
+			c := a.attach(generation, 8, true, wire.PhaseHalted)
 			c.bring(wire.TypeStart, wire.TypeDone)
 			c.bring(wire.TypePrepare, wire.TypePrepared)
 			c.bring(wire.TypeCommit, wire.TypeCommitted)
@@ -184,57 +163,4 @@ func TestStoppedWhileRestoring(t *testing.T) {
 	a.restart()
 	a.state(wire.JobWaiting, 2, false)
 	a.attach(3, 7, false, wire.PhaseHalted)
-}
-
-// TestLostWhileDiskIsFull loses the client of a prepared job while the server cannot write
-// down that it is orphaned. It does so, and settles the job, when the disk has room again.
-func TestLostWhileDiskIsFull(t *testing.T) {
-	t.Parallel() // it waits, mostly
-	a := newAttachTest(t, time.Millisecond, 0)
-	a.stop()
-	core, logs := observer.New(zap.ErrorLevel)
-	a.protoServer = startProtoWith(t, node.Config{Dir: a.dir, Log: zap.New(core)})
-	a.ask = a.open(wire.ChannelControl)
-	c := a.prepare(42)
-	full := filepath.Join(a.dir, "_s4/jobs", jobText(42), "info.new") // the file cannot be written
-	if err := os.Mkdir(full, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	c.reset()
-	nodetest.Eventually(t, "the server tries", func() bool { return logs.FilterMessage("orphaned job").Len() > 0 })
-	a.state(wire.JobPrepared, 1, false)
-	if err := os.Remove(full); err != nil {
-		t.Fatal(err)
-	}
-	if info := a.ask.over(42); info.State != wire.JobCanceled {
-		t.Errorf("got %+v", info)
-	}
-	a.wantFiles("b", "b/k")
-}
-
-// TestTasksOfDurableJob asks for the tasks of a job whose log has a frame for each run:
-// they come in as few as of any other job.
-func TestTasksOfDurableJob(t *testing.T) {
-	a := newAttachTest(t, time.Hour, wire.JobKeepGoing)
-	a.job.ID, a.job.Command, a.job.Retries = 42, "false", 2
-	c := a.open(wire.ChannelControl)
-	c.send(1, 0, a.job)
-	c.want(1, wire.TypeReady)
-	c.send(1, 0, wire.Empty{T: wire.TypeStart})
-	for {
-		h, _, err := c.next()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h.Type == wire.TypeDone {
-			break
-		}
-	}
-	a.ask.send(2, 0, &wire.JobTasks{Job: 42})
-	if m := a.ask.want(2, wire.TypeTasks).(*wire.Tasks); len(m.List) != 3 {
-		t.Errorf("got %+v", m)
-	}
-	if m := a.ask.want(2, wire.TypeEnd).(*wire.End); m.Count != 3 {
-		t.Errorf("got %+v", m)
-	}
 }

@@ -288,11 +288,14 @@ func TestProtocolSuspend(t *testing.T) {
 	c := a.open(wire.ChannelControl)
 	suspend(c) // of no job
 
-	// Before START there is nothing to keep.
+	// Before START there is nothing to keep but its place: it may have begun elsewhere.
 	c = a.open(wire.ChannelControl)
 	c.send(1, 0, a.job)
 	c.want(1, wire.TypeReady)
 	suspend(c)
+	a.state(wire.JobSuspended, 1, false)
+	a.ask.send(2, 0, &wire.Cancel{Job: a.job.ID, Discard: true})
+	a.ask.want(2, wire.TypeOK)
 	a.wantFiles("b", "b/k")
 	a.refused(2, 7, true, wire.CodeNoJob)
 

@@ -95,7 +95,7 @@ func (p *protoServer) files() []string {
 		if e != nil && e.IsDir() && slices.Contains([]string{"_s4/history", "_s4/committed", "_s4/shuffled"}, rel) {
 			return filepath.SkipDir // what it remembers of jobs that are over
 		}
-		if !slices.Contains([]string{".", "_s4", "_s4/jobs", "_s4/tmp", "_s4/lock"}, rel) {
+		if !slices.Contains([]string{".", "_s4", "_s4/jobs", "_s4/tmp", "_s4/lock", "_s4/boot"}, rel) {
 			names = append(names, rel)
 		}
 		return err

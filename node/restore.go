@@ -186,6 +186,11 @@ func (j *job) stillDone(i int, inputs uint64) (bool, error) {
 	if j.msg.Verb != wire.VerbMapToN && !errors.Is(nameTaken(j.stage.tree, j.output(i)), unix.EEXIST) {
 		return false, nil
 	}
+	if j.node.store.rebooted {
+		if ok, err := j.stage.verify(j.ctx, j.output(i)); err != nil || !ok {
+			return false, err
+		}
+	}
 	if !j.again.Again {
 		return true, nil // the job runs still: an input that is replaced now is not its
 	}

@@ -323,7 +323,7 @@ func (j *job) peerError(server int, what, name string, err error) error {
 	var we *wire.Error
 	if errors.As(err, &we) {
 		e := *we
-		e.Text = fmt.Sprintf("%s to %s: %s there, seen", what, at, we.Text) // on this server, the client adds
+		e.Text = fmt.Sprintf("%s to %s failed with %q, seen", what, at, we.Text) // on this server, the client adds
 		if e.Key == "" {
 			e.Key = name
 		}

@@ -106,8 +106,8 @@ func (j *job) move(e event, why error) bool {
 
 // moveLocked is move with j.mu held.
 func (j *job) moveLocked(e event, why error) bool {
-	// A job that never began has nothing to keep.
-	to := next(j.state, e, j.has(wire.JobKeep) && j.begun.Load())
+	// One whose input was not found yet has nothing to go on with.
+	to := next(j.state, e, j.has(wire.JobKeep) && j.found.Load())
 	if to == j.state {
 		return false
 	}

@@ -41,6 +41,8 @@ type store struct {
 	lock  *os.File
 	fsync bool
 
+	rebooted bool // the machine was, and writes may be lost: see noteBoot
+
 	count atomic.Int64 // keys
 	bytes atomic.Int64 // in keys
 
@@ -115,6 +117,9 @@ func (s *store) open(sys string) (err error) {
 	}
 	if err := errors.Join(s.openHistory(), s.openCommitted()); err != nil {
 		return withoutPath(err)
+	}
+	if err := s.noteBoot(bootIDPath); err != nil {
+		return err
 	}
 	if err := s.sweep(); err != nil {
 		return err

@@ -77,7 +77,7 @@ func (s *store) sweepJob(p *stage) error {
 		info = nil // damaged by the kill: go on without a record
 	}
 	if info != nil && info.Ended == 0 && info.Job.Durable() || info != nil && info.State == wire.JobSuspended {
-		if !decided && !over {
+		if !decided && !over && s.survives(&info.Job) {
 			s.parked = append(s.parked, parkedStage{p, info})
 			return clearWork(p.path)
 		}
@@ -88,6 +88,9 @@ func (s *store) sweepJob(p *stage) error {
 		if err := p.publish(); err != nil {
 			return err
 		}
+	}
+	if info != nil && info.Job.Durable() && !s.survives(&info.Job) {
+		why.Text = "the machine was restarted while the job ran, and what was pushed here may be lost (s4-server --fsync keeps it)"
 	}
 	if was || decided {
 		state, why = wire.JobCommitted, wire.Error{}

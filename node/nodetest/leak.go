@@ -129,7 +129,7 @@ func Files(tb testing.TB, dir string) []string {
 		if d.IsDir() && (rel == "_s4/history" || rel == "_s4/committed" || rel == "_s4/shuffled") {
 			return filepath.SkipDir
 		}
-		if !d.IsDir() && rel != "_s4/lock" {
+		if !d.IsDir() && rel != "_s4/lock" && rel != "_s4/boot" {
 			list = append(list, rel)
 		}
 		return err
