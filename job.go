@@ -21,7 +21,8 @@ import (
 type JobOptions struct {
 	// KeepGoing runs all tasks whatever fails, and publishes what succeeded.
 	// The job's error is ErrTaskFailed if any task failed, with how many in
-	// JobResult.Failed; Task gets each.
+	// JobResult.Failed; Task gets each. With a Task, a map or merge also does without a
+	// server that is lost and not back within ServerWait: its tasks have failed.
 	KeepGoing bool
 
 	// Resume runs only the tasks whose output does not exist yet. For a
@@ -307,6 +308,10 @@ type JobProgress struct {
 	// was lost first. -1 and the zero time if there is none.
 	Lost      int
 	LostSince time.Time
+
+	// Without is how many servers the job goes on without, because they did not come
+	// back: JobOptions.KeepGoing.
+	Without int
 }
 
 func sumParts(parts []jobPart) JobProgress {
@@ -328,7 +333,9 @@ func sumParts(parts []jobPart) JobProgress {
 		t.BytesIn += int64(p.progress.BytesIn)
 		t.BytesOut += int64(p.progress.BytesOut)
 		t.Pushed += int64(p.progress.Pushed)
-		if !p.lost.IsZero() && (t.Lost < 0 || p.lost.Before(t.LostSince)) {
+		if p.gone {
+			t.Without++
+		} else if !p.lost.IsZero() && (t.Lost < 0 || p.lost.Before(t.LostSince)) {
 			t.Lost, t.LostSince = i, p.lost
 		}
 		if p.ready.Tasks == 0 {

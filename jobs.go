@@ -252,7 +252,7 @@ func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 		}
 	}
 	if states[wire.JobCommitted] != nil && s.Options.KeepGoing {
-		dropGone(infos, parts, states)
+		s.Keys, s.Bytes = dropGone(infos, parts, states)
 	}
 	s.JobProgress = sumParts(parts)
 	s.State, s.Err = mergeState(states)
@@ -319,16 +319,22 @@ func (c *Client) whyEnded(i int, info *wire.JobInfo) ended {
 }
 
 // dropGone counts as failed the tasks of servers that a job which keeps going was
-// published without, because they were lost.
-func dropGone(infos []*wire.JobInfo, parts []jobPart, states map[wire.JobState]*Error) {
+// published without, because they were lost. It returns what the others have written.
+func dropGone(infos []*wire.JobInfo, parts []jobPart, states map[wire.JobState]*Error) (keys, bytes int64) {
 	for _, s := range []wire.JobState{wire.JobWaiting, wire.JobSuspended, wire.JobFailed, wire.JobCanceled} {
 		delete(states, s)
 	}
 	for i, info := range infos {
-		if info != nil && info.State != wire.JobCommitted && info.State != wire.JobPrepared && info.State != wire.JobOrphaned {
+		switch {
+		case info == nil:
+		case info.State != wire.JobCommitted && info.State != wire.JobPrepared && info.State != wire.JobOrphaned:
 			parts[i].progress = wire.Progress{Failed: info.Ready.Tasks}
+		default:
+			keys += int64(info.Keys)
+			bytes += int64(info.Bytes)
 		}
 	}
+	return keys, bytes
 }
 
 // mergeState makes one state of those that servers are in, and tells why. What

@@ -11,13 +11,14 @@ import (
 
 // A job that keeps going does without a server that is lost and does not come back. A
 // map or a merge writes where it reads, so this costs the tasks of that server. In a
-// shuffle it would take a part of the output of every task.
+// shuffle it would take a part of the output of every task. A job that has no client to
+// tell of each missing key, as a detached one, fails as well.
 
 // goOnWithout gives up the part of a server that is lost because of err, and reports
 // whether the job can do without it.
 func (co *Coordinator) goOnWithout(s *jobServer, err error) bool {
-	if co.job.Options&wire.JobKeepGoing == 0 || co.job.Verb == wire.VerbMapToN {
-		return false
+	if co.job.Options&wire.JobKeepGoing == 0 || co.job.Verb == wire.VerbMapToN || co.opts.Task == nil {
+		return false // nobody would be told what is missing
 	}
 	co.mu.Lock()
 	lost := 0

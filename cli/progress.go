@@ -90,7 +90,11 @@ func (p *progress) tellLost(was *s4.JobProgress, now time.Time) {
 	if before == lost && was.LostSince.Equal(m.last.LostSince) {
 		return
 	}
-	if before != "" {
+	switch {
+	case before == "":
+	case m.last.Without > was.Without:
+		fmt.Fprintf(p.out, "%s, going on without %s\n", m.tasks(), before)
+	default:
 		fmt.Fprintf(p.out, "%s, %s is back after %s\n", m.tasks(), before, seconds(now.Sub(was.LostSince).Seconds()))
 	}
 	if lost != "" {

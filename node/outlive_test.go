@@ -320,3 +320,25 @@ func TestJobOutlivesLossAtSubmit(t *testing.T) {
 		})
 	}
 }
+
+// A detached job has nobody to tell which keys are missing: it fails.
+func TestDetachedJobNeedsServers(t *testing.T) {
+	t.Parallel()
+	o := newOutlive(t, node.Config{})
+	o.opts.KeepGoing, o.opts.Detach, o.opts.ServerWait = true, true, time.Second
+	res, err := o.run(guarded(t), s4.VerbMap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodetest.Eventually(t, "tasks run", func() bool { return len(o.begun()) >= 6 })
+	var driver uint64
+	if _, err := fmt.Sscanf(res.ID, "%x", &driver); err != nil {
+		t.Fatal(err)
+	}
+	o.StopNode(int((driver + 1) % 3))
+	o.openGate(t)
+	s, err := o.client.WaitJob(guarded(t), res.ID, nil)
+	if err != nil || s.State != s4.JobFailed && s.State != s4.JobCanceled {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
