@@ -287,6 +287,9 @@ func (s *jobServer) attach(ctx context.Context, cause error) error {
 
 // regain calls try until it succeeds, the server refuses, or the job's Wait is over.
 func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Context) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // that is why it was lost, perhaps
+	}
 	co := s.co
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
