@@ -342,3 +342,25 @@ func TestDetachedJobNeedsServers(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
+
+// A server that is cut off from its client for longer than the grace of a closed
+// connection asks the others, which have the client still, and goes on.
+func TestJobOutlivesClosedConnection(t *testing.T) {
+	t.Parallel()
+	o := newOutlive(t, node.Config{})
+	ended := make(chan error, 1)
+	go func() {
+		_, err := o.run(guarded(t), s4.VerbMap)
+		ended <- err
+	}()
+	nodetest.Eventually(t, "tasks run", func() bool { return len(o.begun()) >= 6 })
+	all := func() bool { return true }
+	release := o.Proxies[1].Hold(func() bool { return false }, true)
+	o.Proxies[1].Reset(all)
+	time.AfterFunc(8*time.Second, release)
+	o.openGate(t)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	o.check(t)
+}
