@@ -18,6 +18,12 @@ import (
 // is what the map methods of Client are made of, and for servers, which drive
 // detached jobs.
 type Coordinator struct {
+	// Missing, if not nil, is called for each task of a server that the job goes on
+	// without, because it was lost and the job keeps going. It is called by one
+	// goroutine at a time, before the other servers are prepared. It must be set before
+	// Run.
+	Missing func(wire.Task)
+
 	client  *Client
 	job     *wire.Job
 	opts    *JobOptions
@@ -25,7 +31,7 @@ type Coordinator struct {
 
 	started  atomic.Bool // START was sent
 	attached bool        // the job was submitted by another client
-	inputs   [][]string  // keys by server, or nil: see listInputs
+	lossOf   [][]string  // tasks by server, or nil: see planLoss
 
 	life    context.Context // ends with Abandon
 	abandon context.CancelFunc
@@ -144,7 +150,7 @@ func (co *Coordinator) Run(ctx context.Context) error {
 	if co.opts.Progress != nil {
 		co.opts.Progress(co.total())
 	}
-	co.listInputs(ctx)
+	co.planLoss(ctx)
 	co.started.Store(true)
 	for _, phase := range []wire.Phase{
 		wire.PhaseDone,

@@ -245,9 +245,11 @@ func (c *Client) JobTasks(ctx context.Context, id string, each func(JobTask) err
 	}
 	known := false
 	var first error
-	for i, server := range c.cluster.Servers {
+	for i := range lists {
 		for m := range lists[i] {
 			for k := range m.List {
+				// The driver tells of tasks of servers that are lost.
+				server := c.cluster.Servers[c.cluster.Place(m.List[k].Key)]
 				if err := each(toTask(server, &m.List[k])); err != nil {
 					return err
 				}
@@ -400,7 +402,7 @@ func (l *lastSeen) add(infos []*wire.JobInfo, errs []error) (known bool) {
 func (l *lastSeen) status(c *Client) JobStatus {
 	s := c.mergeJob(l.infos, make([]error, len(l.infos)))
 	for i, since := range l.lost {
-		if !since.IsZero() && (s.Lost < 0 || since.Before(s.LostSince)) {
+		if !since.IsZero() && s.Without == 0 && (s.Lost < 0 || since.Before(s.LostSince)) {
 			s.Lost, s.LostSince = i, since
 		}
 	}

@@ -13,6 +13,7 @@ func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 	parts := make([]jobPart, len(infos))
 	states := make(map[wire.JobState]*Error) // and the first reason for it
 	none := -1                               // a server that has no part of it
+	var missing uint64                       // tasks of servers that the job goes on without
 	for i, info := range infos {
 		if info == nil {
 			if errs[i] == nil {
@@ -24,6 +25,7 @@ func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 			states[why.state] = why.err
 		}
 		parts[i] = jobPart{ready: info.Ready, progress: info.Progress}
+		missing = max(missing, info.Missing)
 		s.Keys += int64(info.Keys)
 		s.Bytes += int64(info.Bytes)
 		started := time.Unix(0, info.Started)
@@ -40,6 +42,9 @@ func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 	}
 	if states[wire.JobCommitted] != nil && s.Options.KeepGoing {
 		s.Keys, s.Bytes = dropGone(infos, parts, states)
+	}
+	if missing > 0 && (states[wire.JobRunning] != nil || states[wire.JobPrepared] != nil || states[wire.JobOrphaned] != nil || states[wire.JobCommitted] != nil) {
+		parts = append(markGone(infos, parts), jobPart{ready: wire.Ready{Tasks: missing}, progress: wire.Progress{Failed: missing}})
 	}
 	s.JobProgress = sumParts(parts)
 	s.State, s.Err = mergeState(states)
@@ -122,6 +127,20 @@ func dropGone(infos []*wire.JobInfo, parts []jobPart, states map[wire.JobState]*
 		}
 	}
 	return keys, bytes
+}
+
+// markGone marks the parts of servers that the job goes on without, and that its driver
+// has counted the tasks of. They are down, or were started again.
+func markGone(infos []*wire.JobInfo, parts []jobPart) []jobPart {
+	for i, info := range infos {
+		switch {
+		case info == nil:
+		case info.State == wire.JobRunning, info.State == wire.JobPrepared, info.State == wire.JobOrphaned, info.State == wire.JobCommitted:
+			continue
+		}
+		parts[i] = jobPart{gone: true}
+	}
+	return parts
 }
 
 // mergeState makes one state of those that servers are in, and tells why. What

@@ -11,14 +11,18 @@ import (
 
 // A job that keeps going does without a server that is lost and does not come back. A
 // map or a merge writes where it reads, so this costs the tasks of that server. In a
-// shuffle it would take a part of the output of every task. A job that has no client to
-// tell of each missing key, as a detached one, fails as well.
+// shuffle it would take a part of the output of every task, so a shuffle fails.
+
+// canLose reports whether the job may do without a server that is lost.
+func (co *Coordinator) canLose() bool {
+	return co.job.Wait > 0 && co.job.Options&wire.JobKeepGoing != 0 && co.job.Verb != wire.VerbMapToN
+}
 
 // goOnWithout gives up the part of a server that is lost because of err, and reports
 // whether the job can do without it.
 func (co *Coordinator) goOnWithout(s *jobServer, err error) bool {
-	if co.job.Options&wire.JobKeepGoing == 0 || co.job.Verb == wire.VerbMapToN || co.opts.Task == nil {
-		return false // nobody would be told what is missing
+	if !co.canLose() || co.lossOf == nil {
+		return false
 	}
 	co.mu.Lock()
 	lost := 0
@@ -36,7 +40,7 @@ func (co *Coordinator) goOnWithout(s *jobServer, err error) bool {
 	p.progress = wire.Progress{Failed: p.ready.Tasks}
 	co.mu.Unlock()
 	s.gone = true
-	co.missing(s.index, err)
+	co.tellMissing(s.index, err)
 	return true
 }
 
@@ -53,23 +57,26 @@ func (co *Coordinator) without() []uint32 {
 	return list
 }
 
-// missing tells of each task of a lost server as one that failed because of err.
-func (co *Coordinator) missing(server int, err error) {
-	if co.inputs == nil {
-		return
-	}
+// tellMissing tells of each task of a lost server as one that failed because of err.
+func (co *Coordinator) tellMissing(server int, err error) {
 	at := co.client.cluster.Servers[server]
 	co.tasks.Lock()
 	defer co.tasks.Unlock()
-	for _, key := range co.inputs[server] {
-		co.opts.Task(JobTask{
-			Key:    Scheme + key,
-			Server: at,
-			State:  TaskFailed,
-			Exit:   -1,
-			Start:  time.Now(),
-			Err:    &Error{Key: Scheme + key, Server: at.String(), Kind: ErrUnavailable, Text: "not run to its end: " + unavailable(err)},
-		})
+	for _, key := range co.lossOf[server] {
+		t := wire.Task{
+			Key:   key,
+			State: wire.TaskFailed,
+			Exit:  -1,
+			Start: time.Now().UnixNano(),
+			Code:  wire.CodeUnavailable,
+			Error: "not run to its end: " + unavailable(err),
+		}
+		switch {
+		case co.Missing != nil:
+			co.Missing(t)
+		case co.opts.Task != nil:
+			co.opts.Task(toTask(at, &t))
+		}
 	}
 }
 
@@ -81,25 +88,57 @@ func unavailable(err error) string {
 	return err.Error()
 }
 
-// listInputs lists the input of a job that may have to do without a server, while all
-// are there: one that is lost cannot tell what it had.
-func (co *Coordinator) listInputs(ctx context.Context) {
-	if co.opts.Task == nil || co.job.Wait == 0 || co.job.Options&wire.JobKeepGoing == 0 || co.job.Verb == wire.VerbMapToN {
+// planLoss lists the tasks of each server, while all are there: one that is lost cannot
+// tell what it had. Without the list, a job does not go on without a server.
+func (co *Coordinator) planLoss(ctx context.Context) {
+	if !co.canLose() {
 		return
 	}
 	in, err := names.ParseGlob(co.job.Indir)
 	if err != nil {
 		return // no server has taken the job
 	}
-	co.inputs = make([][]string, len(co.parts))
-	base := in.Base + "/"
-	for e, err := range co.client.List(ctx, Scheme+base, true) {
-		if err != nil {
-			return // what was listed so far is told of
-		}
-		if in.Match(e.Name[len(base):]) {
-			server := co.client.cluster.Place(e.Name)
-			co.inputs[server] = append(co.inputs[server], e.Name)
+	done := make(map[string]bool)
+	if co.job.Options&wire.JobResume != 0 {
+		if _, err := co.listBelow(ctx, co.job.Outdir+"/", func(_, out string) { done[out] = true }); err != nil {
+			return
 		}
 	}
+	rels := make([][]string, len(co.parts))
+	base, err := co.listBelow(ctx, in.Base+"/", func(key, rel string) {
+		if in.Match(rel) {
+			server := co.client.cluster.Place(key)
+			rels[server] = append(rels[server], rel)
+		}
+	})
+	if err != nil {
+		return
+	}
+	co.lossOf = make([][]string, len(co.parts))
+	for i := range rels {
+		tasks := rels[i]
+		if co.job.Verb == wire.VerbMapFromN { // a task is named after its output
+			base, tasks = co.job.Outdir+"/", nil
+			for _, g := range names.Groups(rels[i]) {
+				tasks = append(tasks, g.Name)
+			}
+		}
+		for _, task := range tasks {
+			if !done[task] {
+				co.lossOf[i] = append(co.lossOf[i], base+task)
+			}
+		}
+	}
+}
+
+// listBelow calls each for all keys below base, with their names and the part of these
+// below base, which it returns.
+func (co *Coordinator) listBelow(ctx context.Context, base string, each func(key, rel string)) (string, error) {
+	for e, err := range co.client.List(ctx, Scheme+base, true) {
+		if err != nil {
+			return base, err
+		}
+		each(e.Name, e.Name[len(base):])
+	}
+	return base, nil
 }

@@ -69,6 +69,8 @@ type job struct {
 	why      wire.Error      // of a suspended job; guarded by mu
 	ended    time.Time       // of a suspended job; guarded by mu
 	replaced map[string]bool // files that came along again; guarded by mu
+	missing  []wire.Task     // of lost servers, see addMissing; guarded by mu
+	lost     uint64          // their number; guarded by mu
 }
 
 // givenUp is the cause of a job's end when its client has discarded it, or is
@@ -243,6 +245,9 @@ func (j *job) prepare(without []uint32) error {
 	if j.ctx.Err() != nil {
 		return context.Cause(j.ctx)
 	}
+	if err := j.logMissing(); err != nil {
+		return err
+	}
 	if err := j.stage.prepare(); err != nil {
 		return err
 	}
@@ -259,6 +264,30 @@ func (j *job) prepare(without []uint32) error {
 	}
 	if !j.move(jobPromised, nil) {
 		return context.Cause(j.ctx)
+	}
+	return nil
+}
+
+// addMissing takes note of a task of another server, which is lost, and which the
+// job goes on without. This server drives the job, and has nobody else to tell.
+func (j *job) addMissing(t wire.Task) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.missing = append(j.missing, t)
+	j.lost++
+}
+
+// logMissing puts the tasks of lost servers into the job's log. That is done last: a
+// driver that takes over meanwhile may find the servers back.
+func (j *job) logMissing() error {
+	j.mu.Lock()
+	tasks := j.missing
+	j.missing = nil
+	j.mu.Unlock()
+	for _, t := range tasks {
+		if err := j.log.Load().add(t); err != nil {
+			return storeError(withoutPath(err), "")
+		}
 	}
 	return nil
 }
@@ -365,6 +394,7 @@ func (j *job) infoLocked() *wire.JobInfo {
 		Bytes:    uint64(max(0, j.stage.bytes.Load())),
 		Term:     j.link.term,
 		Attached: j.link.client != nil,
+		Missing:  j.lost,
 	}
 	info.Job.Driver = j.link.driver
 	switch j.state {

@@ -204,6 +204,9 @@ func (n *Node) carry(co *s4.Coordinator, m *wire.Job) {
 	} else {
 		defer context.AfterFunc(n.late, co.Abandon)()
 	}
+	if j := n.job(m.ID); j != nil {
+		co.Missing = j.addMissing
+	}
 	err := co.Run(ctx)
 	n.log.Info("detached job", zap.String("job", jobName(m.ID)), zap.NamedError("outcome", err))
 }

@@ -239,60 +239,157 @@ func TestJobOutlivesCut(t *testing.T) {
 	}
 }
 
-// A job that keeps going does without a server that does not come back: it names each
-// key that is missing, and --resume completes the output.
+// A job that keeps going does without a server that does not come back, whether it has a
+// client or is detached: it names what is missing, and --resume completes the output.
 func TestJobKeepsGoingWithoutServer(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []s4.Verb{s4.VerbMap, s4.VerbMapFromN} {
-		t.Run(string(verb), func(t *testing.T) {
-			t.Parallel()
-			o := newOutlive(t, node.Config{})
-			o.opts.KeepGoing, o.opts.AllTasks, o.opts.ServerWait = true, false, time.Second
-			type result struct {
-				s4.JobResult
-				err error
-			}
-			ended := make(chan result, 1)
-			go func() {
-				res, err := o.run(guarded(t), verb)
-				ended <- result{res, err}
-			}()
-			id := o.id()
-			nodetest.Eventually(t, "tasks run", func() bool { return len(o.begun()) >= 6 })
-			const lost = 1
-			o.StopNode(lost)
-			o.openGate(t)
-			r := <-ended
-			missing := make(map[string]bool)
-			for i := range outliveKeys {
-				if key := fmt.Sprintf("b/in/%02d_k", i); o.Cluster.Place(key) == lost {
-					missing["s4://"+key] = true
-				}
-			}
-			if !errors.Is(r.err, s4.ErrTaskFailed) || r.Failed != int64(len(missing)) || r.Keys != int64(outliveKeys-len(missing)) {
-				t.Errorf("%+v, %v: want %d failed", r.JobResult, r.err, len(missing))
-			}
-			for _, task := range o.tasks {
-				if !missing[task.Key] || !errors.Is(task.Err, s4.ErrUnavailable) {
-					t.Errorf("%s: %v", task.Key, task.Err)
-				}
-				delete(missing, task.Key)
-			}
-			if len(missing) > 0 {
-				t.Errorf("not told of %v", missing)
-			}
-			o.StartNode(t, lost)
-			if s, err := o.client.WaitJob(guarded(t), id, nil); err != nil || s.State != s4.JobPartly || s.Failed != r.Failed {
-				t.Errorf("%+v, %v", s, err)
-			}
-			<-o.ids
-			o.opts.Resume = true
-			if res, err := o.run(guarded(t), verb); err != nil || res.Keys != r.Failed || res.Skipped != outliveKeys-r.Failed {
-				t.Errorf("%+v, %v", res, err)
-			}
-			o.check(t)
-		})
+		for _, detached := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s detached %v", verb, detached), func(t *testing.T) {
+				t.Parallel()
+				testKeepsGoing(t, verb, detached)
+			})
+		}
 	}
+}
+
+func testKeepsGoing(t *testing.T, verb s4.Verb, detached bool) {
+	o := newOutlive(t, node.Config{})
+	o.opts.KeepGoing, o.opts.AllTasks, o.opts.ServerWait = true, false, time.Second
+	o.opts.Detach = detached
+	taskDir := "b/in"
+	if verb == s4.VerbMapFromN {
+		taskDir = "b/out" // a task of a merge is named after its output, however many inputs it has
+		for i := range outliveKeys {
+			put(t, o.client, fmt.Sprintf("b/in/more/%02d_k", i), []byte(fmt.Sprintf("line %d\n", i)))
+		}
+	}
+	type result struct {
+		s4.JobResult
+		err error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		res, err := o.run(guarded(t), verb)
+		ended <- result{res, err}
+	}()
+	id := o.id()
+	nodetest.Eventually(t, "tasks run", func() bool { return len(o.begun()) >= 6 })
+	lost := 1
+	if detached {
+		var driver uint64
+		if _, err := fmt.Sscanf(id, "%x", &driver); err != nil {
+			t.Fatal(err)
+		}
+		lost = int((driver + 1) % 3)
+	}
+	o.StopNode(lost)
+	o.openGate(t)
+	r := <-ended
+	missing := make(map[string]bool)
+	for i := range outliveKeys {
+		if key := fmt.Sprintf("%s/%02d_k", taskDir, i); o.Cluster.Place(key) == lost {
+			missing["s4://"+key] = true
+		}
+	}
+	count := int64(len(missing))
+	if detached {
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		s, err := o.client.WaitJob(guarded(t), id, nil)
+		if err != nil || s.State != s4.JobPartly || s.Failed != count || s.Keys != outliveKeys-count || s.Tasks != outliveKeys {
+			t.Errorf("%+v, %v: want %d failed", s, err, count)
+		}
+		// The server that is lost does not answer.
+		if err := o.client.JobTasks(guarded(t), id, func(task s4.JobTask) error {
+			if task.State == s4.TaskFailed {
+				o.tasks = append(o.tasks, task)
+			}
+			return nil
+		}); !errors.Is(err, s4.ErrUnavailable) {
+			t.Errorf("tasks: %v", err)
+		}
+	} else if !errors.Is(r.err, s4.ErrTaskFailed) || r.Failed != count || r.Keys != outliveKeys-count {
+		t.Errorf("%+v, %v: want %d failed", r.JobResult, r.err, count)
+	}
+	for _, task := range o.tasks {
+		if !missing[task.Key] || !errors.Is(task.Err, s4.ErrUnavailable) || task.Server != o.Cluster.Servers[lost] {
+			t.Errorf("%s on %s: %v", task.Key, task.Server, task.Err)
+		}
+		delete(missing, task.Key)
+	}
+	if len(missing) > 0 {
+		t.Errorf("not told of %v", missing)
+	}
+	o.StartNode(t, lost)
+	nodetest.Eventually(t, "the job is over on the server that is back", func() bool {
+		jobs, err := o.client.Jobs(guarded(t))
+		return err == nil && len(jobs) == 1 && jobs[0].State == s4.JobPartly
+	})
+	if s, err := o.client.WaitJob(guarded(t), id, nil); err != nil || s.State != s4.JobPartly || s.Failed != count || s.Tasks != outliveKeys {
+		t.Errorf("%+v, %v", s, err)
+	}
+	<-o.ids
+	o.opts.Resume, o.opts.Detach = true, false
+	if res, err := o.run(guarded(t), verb); err != nil || res.Keys != count || res.Skipped != outliveKeys-count {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if verb == s4.VerbMapFromN {
+		for key, text := range o.want {
+			o.want[key] = text + text
+		}
+	}
+	o.check(t)
+}
+
+// What --resume has done before is not missing when a server is lost.
+func TestResumeWithoutServer(t *testing.T) {
+	t.Parallel()
+	const lost = 1
+	o := newOutlive(t, node.Config{})
+	o.openGate(t)
+	if _, err := o.run(guarded(t), s4.VerbMap); err != nil {
+		t.Fatal(err)
+	}
+	var again []string // outputs to make again, one of them on the server that is lost
+	there := false
+	for i := range outliveKeys {
+		key := fmt.Sprintf("%02d_k", i)
+		if at := o.Cluster.Place("b/out/" + key); at == 0 || at == lost && !there {
+			there = there || at == lost
+			again = append(again, key)
+			if _, err := o.client.Remove(guarded(t), "s4://b/out/"+key, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Remove(filepath.Join(o.dir, "gate")); err != nil {
+		t.Fatal(err)
+	}
+	before := len(o.begun())
+	o.tasks = nil
+	<-o.ids
+	o.opts.Resume, o.opts.KeepGoing, o.opts.AllTasks, o.opts.ServerWait = true, true, false, time.Second
+	ended := make(chan error, 1)
+	go func() {
+		res, err := o.run(guarded(t), s4.VerbMap)
+		if res.Failed != 1 || res.Keys != int64(len(again)-1) {
+			t.Errorf("%+v", res)
+		}
+		ended <- err
+	}()
+	o.id()
+	nodetest.Eventually(t, "tasks run", func() bool { return len(o.begun()) > before })
+	o.StopNode(lost)
+	o.openGate(t)
+	if err := <-ended; !errors.Is(err, s4.ErrTaskFailed) {
+		t.Errorf("%v", err)
+	}
+	if len(o.tasks) != 1 || o.Cluster.Place(strings.TrimPrefix(o.tasks[0].Key, "s4://")) != lost {
+		t.Errorf("told of %+v", o.tasks)
+	}
+	o.StartNode(t, lost)
 }
 
 // A connection that is lost before the job is ready is made again, whether JOB came
@@ -321,12 +418,12 @@ func TestJobOutlivesLossAtSubmit(t *testing.T) {
 	}
 }
 
-// A detached job has nobody to tell which keys are missing: it fails.
-func TestDetachedJobNeedsServers(t *testing.T) {
+// A shuffle needs all servers, as each has a part of every task's output.
+func TestShuffleNeedsServers(t *testing.T) {
 	t.Parallel()
 	o := newOutlive(t, node.Config{})
 	o.opts.KeepGoing, o.opts.Detach, o.opts.ServerWait = true, true, time.Second
-	res, err := o.run(guarded(t), s4.VerbMap)
+	res, err := o.run(guarded(t), s4.VerbMapToN)
 	if err != nil {
 		t.Fatal(err)
 	}

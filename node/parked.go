@@ -132,7 +132,7 @@ func (n *Node) adoptParked() error {
 			p.stage = n.store.stageOf(p.stage.id)
 		} else {
 			var keys uint64
-			p.info.Progress, keys = tallyLog(p.stage.path)
+			p.info.Progress, keys = tallyLog(p.stage.path, n.isOwn)
 			p.info.Keys, p.info.Bytes = keys, p.info.Progress.BytesOut
 		}
 		j, err := n.park(p.stage, p.info)

@@ -198,11 +198,15 @@ func (j *job) stillDone(i int, inputs uint64) (bool, error) {
 	return found == inputs, err
 }
 
-// tallyLog returns what the log of a job's directory tells of its progress.
-func tallyLog(dir string) (p wire.Progress, keys uint64) {
+// tallyLog returns what the log of a job's directory tells of its progress. isOwn tells
+// the keys of this server's tasks from those that addMissing was told of.
+func tallyLog(dir string, isOwn func(key string) bool) (p wire.Progress, keys uint64) {
 	_, _ = readLog(dir, func(m *wire.Tasks) error {
 		for i := range m.List {
 			t := &m.List[i]
+			if !isOwn(t.Key) {
+				continue
+			}
 			switch t.State {
 			case wire.TaskDone:
 				p.Tasks++
@@ -219,6 +223,9 @@ func tallyLog(dir string) (p wire.Progress, keys uint64) {
 	})
 	return p, keys
 }
+
+// isOwn reports whether a key belongs on this server.
+func (n *Node) isOwn(key string) bool { return n.cfg.Cluster.Place(key) == n.cfg.Index }
 
 // writeFinished writes the list of the inputs of a shuffle that are done.
 func (j *job) writeFinished() error {

@@ -116,37 +116,12 @@ func (j *job) output(i int) string {
 	return j.msg.Outdir + "/" + j.tasks.rels[i]
 }
 
-// group sorts the inputs into groups by numeric prefix, or by basename if they have
-// none. A group is named after its prefix, followed by the suffix of its keys if they
-// all share one. Groups that can be skipped are dropped.
+// group sorts the inputs into the groups of a merge, and drops those that can be
+// skipped.
 func (t *taskList) group(done func(string) (bool, error)) error {
-	index := make(map[string]int)
 	t.names = []string{}
-	suffixes := []string{}
-	for i, rel := range t.rels {
-		base := names.Base(rel)
-		name, suffix := base, ""
-		if digits, ok := names.NumericPrefix(base); ok {
-			name, suffix = digits, base[len(digits):]
-		}
-		g, ok := index[name]
-		if !ok {
-			g = len(t.names)
-			index[name] = g
-			t.names = append(t.names, name)
-			t.groups = append(t.groups, nil)
-			suffixes = append(suffixes, suffix)
-		}
-		if suffixes[g] != suffix {
-			suffixes[g] = ""
-		}
-		t.groups[g] = append(t.groups[g], int32(i))
-	}
-	// No two groups get the same name: a key named 0_a is in group 0.
-	n := 0
-	for g, name := range t.names {
-		name += suffixes[g]
-		skip, err := done(name)
+	for _, g := range names.Groups(t.rels) {
+		skip, err := done(g.Name)
 		if err != nil {
 			return err
 		}
@@ -154,14 +129,12 @@ func (t *taskList) group(done func(string) (bool, error)) error {
 			t.skipped++
 			continue
 		}
-		t.names[n], t.groups[n] = name, t.groups[g]
-		for _, i := range t.groups[g] {
+		t.names, t.groups = append(t.names, g.Name), append(t.groups, g.Keys)
+		for _, i := range g.Keys {
 			t.bytes += t.sizes[i]
 			t.keys++
 		}
-		n++
 	}
-	t.names, t.groups = t.names[:n], t.groups[:n]
 	return nil
 }
 

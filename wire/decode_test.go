@@ -319,7 +319,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Tasks{manyTasks}, &Tasks{[]Task{}},
 		&Settle{u64}, &Settle{}, &Settled{255}, &Settled{}, &Jobs{u64}, &Jobs{},
 		&JobInfo{Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64}, 255, lo, math.MaxInt64,
-			Ready{u64, u64, u64, u64}, Progress{u64, u64, u64, u64, u64, u64}, u64, u64, Error{Code: 1, Key: odd, Text: odd}, u64, true}, &JobInfo{Term: 1}, &JobInfo{},
+			Ready{u64, u64, u64, u64}, Progress{u64, u64, u64, u64, u64, u64}, u64, u64, Error{Code: 1, Key: odd, Text: odd}, u64, true, u64}, &JobInfo{Term: 1}, &JobInfo{},
 		&JobTasks{u64}, &JobTasks{}, &Cancel{u64, true}, &Cancel{u64, false}, &Cancel{},
 		&Suspend{Error{Code: 1, Text: odd}}, &Suspend{}, &Attached{Phase: 255, Keys: u64, Bytes: u64, Seen: u64}, &Attached{},
 		&Attach{u64, u64, u64, u64, true, jobOptions, math.MaxUint32, u64, u64}, &Attach{},

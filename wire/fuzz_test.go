@@ -33,7 +33,7 @@ func encodes(m Message, got, body []byte) bool {
 		at = 8
 	case *JobInfo:
 		if m.Term != 0 {
-			at = len(got) - 1
+			at = len(got) - 1 - 8
 		}
 	}
 	if 0 <= at && at < len(body) && body[at] > 1 {

@@ -44,6 +44,7 @@ type JobInfo struct {
 
 	Term     uint64 // see Attach; 0 of a job that does not outlive its connection
 	Attached bool   // it has a client
+	Missing  uint64 // tasks of servers that the job goes on without, of which the driver told
 }
 
 // Type implements Message.
@@ -58,7 +59,7 @@ func (m *JobInfo) append(b []byte) []byte {
 		return b // fields that may be missing
 	}
 	b = appendU64(appendU64(appendU64(b, m.Job.Wait), m.Job.Driver), m.Term)
-	return append(b, flag(m.Attached))
+	return appendU64(append(b, flag(m.Attached)), m.Missing)
 }
 
 func flag(set bool) byte {
@@ -83,6 +84,7 @@ func (m *JobInfo) decode(d *decoder) {
 		m.Job.Driver = d.u64("driver")
 		m.Term = d.u64("term")
 		m.Attached = d.u8("attached") != 0
+		m.Missing = d.u64("missing")
 	}
 }
 

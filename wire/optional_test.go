@@ -9,7 +9,7 @@ var optional = map[Type]int{
 	TypePush:       4 + 8,
 	TypeHealthInfo: 8,
 	TypeJob:        2 * 8,
-	TypeJobInfo:    3*8 + 1,
+	TypeJobInfo:    3*8 + 1 + 8,
 	TypeCancel:     1,
 	TypePrepare:    4, // and what the number says
 }
