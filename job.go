@@ -53,6 +53,13 @@ type JobOptions struct {
 	// only, as the others send nothing.
 	Compress Compression
 
+	// Batch lets one command do up to so many keys of its server: Map only. It finds
+	// the paths of their files in its arguments and, one a line, on its standard input,
+	// and in the file $S4_BATCH a line for each key: its name, the path of its file, and
+	// the path to write its output to, with tabs between. 0 is one key for each command,
+	// which reads it from standard input.
+	Batch int
+
 	// NoVerifyInput lets the input of tasks be as good as the servers' disks. Without
 	// it a server compares every key that a task reads with its checksum, which reads
 	// all of it, also if the command does not. A task with damaged input has failed,
@@ -186,7 +193,11 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 	if err := opts.check(); err != nil {
 		return nil, usage(op, indir, err)
 	}
+	if opts.Batch > 0 && verb != VerbMap {
+		return nil, usage(op, indir, wire.Errorf(wire.CodeBadRequest, "only a map takes batches of keys"))
+	}
 	m.Retries, m.Timeout, m.Wait = uint32(opts.Retries), uint64(opts.Timeout), uint64(opts.ServerWait)
+	m.Batch = uint32(opts.Batch)
 	if m.Durable() {
 		m.Driver = randomID()
 	}
@@ -214,6 +225,9 @@ func optionsOf(m *wire.Job) JobOptions {
 		Keep:       has(wire.JobKeep),
 		Detach:     has(wire.JobDetach) || has(wire.JobDriven),
 		AllTasks:   has(wire.JobReport),
+		Batch:      int(m.Batch),
+
+		NoVerifyInput: has(wire.JobNoVerify),
 	}
 	for _, code := range []byte(m.OKExit) {
 		o.OKExit = append(o.OKExit, int(code))
@@ -231,6 +245,9 @@ func optionsOf(m *wire.Job) JobOptions {
 func (o *JobOptions) check() error {
 	if o.Retries < 0 || o.Retries > math.MaxInt32 || o.Timeout < 0 || o.ServerWait < 0 {
 		return wire.Errorf(wire.CodeBadRequest, "retries and times cannot be negative, nor retries over %d", math.MaxInt32)
+	}
+	if o.Batch < 0 || o.Batch > math.MaxInt32 {
+		return wire.Errorf(wire.CodeBadRequest, "a batch has from 1 to %d keys", math.MaxInt32)
 	}
 	return nil
 }

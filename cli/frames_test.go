@@ -103,7 +103,7 @@ func TestFramesControl(t *testing.T) {
 	wantFrames(t, b,
 		`00000000 LIST       tag=1 len=6 flags=0x01 prefix="b/"`,
 		`0000000e ENTRIES    tag=1 len=53 entries=2 "b/k":7 "b/d/":0`,
-		`0000004b JOB        tag=1 len=46 id=000000000000002a verb=map-to-n options=none retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=0 driver=0`,
+		`0000004b JOB        tag=1 len=46 id=000000000000002a verb=map-to-n options=none retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=0 driver=0 batch=0`,
 		`00000081 DONE       tag=1 len=48 tasks=1 failed=2 running=3 bytesin=4 bytesout=5 pushed=6`,
 		`000000b9 PUSH       tag=1 len=23 size=unknown job=000000000000002a key="o/k" source=0 epoch=0`,
 		`000000d8 STDERR     tag=1 len=25 "xxxxxxxxxxxxxxxxxxxxxxxx"…`,
@@ -132,7 +132,7 @@ func TestFramesJobs(t *testing.T) {
 		b = wire.AppendFrame(b, 1, 0, m)
 	}
 	wantFrames(t, b,
-		`00000000 JOBINFO    tag=0 len=195 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach,pack-all,no-verify retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" wait=0 driver=0 state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 why={code=storage key="" text="a\nb" exit=0 signal=0 stderr=""} term=0 attached=false missing=0`,
+		`00000000 JOBINFO    tag=0 len=195 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach,pack-all,no-verify retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" wait=0 driver=0 batch=0 state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 why={code=storage key="" text="a\nb" exit=0 signal=0 stderr=""} term=0 attached=false missing=0`,
 		`000000cb TASKS      tag=0 len=509 flags=0x80 tasks=5 "b/\n":done "b/k":retried(exit=-1 signal=9 error="killed\n" stderr="\x00\n") "b/k":failed(attempt=2 exit=3 code=task-failed) "b/l":running "":9`,
 		`000002d0 READY      tag=1 len=32 tasks=1 bytes=2 keys=3 skipped=4`,
 		`000002f8 DISCARD    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
@@ -163,16 +163,16 @@ func TestFramesAttach(t *testing.T) {
 		b = wire.AppendFrame(b, 1, 0, m)
 	}
 	wantFrames(t, b,
-		`00000000 JOB        tag=1 len=62 id=000000000000002a verb=map options=keep,driven retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8`,
-		`00000046 SUSPEND    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
-		`00000068 SUSPEND    tag=1 len=23 why=none`,
-		`00000087 ATTACH     tag=1 len=57 job=000000000000002a term=2 driver=8 seen=3 again=true options=keep retries=4 timeout=5 wait=6`,
-		`000000c8 ATTACHED   tag=1 len=105 phase=halted ready={tasks=1 bytes=2 keys=3 skipped=4} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=5 bytes=6 seen=0`,
-		`00000139 ATTACHED   tag=1 len=105 phase=9 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0 seen=0`,
-		`000001aa RESET      tag=1 len=38 job=000000000000002a source=1 epoch=2 dirs=["o/a" "o/\n"]`,
-		`000001d8 PUSH       tag=1 len=35 size=6 job=000000000000002a key="o/k" source=1 epoch=2`,
-		`00000203 CANCEL     tag=1 len=9 job=000000000000002a discard=true`,
-		`00000214 JOBINFO    tag=1 len=215 id=000000000000002a verb=map options=keep retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8 state=waiting started=0 ended=0 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0 why=none term=2 attached=false missing=0`,
+		`00000000 JOB        tag=1 len=66 id=000000000000002a verb=map options=keep,driven retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8 batch=0`,
+		`0000004a SUSPEND    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
+		`0000006c SUSPEND    tag=1 len=23 why=none`,
+		`0000008b ATTACH     tag=1 len=57 job=000000000000002a term=2 driver=8 seen=3 again=true options=keep retries=4 timeout=5 wait=6`,
+		`000000cc ATTACHED   tag=1 len=105 phase=halted ready={tasks=1 bytes=2 keys=3 skipped=4} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=5 bytes=6 seen=0`,
+		`0000013d ATTACHED   tag=1 len=105 phase=9 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0 seen=0`,
+		`000001ae RESET      tag=1 len=38 job=000000000000002a source=1 epoch=2 dirs=["o/a" "o/\n"]`,
+		`000001dc PUSH       tag=1 len=35 size=6 job=000000000000002a key="o/k" source=1 epoch=2`,
+		`00000207 CANCEL     tag=1 len=9 job=000000000000002a discard=true`,
+		`00000218 JOBINFO    tag=1 len=219 id=000000000000002a verb=map options=keep retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8 batch=0 state=waiting started=0 ended=0 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0 why=none term=2 attached=false missing=0`,
 	)
 }
 

@@ -25,6 +25,7 @@ type mapFlags struct {
 	resume, keepGoing        bool
 	noVerify                 bool
 	retries                  int
+	batch                    batchFlag
 	timeout                  timeoutFlag
 	serverWait               timeoutFlag
 	onFailure                string
@@ -46,6 +47,9 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	fl.StringVar(&f.onFailure, "on-failure", "", "`WHAT` becomes of a job that fails: keep, see s4 jobs resume, or discard (default $S4_ON_FAILURE, else discard)")
 	fl.Var(&f.okExit, "ok-exit", "exit `codes` that are no failure, as in 0,1 (repeatable)")
 	registerNoVerify(fl, &f.noVerify)
+	if verb == s4.VerbMap {
+		fl.Var(&f.batch, "batch", "let one command do up to `N` keys, whose paths it is given, see $S4_BATCH")
+	}
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
 	fl.BoolVar(&f.explain, "explain", false, "print what would run where, and run nothing")
 	fl.BoolVar(&f.detach, "detach", false, "print the job's id and leave it to the servers, see s4 jobs")
@@ -104,6 +108,7 @@ func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
 		OKExit:        f.okExit,
 		Compress:      s4.Compression(f.compress),
 		NoVerifyInput: f.noVerify,
+		Batch:         int(f.batch),
 	}
 	for _, path := range f.files {
 		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})
@@ -121,6 +126,24 @@ func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
 		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: f.script, Exec: true})
 	}
 	return j, nil
+}
+
+// batchFlag is a number of keys.
+type batchFlag int
+
+func (n *batchFlag) String() string { return strconv.Itoa(int(*n)) }
+
+// Type is what pflag calls it.
+func (n *batchFlag) Type() string { return "N" }
+
+// Set is given what the user wrote.
+func (n *batchFlag) Set(text string) error {
+	v, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || v == 0 {
+		return errors.New("want a number of keys from 1 on")
+	}
+	*n = batchFlag(v)
+	return nil
 }
 
 // timeoutFlag is a flag that takes a duration, or a number of seconds.

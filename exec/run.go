@@ -49,6 +49,9 @@ type Cmd struct {
 	// for the one that BASH_ENV names if Env sets it.
 	Script string
 
+	// Args are the script's arguments, "$@".
+	Args []string
+
 	// Dir is the working directory. It must exist; the caller makes and removes it.
 	Dir string
 
@@ -211,6 +214,9 @@ func (c *Cmd) command() *exec.Cmd {
 	// remote shell daemon"). The --: a script may begin with a dash.
 	cmd := exec.Command(cmp.Or(c.Bash, "bash"), "--norc", "-e", "-u", "-o", "pipefail", "-c", "--", c.Script)
 	cmd.Args[0] = "bash" // which is how it names itself in its errors
+	if len(c.Args) > 0 {
+		cmd.Args = append(append(cmd.Args, "bash"), c.Args...) // the first is $0
+	}
 	cmd.Dir = c.Dir
 	cmd.Env = c.Env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

@@ -108,6 +108,9 @@ func checkJob(m *wire.Job) (names.Glob, error) {
 	if err := names.CheckPrefix(m.Outdir + "/"); err != nil {
 		return in, err
 	}
+	if m.Batch > 0 && m.Verb != wire.VerbMap {
+		return in, wire.Errorf(wire.CodeBadRequest, "a %s takes no batches, only a map", m.Verb)
+	}
 	return in, wire.CheckCommand(m.Command)
 }
 

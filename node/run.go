@@ -28,6 +28,10 @@ const stderrTail = 16 << 10
 // run runs all tasks. The first failure stops the others, unless the job is
 // to keep going.
 func (j *job) run() error {
+	if j.msg.Batch > 0 {
+		j.runBatches()
+		return context.Cause(j.ctx)
+	}
 	// A worker holds a task slot only while its command runs, so that other commands
 	// run while it hashes, stages and pushes output. The number of workers is limited,
 	// so that a server whose peers or disk are slow does not start commands faster
@@ -47,23 +51,29 @@ func (j *job) run() error {
 				if j.tasks.done.has(i) {
 					continue
 				}
-				err := j.task(i)
-				switch {
-				case err == nil:
-					j.done.Add(1)
-				case j.ctx.Err() == nil && isTaskError(err):
-					j.failed.Add(1)
-					if !j.has(wire.JobKeepGoing) {
-						j.move(jobFailed, err)
-					}
-				case j.ctx.Err() == nil:
-					j.move(jobFailed, err)
-				}
+				j.taskEnded(j.task(i))
 			}
 		})
 	}
 	wg.Wait()
 	return context.Cause(j.ctx)
+}
+
+// taskEnded counts a task that has ended for good, with err. Unless the job is to keep
+// going, a task that failed fails the job.
+func (j *job) taskEnded(err error) {
+	switch {
+	case err == nil:
+		j.done.Add(1)
+	case j.ctx.Err() != nil:
+	case isTaskError(err):
+		j.failed.Add(1)
+		if !j.has(wire.JobKeepGoing) {
+			j.move(jobFailed, err)
+		}
+	default:
+		j.move(jobFailed, err)
+	}
 }
 
 // fatal is an error of a task that fails the whole job, because a part of the task's
@@ -100,25 +110,37 @@ func (j *job) task(i int) error {
 			j.now.remove(&t)
 			return context.Cause(j.ctx)
 		}
-		again := false
-		if err != nil {
-			// Damaged input stays damaged.
-			again = isTaskError(err) && !errors.Is(err, wire.CodeChecksum) && attempt <= j.msg.Retries
-			t.State, t.Code, t.Error = wire.TaskFailed, toWire(err).Code, toWire(err).Text
-			if again {
-				t.State = wire.TaskRetried
-			}
-		}
-		lerr := j.log.Load().add(t)
-		j.now.remove(&t) // after log.add, so that a task is always in one of both
-		if lerr != nil && err == nil && j.msg.Durable() {
-			return storeError(j.node.store.serverFileError(lerr), t.Key)
-		}
-		if !again {
-			j.bytesIn.Add(t.BytesIn)
+		again := mayHelp(err) && attempt <= j.msg.Retries
+		if err = j.record(&t, err, again); !again {
 			return err
 		}
 	}
+}
+
+// mayHelp reports whether a task that ended with err may end otherwise if it is run
+// again.
+func mayHelp(err error) bool {
+	return err != nil && isTaskError(err) && !errors.Is(err, wire.CodeChecksum) // damaged input stays damaged
+}
+
+// record puts a run of a task that has ended with err into the log. again says that the
+// task is run again. The error is err, or that of the log.
+func (j *job) record(t *wire.Task, err error, again bool) error {
+	if err != nil {
+		t.State, t.Code, t.Error = wire.TaskFailed, toWire(err).Code, toWire(err).Text
+		if again {
+			t.State = wire.TaskRetried
+		}
+	}
+	lerr := j.log.Load().add(*t)
+	j.now.remove(t) // after log.add, so that a task is always in one of both
+	if lerr != nil && err == nil && j.msg.Durable() {
+		return storeError(j.node.store.serverFileError(lerr), t.Key)
+	}
+	if !again {
+		j.bytesIn.Add(t.BytesIn)
+	}
+	return err
 }
 
 // attempt runs a task's command once and stages its output. It notes in t what
@@ -190,13 +212,23 @@ func (j *job) stdin(keys []string) (*os.File, error) {
 		}
 		return f, nil
 	}
+	paths := make([]string, len(keys))
+	for i, key := range keys {
+		paths[i] = j.node.store.file(key)
+	}
+	return j.pathList(paths, keys[0])
+}
+
+// pathList returns a file that lists paths, one a line, for a command to read. key is
+// for errors.
+func (j *job) pathList(paths []string, key string) (*os.File, error) {
 	t, err := j.node.store.create()
 	if err != nil {
-		return nil, storeError(err, keys[0])
+		return nil, storeError(err, key)
 	}
 	w := bufio.NewWriter(t)
-	for _, k := range keys {
-		_, _ = w.WriteString(j.node.store.file(k)) // Flush returns the error
+	for _, path := range paths {
+		_, _ = w.WriteString(path) // Flush returns the error
 		_ = w.WriteByte('\n')
 	}
 	err = w.Flush()
@@ -205,7 +237,7 @@ func (j *job) stdin(keys []string) (*os.File, error) {
 	}
 	if err != nil {
 		t.Close()
-		return nil, storeError(err, keys[0])
+		return nil, storeError(err, key)
 	}
 	return t.File, nil
 }
@@ -213,16 +245,14 @@ func (j *job) stdin(keys []string) (*os.File, error) {
 // command runs the task's command.
 func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wire.Task) error {
 	j.now.add(t)
-	res, err := exec.Run(j.ctx, exec.Cmd{
-		Bash:       j.node.bash,
-		Script:     j.msg.Command,
-		Dir:        dir,
-		Env:        j.taskEnv(i, keys),
-		Stdin:      in,
-		Stdout:     out,
-		StderrTail: stderrTail,
-		Timeout:    time.Duration(min(j.msg.Timeout, math.MaxInt64)),
-	})
+	return j.runCommand(exec.Cmd{Dir: dir, Env: j.taskEnv(i, keys), Stdin: in, Stdout: out}, t)
+}
+
+// runCommand runs the job's command as c says, and notes in t what it used.
+func (j *job) runCommand(c exec.Cmd, t *wire.Task) error {
+	c.Bash, c.Script, c.StderrTail = j.node.bash, j.msg.Command, stderrTail
+	c.Timeout = time.Duration(min(j.msg.Timeout, math.MaxInt64))
+	res, err := exec.Run(j.ctx, c)
 	if err != nil {
 		return err
 	}

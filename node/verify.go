@@ -33,6 +33,7 @@ type taskInputs struct {
 	job  *job
 	key  string // the task's, for errors
 	held []heldInput
+	room int // how many more may be held
 }
 
 // heldInput is a file to hash when the command has ended.
@@ -47,7 +48,7 @@ type heldInput struct {
 // the others to hash them later. stdin is the open file of the only input, except in a
 // merge. close must be called also after an error.
 func (j *job) openInputs(t *wire.Task, keys []string, stdin *os.File) (*taskInputs, error) {
-	in := &taskInputs{job: j, key: t.Key}
+	in := &taskInputs{job: j, key: t.Key, room: maxHeld}
 	var found fingerprint
 	found.Reset()
 	if j.msg.Verb != wire.VerbMapFromN {
@@ -99,7 +100,7 @@ func (in *taskInputs) add(found *fingerprint, key string, fd int, owned, skip bo
 	case f.noSum != nil:
 		done()
 		return in.damaged(key, f.noSum)
-	case f.size > smallInput && (!owned || len(in.held) < maxHeld && mayHold(fd)):
+	case f.size > smallInput && (!owned || len(in.held) < in.room && mayHold(fd)):
 		in.held = append(in.held, heldInput{key: key, fd: fd, sum: f.sum, owned: owned})
 		return nil
 	}

@@ -32,8 +32,8 @@ func encodes(m Message, got, body []byte) bool {
 	case *Cancel:
 		at = 8
 	case *JobInfo:
-		if m.Term != 0 {
-			at = len(got) - 1 - 8
+		if m.Term != 0 || m.Job.Batch != 0 {
+			at = len(got) - 1 - 8 - 4
 		}
 	}
 	if 0 <= at && at < len(body) && body[at] > 1 {

@@ -99,6 +99,7 @@ type Job struct {
 	Command string
 	Wait    uint64 // how long the job outlives a lost connection, nanoseconds; 0: it does not
 	Driver  uint64 // see Attach; 0 if there is no Wait
+	Batch   uint32 // how many tasks of a map one command may do; 0: it does one, in the plain way
 }
 
 // Durable reports whether the job outlives a restart of a server.
@@ -109,10 +110,10 @@ func (*Job) Type() Type { return TypeJob }
 
 func (m *Job) append(b []byte) []byte {
 	b = m.appendFixed(b)
-	if m.Wait == 0 && m.Driver == 0 {
+	if m.Wait == 0 && m.Driver == 0 && m.Batch == 0 {
 		return b // fields that may be missing
 	}
-	return appendU64(appendU64(b, m.Wait), m.Driver)
+	return appendU32(appendU64(appendU64(b, m.Wait), m.Driver), m.Batch)
 }
 
 func (m *Job) decode(d *decoder) {
@@ -120,6 +121,7 @@ func (m *Job) decode(d *decoder) {
 	if d.more() {
 		m.Wait = d.u64("wait")
 		m.Driver = d.u64("driver")
+		m.Batch = d.u32("batch")
 	}
 }
 

@@ -55,11 +55,11 @@ func (m *JobInfo) append(b []byte) []byte {
 	b = appendU64(appendU64(b, uint64(m.Started)), uint64(m.Ended))
 	b = m.Progress.append(m.Ready.append(b))
 	b = m.Why.append(appendU64(appendU64(b, m.Keys), m.Bytes))
-	if m.Term == 0 {
+	if m.Term == 0 && m.Job.Batch == 0 {
 		return b // fields that may be missing
 	}
 	b = appendU64(appendU64(appendU64(b, m.Job.Wait), m.Job.Driver), m.Term)
-	return appendU64(append(b, flag(m.Attached)), m.Missing)
+	return appendU32(appendU64(append(b, flag(m.Attached)), m.Missing), m.Job.Batch)
 }
 
 func flag(set bool) byte {
@@ -85,6 +85,7 @@ func (m *JobInfo) decode(d *decoder) {
 		m.Term = d.u64("term")
 		m.Attached = d.u8("attached") != 0
 		m.Missing = d.u64("missing")
+		m.Job.Batch = d.u32("batch")
 	}
 }
 

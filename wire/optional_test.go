@@ -8,8 +8,8 @@ var optional = map[Type]int{
 	TypeGet:        2 * 8,
 	TypePush:       4 + 8,
 	TypeHealthInfo: 8,
-	TypeJob:        2 * 8,
-	TypeJobInfo:    3*8 + 1 + 8,
+	TypeJob:        2*8 + 4,
+	TypeJobInfo:    3*8 + 1 + 8 + 4,
 	TypeCancel:     1,
 	TypePrepare:    4, // and what the number says
 }
@@ -24,9 +24,9 @@ func isShort(m Message) bool {
 	case *HealthInfo:
 		return m.Suspended == 0
 	case *Job:
-		return m.Wait == 0 && m.Driver == 0
+		return m.Wait == 0 && m.Driver == 0 && m.Batch == 0
 	case *JobInfo:
-		return m.Term == 0
+		return m.Term == 0 && m.Job.Batch == 0
 	case *Cancel:
 		return !m.Discard
 	case *Prepare:
