@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nathants/s4/xfer"
 )
 
@@ -42,9 +44,29 @@ func openLocalFile(path string) (localFile, error) {
 	if err != nil {
 		return localFile{}, err
 	}
+	return newLocalFile(f)
+}
+
+// openFoundFile is openLocalFile for a file that was found to be a regular one. Of
+// those os.Open finds out, with five system calls more, that they cannot be polled.
+func openFoundFile(path string) (localFile, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		switch {
+		case err == unix.EINTR: // see os.Open; go.dev/issue/11180
+		case err != nil:
+			return localFile{}, &os.PathError{Op: "open", Path: path, Err: err}
+		default:
+			return newLocalFile(os.NewFile(uintptr(fd), path))
+		}
+	}
+}
+
+// newLocalFile looks at a file, and closes it if it is none to upload.
+func newLocalFile(f *os.File) (localFile, error) {
 	fi, err := f.Stat()
 	if err == nil && fi.IsDir() {
-		err = &os.PathError{Op: "open", Path: path, Err: errIsDir}
+		err = &os.PathError{Op: "open", Path: f.Name(), Err: errIsDir}
 	}
 	if err != nil {
 		f.Close()

@@ -158,7 +158,7 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, que
 			fail(err)
 			continue
 		}
-		f, err := openLocalFile(u.path)
+		f, err := openFoundFile(u.path)
 		if err != nil {
 			fail(&Error{Op: "put", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err})
 			continue

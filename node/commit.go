@@ -54,7 +54,7 @@ func openRegular(t tree, name string) (*os.File, *unix.Stat_t, error) {
 	}
 	if err == nil {
 		// It may become a command's standard input, which is expected to block.
-		err = unix.SetNonblock(fd, false)
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_RDONLY)
 	}
 	if err != nil {
 		unix.Close(fd)

@@ -12,7 +12,7 @@ const ChunkSize = 256 << 10
 
 // frontRoom is what a buffer has before a chunk, for the request and the
 // frame header that go out with it in one system call; backRoom is what it
-// has after, for the trailer or a header read along.
+// has after, for the trailer.
 const (
 	frontRoom = 2 << 10
 	backRoom  = 64
@@ -24,7 +24,7 @@ type buffer struct {
 	b     [frontRoom + ChunkSize + backRoom]byte
 }
 
-// space returns the chunk's first n bytes, with room for a header behind.
+// space returns the chunk's first n bytes, with room for a trailer behind.
 func (b *buffer) space(n int) []byte { return b.b[frontRoom : frontRoom+n] }
 
 // buffers keeps memory to reuse, and no state.

@@ -14,7 +14,7 @@ import (
 func (c *Conn) Flushed(tag uint16) (flush uint16, ok bool) {
 	for {
 		var frame [wire.HeaderSize + 2 + wire.CheckSize]byte
-		n := copy(frame[:], c.hdr[:c.hdrLen])
+		n := copy(frame[:], c.in)
 		n += c.peek(frame[n:])
 		if n < wire.HeaderSize {
 			return 0, false
@@ -24,7 +24,7 @@ func (c *Conn) Flushed(tag uint16) (flush uint16, ok bool) {
 			return 0, false // for the next read
 		}
 		if h.Type == wire.TypePing {
-			if c.readFrameHeader() != nil || c.readPing(h) != nil {
+			if c.skipHeader() != nil || c.readPing(h) != nil {
 				return 0, false
 			}
 			continue
@@ -37,7 +37,7 @@ func (c *Conn) Flushed(tag uint16) (flush uint16, ok bool) {
 		if err != nil || m.(*wire.Flush).Tag != tag {
 			return 0, false
 		}
-		if c.readFrameHeader() != nil {
+		if c.skipHeader() != nil {
 			return 0, false
 		}
 		_, err = c.ReadMessage(h)
@@ -45,11 +45,10 @@ func (c *Conn) Flushed(tag uint16) (flush uint16, ok bool) {
 	}
 }
 
-// readFrameHeader reads the rest of a header that has arrived.
-func (c *Conn) readFrameHeader() error {
-	err := c.readFull(c.hdr[c.hdrLen:])
-	c.hdrLen = 0
-	return err
+// skipHeader reads a header that has arrived, and was looked at.
+func (c *Conn) skipHeader() error {
+	var header [wire.HeaderSize]byte
+	return c.readFull(header[:])
 }
 
 // peek copies the bytes that have arrived, and leaves them to be read.

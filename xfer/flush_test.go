@@ -34,11 +34,11 @@ func TestFlushed(t *testing.T) {
 			sent := c.sent
 			switch name {
 			case "a part read with the last":
-				b.hdrLen = copy(b.hdr[:], sent[:3])
+				b.in = b.inbuf[:copy(b.inbuf[:], sent[:3])]
 				sent = sent[3:]
 			case "a header read with another":
-				b.hdrLen = copy(b.hdr[:], sent)
-				sent = sent[b.hdrLen:]
+				b.in = b.inbuf[:copy(b.inbuf[:], sent[:min(len(sent), 8)])]
+				sent = sent[len(b.in):]
 			}
 			if _, err := ca.Write(sent); err != nil {
 				t.Fatal(err)

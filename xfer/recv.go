@@ -87,7 +87,7 @@ func (c *Conn) Recv(w io.Writer, onSinkError func(error)) (int64, uint64, error)
 				return total, 0, c.fail(wire.Errorf(wire.CodeTooLarge, "lz4 frame of %d bytes, at most %d", h.Len, wire.MaxPacked))
 			}
 			body := buf.space(int(h.Len))
-			if err := c.readBody(body, true); err != nil {
+			if err := c.readFull(body); err != nil {
 				return total, 0, err
 			}
 			if plain == nil {
@@ -163,16 +163,10 @@ func (c *Conn) recvPlain(n int, buf *buffer, take func([]byte)) error {
 	}
 	for n > 0 {
 		p := buf.space(min(n, ChunkSize))
-		if len(p) == n {
-			// The end of the body: take the next header along.
-			p = p[:n+wire.HeaderSize]
-		}
 		m, err := c.read(p)
 		if m > 0 {
-			got := min(m, n)
-			take(p[:got])
-			c.hdrLen = copy(c.hdr[:], p[got:m])
-			n -= got
+			take(p[:m])
+			n -= m
 		}
 		if err != nil && n > 0 {
 			if err == io.EOF {

@@ -93,7 +93,7 @@ func (s *Stream) unpack(h wire.Header) error {
 		s.buf, s.out = getBuffer(), getBuffer()
 	}
 	body := s.buf.space(int(h.Len))
-	if err := s.conn.readBody(body, true); err != nil {
+	if err := s.conn.readFull(body); err != nil {
 		return err
 	}
 	plain, err := unpack(body, s.out.space(wire.MaxPacked))
