@@ -39,6 +39,10 @@ func (s *session) data(h wire.Header) error {
 	return wire.Errorf(wire.CodeBadRequest, "a %s frame is no request of the data channel", h.Type)
 }
 
+// smallPut is the size in bytes of the largest put for which it is not worth a system
+// call to refuse it early.
+const smallPut = 64 << 10
+
 // put stores a key.
 func (s *session) put(tag uint16, m *wire.Put) error {
 	st := s.node.store
@@ -48,6 +52,9 @@ func (s *session) put(tag uint16, m *wire.Put) error {
 		}
 		if err := s.node.checkOwner(m.Key); err != nil {
 			return err
+		}
+		if m.Size <= smallPut {
+			return nil // st.put finds out, and the bytes are here already
 		}
 		return st.checkAbsent(m.Key)
 	}
