@@ -68,7 +68,7 @@ func (co *Coordinator) missing(server int, err error) {
 			State:  TaskFailed,
 			Exit:   -1,
 			Start:  time.Now(),
-			Err:    &Error{Key: Scheme + key, Server: at.String(), Kind: ErrUnavailable, Text: "not run to its end: " + unavailable(err)},
+			Err:    &Error{Key: Scheme + key, Server: at.String(), Kind: toError("", err).Kind, Text: "not run to its end: " + unavailable(err)},
 		})
 	}
 }
