@@ -91,19 +91,25 @@ func isTaskCode(code wire.Code) bool {
 	return false
 }
 
-// task runs one task, as often as the job allows, and records every attempt.
+// task runs one task, as often as the job allows, and records every attempt. Those of
+// before a restart or a resume count on, but not as retries.
 func (j *job) task(i int) error {
-	for attempt := uint32(1); ; attempt++ {
+	before := j.tasks.ran(i)
+	for attempt := before + 1; ; attempt++ {
 		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)}
 		err := j.attempt(i, &t)
 		if j.ctx.Err() != nil {
+			if t.Wall > 0 { // its command has run
+				t.State = wire.TaskStopped
+				_ = j.log.Load().add(t) // the job is over, and has a reason
+			}
 			j.now.remove(&t)
 			return context.Cause(j.ctx)
 		}
 		again := false
 		if err != nil {
 			// Damaged input stays damaged.
-			again = isTaskError(err) && !errors.Is(err, wire.CodeChecksum) && attempt <= j.msg.Retries
+			again = isTaskError(err) && !errors.Is(err, wire.CodeChecksum) && attempt-before <= j.msg.Retries
 			t.State, t.Code, t.Error = wire.TaskFailed, toWire(err).Code, toWire(err).Text
 			if again {
 				t.State = wire.TaskRetried
@@ -223,12 +229,14 @@ func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wir
 		StderrTail: stderrTail,
 		Timeout:    time.Duration(min(j.msg.Timeout, math.MaxInt64)),
 	})
+	if !res.Start.IsZero() {
+		t.Start, t.Wall = res.Start.UnixNano(), uint64(res.Wall)
+		t.User, t.Sys, t.MaxRSS = uint64(res.User), uint64(res.Sys), uint64(res.MaxRSS)
+		t.Exit, t.Signal, t.Stderr = int32(res.ExitCode), byte(res.Signal), string(res.Stderr)
+	}
 	if err != nil {
 		return err
 	}
-	t.Start, t.Wall = res.Start.UnixNano(), uint64(res.Wall)
-	t.User, t.Sys, t.MaxRSS = uint64(res.User), uint64(res.Sys), uint64(res.MaxRSS)
-	t.Exit, t.Signal, t.Stderr = int32(res.ExitCode), byte(res.Signal), string(res.Stderr)
 	if res.ExitCode == 0 || res.ExitCode > 0 && strings.IndexByte(j.msg.OKExit, byte(res.ExitCode)) >= 0 {
 		return nil
 	}
