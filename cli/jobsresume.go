@@ -34,7 +34,7 @@ started with, but for those that are given here.`,
 	fl.Var(&f.timeout, "timeout", "fail a task that runs longer than `D`, as in 90s, 5m or 30 (seconds)")
 	fl.Var(&f.serverWait, "server-wait", "wait `D` for a server that is lost meanwhile, 0 to fail at once")
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
-	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, in place of one of that name (repeatable)")
+	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, in place of the job's file of that name (repeatable)")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print the job's id when it starts")
 	fl.Lookup("timeout").DefValue, fl.Lookup("server-wait").DefValue = "", "" // the job's own
 	cmd.RunE = a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
