@@ -287,8 +287,8 @@ func (c *Client) tasksOn(ctx context.Context, server int, id uint64, list chan<-
 }
 
 // CancelJob stops a job on all servers, whoever started it; one with JobOptions.Keep is
-// suspended. ErrNoJob if it does not run, ErrCanceled if it is too late, because its
-// output is being published.
+// suspended. ErrNoJob if it is not known, over or suspended, ErrCanceled if it is too
+// late, because its output is being published.
 func (c *Client) CancelJob(ctx context.Context, id string) error {
 	return c.stopJob(ctx, id, false)
 }
@@ -316,23 +316,42 @@ func (c *Client) stopJob(ctx context.Context, id string, discard bool) error {
 	stopped := slices.Contains(errs, nil)
 	var other error // that keeps the job from being over there
 	for _, err := range errs {
-		if err != nil && !errors.Is(err, ErrNoJob) {
-			other = err
-			break
+		if err != nil && !errors.Is(err, ErrNoJob) && (other == nil || isDown(other)) {
+			other = err // one that answers knows more
 		}
 	}
-	switch {
-	case stopped && (!discard || other == nil):
+	if stopped && (!discard || other == nil) {
 		return nil // one is enough: it fails the job everywhere
-	case other != nil: // a suspended job has nobody to tell the others
-		return other
 	}
-	e := &Error{Op: "jobs", Key: id, Kind: ErrNoJob}
-	if s, err := c.Job(ctx, id); err == nil {
-		e.Text = "it is over: " + string(s.State)
-		if s.State == JobSuspended {
-			e.Kind, e.Text = ErrCanceled, "it is suspended"
-		}
+	if stopped || other != nil && !isDown(other) {
+		return other // a suspended job has nobody to tell the others
 	}
-	return e
+	return c.notStopped(ctx, id, other)
+}
+
+// notStopped returns why no server has stopped a job: it is over or suspended, or nobody
+// knows it. down is why a server did not answer, or nil.
+func (c *Client) notStopped(ctx context.Context, id string, down error) error {
+	s, _ := c.Job(ctx, id) // as far as servers answer
+	text := ""
+	switch {
+	case s.State == JobSuspended:
+		text = "it is suspended"
+	case s.State.Over():
+		text = "it is over: " + string(s.State)
+	case s.ID != "":
+		text = "it is about to end"
+	}
+	e, ok := errors.AsType[*Error](down)
+	if !ok {
+		return &Error{Op: "jobs", Key: id, Kind: ErrNoJob, Text: text}
+	}
+	told := *e
+	told.Key = id
+	if s.ID == "" {
+		told.Text = "no server that answers knows it: " + e.Text
+	} else {
+		told.Text = text + " on the other servers, but one does not answer: " + e.Text
+	}
+	return &told
 }

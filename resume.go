@@ -14,9 +14,9 @@ import (
 // is nil, the job has the options it had: see JobStatus.Options. If the job fails again,
 // it is suspended again.
 //
-// ErrNoJob if no server knows the job, ErrExists if it has a client, ErrCanceled if it
-// is over, or a server has discarded its part, ErrBadRequest if the job has no file that
-// one of Files would replace.
+// ErrNoJob if the job is not known, over or not to be kept, ErrExists if it has a client,
+// ErrCanceled if a server has no part of it any more, ErrBadRequest if the job has no
+// file that one of Files would replace.
 func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (JobResult, error) {
 	res := JobResult{ID: id}
 	num, err := parseJobID(id)
@@ -124,7 +124,7 @@ func (c *Client) suspendedJob(ctx context.Context, id uint64) (m *wire.Job, term
 		return nil, 0, nil, err
 	}
 	if s.State.Over() && s.State != JobSuspended {
-		return nil, 0, nil, &Error{Kind: ErrCanceled, Text: "it is over: " + string(s.State)}
+		return nil, 0, nil, &Error{Kind: ErrNoJob, Text: "it is over: " + string(s.State)}
 	}
 	for i, info := range infos {
 		switch {
@@ -140,7 +140,7 @@ func (c *Client) suspendedJob(ctx context.Context, id uint64) (m *wire.Job, term
 		return nil, 0, nil, &Error{Server: s.Err.Server, Kind: ErrCanceled, Text: s.Err.Text + ", so it can only be discarded"}
 	case s.State == JobSuspended:
 	case m.Options&wire.JobKeep == 0:
-		return nil, 0, nil, &Error{Kind: ErrCanceled, Text: "it is not suspended, and is not to be kept"}
+		return nil, 0, nil, &Error{Kind: ErrNoJob, Text: "it is not suspended, and is not to be kept"}
 	}
 	if s.Err != nil {
 		why = s.Err.toWire()
@@ -148,7 +148,9 @@ func (c *Client) suspendedJob(ctx context.Context, id uint64) (m *wire.Job, term
 	return m, term, why, nil
 }
 
-// DiscardJob removes what a suspended job has staged. ErrNoJob if no server has it.
+// DiscardJob removes what a suspended job has staged, and stops one that runs. ErrNoJob if
+// it is not known or over, ErrCanceled if it is too late. If a server does not answer,
+// the error says so, and what the others have is removed.
 func (c *Client) DiscardJob(ctx context.Context, id string) error {
 	return c.stopJob(ctx, id, true)
 }

@@ -183,7 +183,7 @@ func (a *app) jobID(ctx context.Context, c *s4.Client, given string, patience ti
 	}
 	switch {
 	case len(found) > 1:
-		return "", fmt.Errorf("%d jobs begin with it, such as %s and %s: give more digits", len(found), found[0], found[1])
+		return "", &s4.Error{Kind: s4.ErrBadRequest, Text: fmt.Sprintf("%d jobs begin with it, such as %s and %s: give more digits", len(found), found[0], found[1])}
 	case err != nil: // a server that did not answer may have another job that matches
 		return "", err
 	case len(found) == 0:
@@ -242,7 +242,8 @@ func (a *app) jobsCancel() *cobra.Command {
 		Short: "stop a job on all servers, whoever started it",
 		Long: `Stop a job on all servers, whoever started it. Its commands are killed and there
 is no output; one with --on-failure keep is suspended. Exit code 1 if it is over, or if
-it is too late because its output is being published.`,
+it is too late because its output is being published. A server that is down stops its
+part when it is back.`,
 		Example: `  s4 jobs cancel 4f2a`,
 		Args:    cobra.ExactArgs(1),
 		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
@@ -253,7 +254,8 @@ it is too late because its output is being published.`,
 				return err
 			}
 			state := s4.JobCanceled
-			if s := settled(ctx, c, id); s.State == s4.JobSuspended {
+			s := settled(ctx, c, id)
+			if s.State == s4.JobSuspended {
 				state = s.State
 			}
 			if a.json {
@@ -263,6 +265,9 @@ it is too late because its output is being published.`,
 				a.note("suspended job %s (go on: s4 jobs resume %s; remove what is kept: s4 jobs discard %s)", id, id, id)
 			} else {
 				a.note("canceled job %s", id)
+			}
+			if !s.LostSince.IsZero() {
+				a.note("%s does not answer, and stops its part when it is back", c.Cluster().Servers[s.Lost])
 			}
 			return nil
 		}),
