@@ -23,7 +23,8 @@ type ServerHealth struct {
 	Free    int64 // bytes free on the data file system
 	Total   int64 // size of the data file system in bytes
 
-	Suspended int64 // bytes that suspended jobs have staged: JobOptions.Keep
+	Suspended     int64 // bytes that suspended jobs have staged: JobOptions.Keep
+	SuspendedJobs int64 // how many there are
 }
 
 // Health asks all servers in parallel, and returns their answers in the order of the
@@ -48,7 +49,7 @@ func (c *Client) Health(ctx context.Context) []ServerHealth {
 				h.Uptime = time.Duration(info.Uptime)
 				h.Keys, h.Bytes = int64(info.Keys), int64(info.Bytes)
 				h.Free, h.Total = int64(info.Free), int64(info.Total)
-				h.Suspended = int64(info.Suspended)
+				h.Suspended, h.SuspendedJobs = int64(info.Suspended), int64(info.SuspendedJobs)
 				return true, nil
 			})
 			if err != nil {

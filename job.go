@@ -397,6 +397,7 @@ const (
 	TaskFailed  TaskState = "failed"
 	TaskRetried TaskState = "retried" // it failed and was run again
 	TaskRunning TaskState = "running"
+	TaskStopped TaskState = "stopped" // with its job, or its server
 )
 
 func toTask(server Server, t *wire.Task) JobTask {
@@ -408,6 +409,8 @@ func toTask(server Server, t *wire.Task) JobTask {
 		state = TaskRetried
 	case wire.TaskRunning:
 		state = TaskRunning
+	case wire.TaskStopped:
+		state = TaskStopped
 	}
 	task := JobTask{
 		Key:      Scheme + t.Key,

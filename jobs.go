@@ -289,8 +289,8 @@ func (c *Client) tasksOn(ctx context.Context, server int, id uint64, list chan<-
 }
 
 // CancelJob stops a job on all servers, whoever started it; one with JobOptions.Keep is
-// suspended. ErrNoJob if it does not run, ErrCanceled if it is too late, because its
-// output is being published.
+// suspended. ErrNoJob if it is not known, over or suspended, ErrCanceled if it is too
+// late, because its output is being published.
 func (c *Client) CancelJob(ctx context.Context, id string) error {
 	return c.stopJob(ctx, id, false)
 }
@@ -318,93 +318,42 @@ func (c *Client) stopJob(ctx context.Context, id string, discard bool) error {
 	stopped := slices.Contains(errs, nil)
 	var other error // that keeps the job from being over there
 	for _, err := range errs {
-		if err != nil && !errors.Is(err, ErrNoJob) {
-			other = err
-			break
+		if err != nil && !errors.Is(err, ErrNoJob) && (other == nil || isDown(other)) {
+			other = err // one that answers knows more
 		}
 	}
-	switch {
-	case stopped && (!discard || other == nil):
+	if stopped && (!discard || other == nil) {
 		return nil // one is enough: it fails the job everywhere
-	case other != nil: // a suspended job has nobody to tell the others
-		return other
 	}
-	e := &Error{Op: "jobs", Key: id, Kind: ErrNoJob}
-	if s, err := c.Job(ctx, id); err == nil {
-		e.Text = "it is over: " + string(s.State)
-		if s.State == JobSuspended {
-			e.Kind, e.Text = ErrCanceled, "it is suspended"
-		}
+	if stopped || other != nil && !isDown(other) {
+		return other // a suspended job has nobody to tell the others
 	}
-	return e
+	return c.notStopped(ctx, id, other)
 }
 
-// How often WaitJob looks: at first, and at most.
-const (
-	waitFirst = 100 * time.Millisecond
-	waitMost  = time.Second
-)
-
-// WaitJob waits until a job is over, or suspended, and returns how it ended. progress,
-// if not nil, is called whenever it looks, by this goroutine. A job that failed is no
-// error of WaitJob's: see JobStatus.State. ErrNoJob if no server knows it. Once
-// it has seen the job, it goes on when a server does not answer, which may come
-// back to finish its part: JobProgress.Lost is that server.
-func (c *Client) WaitJob(ctx context.Context, id string, progress func(JobStatus)) (JobStatus, error) {
-	num, err := parseJobID(id)
-	if err != nil {
-		return JobStatus{}, err
+// notStopped returns why no server has stopped a job: it is over or suspended, or nobody
+// knows it. down is why a server did not answer, or nil.
+func (c *Client) notStopped(ctx context.Context, id string, down error) error {
+	s, _ := c.Job(ctx, id) // as far as servers answer
+	text := ""
+	switch {
+	case s.State == JobSuspended:
+		text = "it is suspended"
+	case s.State.Over():
+		text = "it is over: " + string(s.State)
+	case s.ID != "":
+		text = "it is about to end"
 	}
-	seen := lastSeen{infos: make([]*wire.JobInfo, len(c.cluster.Servers)), lost: make([]time.Time, len(c.cluster.Servers))}
-	for wait := waitFirst; ; wait = min(wait*5/4, waitMost) {
-		infos, errs := c.jobOnAll(ctx, num)
-		s, err := c.oneJob(id, infos, errs)
-		known := seen.add(infos, errs)
-		switch {
-		case ctx.Err() != nil:
-			return s, c.opError(ctx, "jobs", "", -1, context.Cause(ctx))
-		case err != nil && !(known && (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrTimeout))):
-			return s, err
-		case s.ID != "" && s.State.Over():
-			return s, nil // a server that is down is to do the same when it is back
-		}
-		if progress != nil && known {
-			progress(seen.status(c))
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+	e, ok := errors.AsType[*Error](down)
+	if !ok {
+		return &Error{Op: "jobs", Key: id, Kind: ErrNoJob, Text: text}
 	}
-}
-
-// lastSeen is what servers have said of a job when they answered last.
-type lastSeen struct {
-	infos []*wire.JobInfo
-	lost  []time.Time // since when a server does not answer, or zero
-}
-
-// add takes note of the last answers, and reports whether any server knows the job.
-func (l *lastSeen) add(infos []*wire.JobInfo, errs []error) (known bool) {
-	for i, info := range infos {
-		switch {
-		case info != nil:
-			l.infos[i], l.lost[i] = info, time.Time{}
-		case errs[i] != nil && l.lost[i].IsZero():
-			l.lost[i] = time.Now()
-		}
-		known = known || l.infos[i] != nil
+	told := *e
+	told.Key = id
+	if s.ID == "" {
+		told.Text = "no server that answers knows it: " + e.Text
+	} else {
+		told.Text = text + " on the other servers, but one does not answer: " + e.Text
 	}
-	return known
-}
-
-// status merges it.
-func (l *lastSeen) status(c *Client) JobStatus {
-	s := c.mergeJob(l.infos, make([]error, len(l.infos)))
-	for i, since := range l.lost {
-		if !since.IsZero() && s.Without == 0 && (s.Lost < 0 || since.Before(s.LostSince)) {
-			s.Lost, s.LostSince = i, since
-		}
-	}
-	return s
+	return &told
 }

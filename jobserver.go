@@ -211,13 +211,19 @@ func (s *jobServer) bring(ctx context.Context, to wire.Phase) error {
 			return err
 		}
 		if err := s.attach(ctx, err); err != nil {
-			if to == wire.PhaseDone && ctx.Err() == nil && errors.Is(err, wire.CodeUnavailable) && s.co.goOnWithout(s, err) {
+			if to == wire.PhaseDone && ctx.Err() == nil && isGone(err) && s.co.goOnWithout(s, err) {
 				return nil
 			}
 			return err
 		}
 	}
 	return nil
+}
+
+// isGone reports whether a server that was lost has not come back, or without its part of
+// the job, as attach says it.
+func isGone(err error) bool {
+	return errors.Is(err, wire.CodeUnavailable) || errors.Is(err, wire.CodeNoJob)
 }
 
 // step makes the request that the server's phase calls for, and waits for the answer.
@@ -323,7 +329,7 @@ func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Co
 			}
 		case errors.As(err, &we) && we.Code != wire.CodeUnavailable && we.Code != wire.CodeShuttingDown && we.Code != wire.CodeTimeout:
 			if cause != nil && we.Code == wire.CodeNoJob {
-				return wire.Errorf(wire.CodeUnavailable, "the server was lost (%s), and has no part of the job any more", toError("", cause).Text)
+				return wire.Errorf(wire.CodeNoJob, "the server was lost (%s), and has no part of the job any more", toError("", cause).Text)
 			}
 			return err
 		}

@@ -2,6 +2,7 @@ package s4
 
 import (
 	"context"
+	"errors"
 
 	"github.com/nathants/s4/wire"
 )
@@ -9,19 +10,20 @@ import (
 // ResumeJob goes on with a suspended job: it runs the tasks that are missing, those
 // whose input has changed and those that failed, and publishes the output of all at
 // once, as Map does. Of opts it takes Retries, Timeout and ServerWait, in place of those
-// the job had, Files, which replace files of the same name, and the functions. If opts
+// the job had, Files, of which each replaces one of its name, and the functions. If opts
 // is nil, the job has the options it had: see JobStatus.Options. If the job fails again,
 // it is suspended again.
 //
-// ErrNoJob if no server knows the job, ErrExists if it has a client, ErrCanceled if it
-// is over, or a server has discarded its part.
+// ErrNoJob if the job is not known, over or not to be kept, ErrExists if it has a client,
+// ErrCanceled if a server has no part of it any more, ErrBadRequest if the job has no
+// file that one of Files would replace.
 func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (JobResult, error) {
 	res := JobResult{ID: id}
 	num, err := parseJobID(id)
 	if err != nil {
 		return res, err
 	}
-	m, term, err := c.suspendedJob(ctx, num)
+	m, term, why, err := c.suspendedJob(ctx, num)
 	if err != nil {
 		return res, c.opError(ctx, "jobs", id, -1, err)
 	}
@@ -48,7 +50,9 @@ func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (Jo
 	// not come back behind this one.
 	err = co.attach(ctx, wire.NextGeneration(term), true)
 	if err == nil {
-		err = c.sendFiles(ctx, num, files)
+		if err = c.resendFiles(ctx, num, files); err != nil && why != nil {
+			co.Discard(why) // nothing has run: it stays suspended for what it was
+		}
 	}
 	if err == nil {
 		if opts.Started != nil {
@@ -57,6 +61,21 @@ func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (Jo
 		err = co.Run(ctx)
 	}
 	return c.jobResult(ctx, co, indir, true, err)
+}
+
+// resendFiles sends files that replace those of a suspended job. Servers refuse one that
+// replaces none.
+func (c *Client) resendFiles(ctx context.Context, job uint64, files []*jobFile) error {
+	err := c.sendFiles(ctx, job, files)
+	if e, ok := errors.AsType[*Error](err); ok {
+		told := *e
+		told.Op = "jobs"
+		if e.Kind == ErrBadRequest {
+			told.Key, told.Server = jobID(job), "" // every server says so
+		}
+		return &told
+	}
+	return err
 }
 
 // jobResult ends a job that has run, or was given up because of err. begun says that it
@@ -93,41 +112,45 @@ func (c *Client) isKept(ctx context.Context, id uint64) bool {
 	return silent == len(infos)
 }
 
-// suspendedJob returns a job that can be resumed, and the highest term it has had.
-func (c *Client) suspendedJob(ctx context.Context, id uint64) (*wire.Job, uint64, error) {
+// suspendedJob returns a job that can be resumed, the highest term it has had, and why
+// it is suspended: nil if it only lost its client.
+func (c *Client) suspendedJob(ctx context.Context, id uint64) (m *wire.Job, term uint64, why *wire.Error, err error) {
 	infos, errs := c.jobOnAll(ctx, id)
 	if err := firstError(errs); err != nil {
-		return nil, 0, err // the job takes all servers
+		return nil, 0, nil, err // the job takes all servers
 	}
 	s, err := c.oneJob(jobID(id), infos, errs)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
 	if s.State.Over() && s.State != JobSuspended {
-		return nil, 0, &Error{Kind: ErrCanceled, Text: "it is over: " + string(s.State)}
+		return nil, 0, nil, &Error{Kind: ErrNoJob, Text: "it is over: " + string(s.State)}
 	}
-	var m *wire.Job
-	var term uint64
 	for i, info := range infos {
 		switch {
 		case info == nil:
 			continue
 		case info.Attached:
-			return nil, 0, &Error{Server: c.cluster.Servers[i].String(), Kind: ErrExists, Text: "it runs, and has a client"}
+			return nil, 0, nil, &Error{Server: c.cluster.Servers[i].String(), Kind: ErrExists, Text: "it runs, and has a client"}
 		}
 		m, term = &info.Job, max(term, info.Term)
 	}
 	switch {
 	case s.State == JobSuspended && !s.Resumable:
-		return nil, 0, &Error{Server: s.Err.Server, Kind: ErrCanceled, Text: s.Err.Text + ", so it can only be discarded"}
+		return nil, 0, nil, &Error{Server: s.Err.Server, Kind: ErrCanceled, Text: s.Err.Text + ", so it can only be discarded"}
 	case s.State == JobSuspended:
 	case m.Options&wire.JobKeep == 0:
-		return nil, 0, &Error{Kind: ErrCanceled, Text: "it is not suspended, and is not to be kept"}
+		return nil, 0, nil, &Error{Kind: ErrNoJob, Text: "it is not suspended, and is not to be kept"}
 	}
-	return m, term, nil
+	if s.Err != nil {
+		why = s.Err.toWire()
+	}
+	return m, term, why, nil
 }
 
-// DiscardJob removes what a suspended job has staged. ErrNoJob if no server has it.
+// DiscardJob removes what a suspended job has staged, and stops one that runs. ErrNoJob if
+// it is not known or over, ErrCanceled if it is too late. If a server does not answer,
+// the error says so, and what the others have is removed.
 func (c *Client) DiscardJob(ctx context.Context, id string) error {
 	return c.stopJob(ctx, id, true)
 }

@@ -7,8 +7,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nathants/s4/xfer"
 )
 
@@ -47,19 +45,13 @@ func openLocalFile(path string) (localFile, error) {
 	return newLocalFile(f)
 }
 
-// openFoundFile is openLocalFile for a file that was found to be a regular one. Of
-// those os.Open finds out, with five system calls more, that they cannot be polled.
+// openFoundFile is openLocalFile for a file that was found to be a regular one.
 func openFoundFile(path string) (localFile, error) {
-	for {
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		switch {
-		case err == unix.EINTR: // see os.Open; go.dev/issue/11180
-		case err != nil:
-			return localFile{}, &os.PathError{Op: "open", Path: path, Err: err}
-		default:
-			return newLocalFile(os.NewFile(uintptr(fd), path))
-		}
+	f, err := xfer.OpenRegular(path)
+	if err != nil {
+		return localFile{}, err
 	}
+	return newLocalFile(f)
 }
 
 // newLocalFile looks at a file, and closes it if it is none to upload.

@@ -68,7 +68,7 @@ func (co *Coordinator) tellMissing(server int, err error) {
 			State: wire.TaskFailed,
 			Exit:  -1,
 			Start: time.Now().UnixNano(),
-			Code:  wire.CodeUnavailable,
+			Code:  codeOf(err),
 			Error: "not run to its end: " + unavailable(err),
 		}
 		switch {
@@ -78,6 +78,14 @@ func (co *Coordinator) tellMissing(server int, err error) {
 			co.opts.Task(toTask(at, &t))
 		}
 	}
+}
+
+// codeOf is the code of an error of a server, or of the way to it.
+func codeOf(err error) wire.Code {
+	if we, ok := errors.AsType[*wire.Error](err); ok {
+		return we.Code
+	}
+	return wire.CodeUnavailable
 }
 
 // unavailable is what an error of kind unavailable says.

@@ -162,8 +162,9 @@ func errText(s s4.JobStatus) string {
 const idLen = 16
 
 // jobID returns the full ID of the job that a user means. given may be its first
-// digits. Errors name the job as the user wrote it.
-func (a *app) jobID(ctx context.Context, c *s4.Client, given string) (string, error) {
+// digits: then it asks all servers, and waits for those that do not answer. Errors name
+// the job as the user wrote it.
+func (a *app) jobID(ctx context.Context, c *s4.Client, given string, patience time.Duration) (string, error) {
 	a.subject = given
 	id := strings.ToLower(given)
 	unknown := &s4.Error{Kind: s4.ErrNoJob}
@@ -173,7 +174,7 @@ func (a *app) jobID(ctx context.Context, c *s4.Client, given string) (string, er
 	case len(id) == idLen:
 		return id, nil
 	}
-	list, err := c.Jobs(ctx)
+	list, err := a.allJobs(ctx, c, patience)
 	var found []string
 	for _, s := range list {
 		if strings.HasPrefix(s.ID, id) {
@@ -182,7 +183,7 @@ func (a *app) jobID(ctx context.Context, c *s4.Client, given string) (string, er
 	}
 	switch {
 	case len(found) > 1:
-		return "", fmt.Errorf("%d jobs begin with it, such as %s and %s: give more digits", len(found), found[0], found[1])
+		return "", &s4.Error{Kind: s4.ErrBadRequest, Text: fmt.Sprintf("%d jobs begin with it, such as %s and %s: give more digits", len(found), found[0], found[1])}
 	case err != nil: // a server that did not answer may have another job that matches
 		return "", err
 	case len(found) == 0:
@@ -191,10 +192,39 @@ func (a *app) jobID(ctx context.Context, c *s4.Client, given string) (string, er
 	return found[0], nil
 }
 
+// askAgain is the time between two questions to servers of which one did not answer.
+const askAgain = 500 * time.Millisecond
+
+// allJobs returns the jobs of all servers. It waits for those that do not answer.
+func (a *app) allJobs(ctx context.Context, c *s4.Client, patience time.Duration) ([]s4.JobStatus, error) {
+	start, told := time.Now(), false
+	for {
+		list, err := c.Jobs(ctx)
+		var e *s4.Error
+		if !errors.Is(err, s4.ErrUnavailable) && !errors.Is(err, s4.ErrTimeout) || !errors.As(err, &e) || time.Since(start) >= patience {
+			return list, err
+		}
+		if !told {
+			a.note("waiting for %s", e.Server)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return list, ctx.Err()
+		case <-time.After(askAgain):
+		}
+	}
+}
+
 // jobVerb makes the RunE of a sub-verb that takes the ID of a job.
 func (a *app) jobVerb(f func(ctx context.Context, c *s4.Client, id string) error) func(*cobra.Command, []string) error {
+	return a.patientJobVerb(new(timeoutFlag), f)
+}
+
+// patientJobVerb is jobVerb, and waits for servers that do not answer.
+func (a *app) patientJobVerb(patience *timeoutFlag, f func(ctx context.Context, c *s4.Client, id string) error) func(*cobra.Command, []string) error {
 	return a.run(func(ctx context.Context, c *s4.Client, args []string) error {
-		id, err := a.jobID(ctx, c, args[0])
+		id, err := a.jobID(ctx, c, args[0], time.Duration(*patience))
 		if err == nil {
 			err = f(ctx, c, id)
 		}
@@ -212,7 +242,8 @@ func (a *app) jobsCancel() *cobra.Command {
 		Short: "stop a job on all servers, whoever started it",
 		Long: `Stop a job on all servers, whoever started it. Its commands are killed and there
 is no output; one with --on-failure keep is suspended. Exit code 1 if it is over, or if
-it is too late because its output is being published.`,
+it is too late because its output is being published. A server that is down stops its
+part when it is back.`,
 		Example: `  s4 jobs cancel 4f2a`,
 		Args:    cobra.ExactArgs(1),
 		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
@@ -223,7 +254,8 @@ it is too late because its output is being published.`,
 				return err
 			}
 			state := s4.JobCanceled
-			if s := settled(ctx, c, id); s.State == s4.JobSuspended {
+			s := settled(ctx, c, id)
+			if s.State == s4.JobSuspended {
 				state = s.State
 			}
 			if a.json {
@@ -233,6 +265,9 @@ it is too late because its output is being published.`,
 				a.note("suspended job %s (go on: s4 jobs resume %s; remove what is kept: s4 jobs discard %s)", id, id, id)
 			} else {
 				a.note("canceled job %s", id)
+			}
+			if !s.LostSince.IsZero() {
+				a.note("%s does not answer, and stops its part when it is back", c.Cluster().Servers[s.Lost])
 			}
 			return nil
 		}),

@@ -18,8 +18,16 @@ func (a *app) jobsResume() *cobra.Command {
 		Short: "go on with a suspended job",
 		Long: `Go on with a job that --on-failure keep has suspended: run the tasks that are
 missing, those that failed and those whose input has changed, and publish all output
-at once. If it fails again, it is suspended again. The job has the options it was
-started with, but for those that are given here.`,
+at once. If it fails again, it is suspended again. Attempts are counted on.
+
+The job has the command and the options that it was started with. --retries, --timeout
+and --server-wait take the place of its own, and --file replaces a file of that name,
+which it must have. All servers must be there, and have their part of it, and this
+command must stay until the end.
+
+Keys that were put into INDIR since the job was started are no part of it. One that was
+removed must be put back, or its task fails. A key that has come into OUTDIR meanwhile
+is in the way: remove it.`,
 		Example: `  s4 jobs resume 4f2a
   s4 jobs resume 4f2a --retries 2 --file parse`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -34,7 +42,7 @@ started with, but for those that are given here.`,
 	fl.Var(&f.timeout, "timeout", "fail a task that runs longer than `D`, as in 90s, 5m or 30 (seconds)")
 	fl.Var(&f.serverWait, "server-wait", "wait `D` for a server that is lost meanwhile, 0 to fail at once")
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
-	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, in place of one of that name (repeatable)")
+	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, in place of the job's file of that name (repeatable)")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print the job's id when it starts")
 	fl.Lookup("timeout").DefValue, fl.Lookup("server-wait").DefValue = "", "" // the job's own
 	cmd.RunE = a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
@@ -72,7 +80,11 @@ func (a *app) jobsDiscard() *cobra.Command {
 		Use:   "discard ID",
 		Short: "remove what a suspended job has staged",
 		Long: `Remove what a suspended job has staged, on all servers. One that runs is canceled,
-and nothing of it is kept.`,
+and nothing of it is kept.
+
+While a server is down, what the others keep is removed, and the exit code is 1: discard
+the job again when it is back. Servers do so themselves after s4-server
+--keep-suspended.`,
 		Example: `  s4 jobs discard 4f2a`,
 		Args:    cobra.ExactArgs(1),
 		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {

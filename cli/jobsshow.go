@@ -18,10 +18,10 @@ func (a *app) jobsShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "show a job and its tasks",
-		Long: `Show a job, a line for each of its tasks that has ended or runs, and the standard
-error of those that failed; with --stderr also of those that succeeded, of which
-every server keeps the first 64 MiB of a job. Of a job that failed or was canceled,
-the tasks that were stopped with it have no line.`,
+		Long: `Show a job, a line for each attempt of a task that has ended or runs, and the
+standard error of those that failed or were stopped with the job; with --stderr also
+of those that succeeded, of which every server keeps the first 64 MiB of a job. Tasks
+that had not begun have no line.`,
 		Example: `  s4 jobs show 4f2a
   s4 jobs show 4f2a --failed`,
 		Args: cobra.ExactArgs(1),
@@ -76,7 +76,7 @@ func (v *jobView) text(ctx context.Context, s s4.JobStatus) error {
 		e := t.Err
 		switch {
 		case e != nil:
-		case t.State == s4.TaskDone && v.stderr && t.Stderr != "":
+		case (t.State == s4.TaskDone && v.stderr || t.State == s4.TaskStopped) && t.Stderr != "":
 			e = &s4.Error{Server: t.Server.String(), Text: string(t.State)}
 		default:
 			return nil
@@ -127,7 +127,7 @@ func (v *jobView) table(ctx context.Context, id string) error {
 // ending says how a task's command ended.
 func ending(t s4.JobTask) string {
 	switch {
-	case t.State == s4.TaskRunning:
+	case t.State == s4.TaskRunning, t.State == s4.TaskStopped:
 		return "-"
 	case t.Signal != 0:
 		return fmt.Sprintf("signal %d", t.Signal)

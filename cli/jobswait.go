@@ -11,24 +11,33 @@ import (
 )
 
 func (a *app) jobsWait() *cobra.Command {
-	return &cobra.Command{
+	patience := timeoutFlag(s4.DefaultServerWait)
+	cmd := &cobra.Command{
 		Use:   "wait ID",
 		Short: "wait until a job is over, and end as it does",
 		Long: `Wait until a job is over, show how it gets on, and end as the map verb that it
 is would have ended: exit code 0 if it is done, 1 if it failed, is done partly, was
 canceled or is suspended, and with the same lines about what failed. Ctrl-C ends the
-waiting and not the job.`,
+waiting and not the job.
+
+Exit code 0 says that all output is there, on all servers. One that does not answer
+may have yet to publish its part: it is waited for, and so are all servers while none
+answers. After --server-wait the exit code is 1, and the error names the server.`,
 		Example: `  id=$(s4 map --detach s4://bucket/in/ s4://bucket/out/ 'tr a-z A-Z')
   s4 jobs wait $id`,
 		Args: cobra.ExactArgs(1),
-		RunE: a.jobVerb(a.waitJob),
+		RunE: a.patientJobVerb(&patience, func(ctx context.Context, c *s4.Client, id string) error {
+			return a.waitJob(ctx, c, id, time.Duration(patience))
+		}),
 	}
+	cmd.Flags().Var(&patience, "server-wait", "wait `D` for a server that does not answer, 0 to end at once")
+	return cmd
 }
 
-func (a *app) waitJob(ctx context.Context, c *s4.Client, id string) error {
+func (a *app) waitJob(ctx context.Context, c *s4.Client, id string, patience time.Duration) error {
 	shown := a.watch("", c.Cluster().Servers)
 	defer shown.stop()
-	s, err := c.WaitJob(ctx, id, shown.updateJob)
+	s, err := c.WaitJob(ctx, id, &s4.WaitOptions{ServerWait: patience, Progress: shown.updateJob})
 	shown.stop()
 	if err != nil {
 		return err

@@ -25,13 +25,22 @@ INDIR may hold globs, each matched within one path segment. CMD runs with bash,
 with errexit, nounset and pipefail, in an empty directory of its own, on the
 server that has the key. Either every task succeeds and all output appears at
 once, or there is none. A server that is lost meanwhile, because it is started again
-or the network is cut, is waited for: --server-wait. With --on-failure keep, a job that
-fails or is interrupted is suspended, and s4 jobs resume goes on with it.
+or the network is cut, is waited for: --server-wait.
 
 With --keep-going what succeeded appears, and every task that failed is told of;
-with --resume the same line again runs only what is missing. --script takes CMD
-from a file: one whose first line is #! and another program than a shell goes
-along with the job and is run by that program.
+with --resume the same line again runs only what is missing. Map and map-from-n then
+also do without a server that does not come back in time: the output of the others
+appears, and all keys of that one are told of. A map-to-n, a detached job and one with
+--server-wait 0 fail.
+
+With --on-failure keep, a job that fails, is interrupted or loses its client is
+suspended: what the tasks that ended have made stays on the disk of each server, also
+of one that is down, and s4 jobs resume goes on when all servers are there. If one has
+lost its disk, the job can only be discarded. A job that --keep-going has published
+without some tasks is not kept: --resume completes it.
+
+--script takes CMD from a file: one whose first line is #! and another program than a
+shell goes along with the job and is run by that program.
 
 A task whose input differs from its checksum has failed. For that the server reads
 all of the input; --no-verify-input leaves it out.`

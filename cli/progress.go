@@ -93,12 +93,12 @@ func (p *progress) tellLost(was *s4.JobProgress, now time.Time) {
 	switch {
 	case before == "":
 	case m.last.Without > was.Without:
-		fmt.Fprintf(p.out, "%s, going on without %s\n", m.tasks(), before)
+		fmt.Fprintf(p.out, "%sgoing on without %s\n", m.prefix(), before)
 	default:
-		fmt.Fprintf(p.out, "%s, %s is back after %s\n", m.tasks(), before, seconds(now.Sub(was.LostSince).Seconds()))
+		fmt.Fprintf(p.out, "%s%s is back after %s\n", m.prefix(), before, seconds(now.Sub(was.LostSince).Seconds()))
 	}
 	if lost != "" {
-		fmt.Fprintf(p.out, "%s, waiting for %s\n", m.tasks(), lost)
+		fmt.Fprintf(p.out, "%swaiting for %s\n", m.prefix(), lost)
 	}
 }
 
@@ -202,6 +202,15 @@ func (m *meter) tasks() string {
 	return fmt.Sprintf("%s %d/%s", m.verb, p.Done+p.Failed, count(p.Tasks, "task"))
 }
 
+// prefix is what a line about a server begins with: tasks, unless nothing is known of
+// the job yet.
+func (m *meter) prefix() string {
+	if m.verb == "" {
+		return ""
+	}
+	return m.tasks() + ", "
+}
+
 // line says how far the job is. It leaves out numbers that are zero.
 func (m *meter) line(now time.Time) string {
 	p := &m.last
@@ -212,7 +221,7 @@ func (m *meter) line(now time.Time) string {
 	}
 	lost := m.lost(p)
 	var text parts
-	text.add(true, "%s", m.tasks())
+	text.add(m.verb != "", "%s", m.tasks())
 	text.add(p.Failed > 0, "%d failed", p.Failed)
 	text.add(p.Skipped > 0, "%d skipped", p.Skipped)
 	if lost != "" { // before what a narrow terminal cuts off, and in place of when it ends

@@ -33,7 +33,10 @@ func (s *session) asset(tag uint16, m *wire.Asset) error {
 		case strings.Contains(m.Name, "/"):
 			return &wire.Error{Code: wire.CodeBadKey, Key: m.Name, Text: "is a path, not the name of a file"}
 		}
-		return names.CheckKey("b/" + m.Name) // any bucket
+		if err := names.CheckKey("b/" + m.Name); err != nil { // any bucket
+			return err
+		}
+		return j.checkReplaces(m.Name)
 	}
 	return s.receive("asset", tag, m.Name, m.Size, check, func(tmp *xfer.Temp, sum uint64) error {
 		return j.addAsset(tmp, m.Name, m.Exec != 0, sum)
@@ -83,6 +86,37 @@ func (j *job) addAsset(tmp *xfer.Temp, name string, program bool, sum uint64) er
 		return &wire.Error{Code: wire.CodeExists, Key: name, Text: "another file of that name came along already"}
 	}
 	return nil
+}
+
+// checkReplaces returns an error for a file that comes along with a job that was taken up
+// again, if it would replace none. The command, which stays, does not know of it, so the
+// name is wrong. A job that had not begun may have lost its client before all its files
+// had come.
+func (j *job) checkReplaces(name string) error {
+	j.mu.Lock()
+	again := j.again != nil && j.again.Again
+	j.mu.Unlock()
+	if !again {
+		return nil
+	}
+	if _, err := os.Lstat(filepath.Join(j.stage.path, logFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	list, err := os.ReadDir(filepath.Join(j.stage.path, assetsDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return storeError(withoutPath(err), name)
+	}
+	var there []string
+	for _, e := range list {
+		if e.Name() == name {
+			return nil
+		}
+		there = append(there, e.Name())
+	}
+	if len(there) == 0 {
+		return wire.Errorf(wire.CodeBadRequest, "the job has no file %s to replace: none came along with it", name)
+	}
+	return wire.Errorf(wire.CodeBadRequest, "the job has no file %s to replace: its files are %s", name, strings.Join(there, ", "))
 }
 
 // takesFileAgain reports whether a file takes the place of one of the same name, which

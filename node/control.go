@@ -185,6 +185,7 @@ func (s *session) health(tag uint16) error {
 	if err := unix.Fstatfs(n.store.keys.fd(), &fs); err != nil {
 		return s.reply(tag, storeError(err, ""))
 	}
+	jobs, bytes := n.suspendedSum()
 	return s.conn.Write(tag, 0, &wire.HealthInfo{
 		Release: n.cfg.Version,
 		Index:   uint32(n.cfg.Index),
@@ -195,6 +196,7 @@ func (s *session) health(tag uint16) error {
 		Free:    fs.Bavail * uint64(fs.Bsize),
 		Total:   fs.Blocks * uint64(fs.Bsize),
 
-		Suspended: n.suspendedBytes(),
+		Suspended:     bytes,
+		SuspendedJobs: jobs,
 	})
 }

@@ -237,7 +237,7 @@ func (j *job) begin() (err error) {
 
 // wanted reports whether the client is told of a task.
 func (j *job) wanted(t *wire.Task) bool {
-	return j.has(wire.JobReport) || t.State != wire.TaskDone && isTaskCode(t.Code)
+	return t.State != wire.TaskStopped && (j.has(wire.JobReport) || t.State != wire.TaskDone && isTaskCode(t.Code))
 }
 
 // prepare refuses further pushes, reserves the names of the job's output, and promises

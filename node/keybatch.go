@@ -93,13 +93,13 @@ func (j *job) runBatch(list []int, attempt, alone uint32) {
 		b.tasks = append(b.tasks, &batchTask{
 			i:   i,
 			key: j.taskKey(i),
-			t:   wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)},
+			t:   wire.Task{State: wire.TaskDone, Attempt: j.tasks.ran(i) + attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)},
 		})
 	}
 	err := b.run()
 	if j.ctx.Err() != nil {
 		for _, bt := range b.tasks {
-			j.now.remove(&bt.t)
+			j.stopped(&bt.t)
 		}
 		return
 	}

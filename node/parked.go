@@ -168,12 +168,13 @@ func (j *job) isSuspended() bool {
 	return j.state == wire.JobSuspended && !j.ended.IsZero()
 }
 
-// suspendedBytes returns how many bytes suspended jobs have staged.
-func (n *Node) suspendedBytes() (sum uint64) {
+// suspendedSum returns how many jobs are suspended, and how many bytes they have staged.
+func (n *Node) suspendedSum() (jobs, bytes uint64) {
 	for _, j := range n.suspended() {
-		sum += uint64(j.stage.bytes.Load())
+		jobs++
+		bytes += uint64(j.stage.bytes.Load())
 	}
-	return sum
+	return jobs, bytes
 }
 
 // suspended returns the suspended jobs, the one that was suspended first before the others.

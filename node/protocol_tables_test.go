@@ -293,7 +293,7 @@ func TestProtocolSmallTables(t *testing.T) {
 		"Phase": {"ready": uint64(wire.PhaseReady), "halted": uint64(wire.PhaseHalted), "running": uint64(wire.PhaseRunning),
 			"done": uint64(wire.PhaseDone), "prepared": uint64(wire.PhasePrepared), "committed": uint64(wire.PhaseCommitted)},
 		"State of a task": {"done": uint64(wire.TaskDone), "failed": uint64(wire.TaskFailed), "retried": uint64(wire.TaskRetried),
-			"running": uint64(wire.TaskRunning)},
+			"running": uint64(wire.TaskRunning), "stopped": uint64(wire.TaskStopped)},
 	} {
 		first := "Number"
 		if column == "Option" {

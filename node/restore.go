@@ -107,6 +107,7 @@ func (j *job) restore() error {
 		index[j.taskKey(i)] = i
 	}
 	last := make([]lastRun, j.tasks.len())
+	j.tasks.runs = make([]uint32, j.tasks.len())
 	seen := j.again.Seen
 	size, err := readLog(j.stage.path, func(m *wire.Tasks) error {
 		for k := range m.List {
@@ -116,6 +117,7 @@ func (j *job) restore() error {
 			if i, ok := index[m.List[k].Key]; ok {
 				t := &m.List[k]
 				last[i] = lastRun{t.State, t.BytesIn, t.BytesOut, t.Inputs}
+				j.tasks.runs[i] = t.Attempt
 			}
 		}
 		return nil

@@ -101,20 +101,31 @@ func isTaskCode(code wire.Code) bool {
 	return false
 }
 
-// task runs one task, as often as the job allows, and records every attempt.
+// task runs one task, as often as the job allows, and records every attempt. Those of
+// before a restart or a resume count on, but not as retries.
 func (j *job) task(i int) error {
-	for attempt := uint32(1); ; attempt++ {
+	before := j.tasks.ran(i)
+	for attempt := before + 1; ; attempt++ {
 		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)}
 		err := j.attempt(i, &t)
 		if j.ctx.Err() != nil {
-			j.now.remove(&t)
+			j.stopped(&t)
 			return context.Cause(j.ctx)
 		}
-		again := mayHelp(err) && attempt <= j.msg.Retries
+		again := mayHelp(err) && attempt-before <= j.msg.Retries
 		if err = j.record(&t, err, again); !again {
 			return err
 		}
 	}
+}
+
+// stopped records a run of a task that was stopped because the job is over.
+func (j *job) stopped(t *wire.Task) {
+	if t.Wall > 0 { // its command has run
+		t.State = wire.TaskStopped
+		_ = j.log.Load().add(*t) // the job has a reason of its own
+	}
+	j.now.remove(t)
 }
 
 // mayHelp reports whether a task that ended with err may end otherwise if it is run
@@ -253,12 +264,14 @@ func (j *job) runCommand(c exec.Cmd, t *wire.Task) error {
 	c.Bash, c.Script, c.StderrTail = j.node.bash, j.msg.Command, stderrTail
 	c.Timeout = time.Duration(min(j.msg.Timeout, math.MaxInt64))
 	res, err := exec.Run(j.ctx, c)
+	if !res.Start.IsZero() {
+		t.Start, t.Wall = res.Start.UnixNano(), uint64(res.Wall)
+		t.User, t.Sys, t.MaxRSS = uint64(res.User), uint64(res.Sys), uint64(res.MaxRSS)
+		t.Exit, t.Signal, t.Stderr = int32(res.ExitCode), byte(res.Signal), string(res.Stderr)
+	}
 	if err != nil {
 		return err
 	}
-	t.Start, t.Wall = res.Start.UnixNano(), uint64(res.Wall)
-	t.User, t.Sys, t.MaxRSS = uint64(res.User), uint64(res.Sys), uint64(res.MaxRSS)
-	t.Exit, t.Signal, t.Stderr = int32(res.ExitCode), byte(res.Signal), string(res.Stderr)
 	if res.ExitCode == 0 || res.ExitCode > 0 && strings.IndexByte(j.msg.OKExit, byte(res.ExitCode)) >= 0 {
 		return nil
 	}

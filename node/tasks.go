@@ -21,7 +21,16 @@ type taskList struct {
 	groups [][]int32
 	names  []string
 
-	done taskSet // were run before the job was parked
+	done taskSet  // were run before the job was parked
+	runs []uint32 // recorded of each task before the job was parked, or nil
+}
+
+// ran returns how many runs of task i were recorded before the job was parked.
+func (t *taskList) ran(i int) uint32 {
+	if t.runs == nil {
+		return 0
+	}
+	return t.runs[i]
 }
 
 func (t *taskList) len() int {

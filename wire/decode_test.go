@@ -308,7 +308,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&List{odd}, &Remove{odd}, &Remove{}, &Removed{u64}, &Removed{}, &End{u64}, &End{}, &Stat{odd}, &Stat{},
 		&Count{[]string{odd, ""}}, &Count{[]string{}}, &Counts{[]uint64{u64, 0}}, &Counts{[]uint64{}},
 		&Entries{[]Entry{{255, u64, lo, odd}, {}}}, &Entries{many},
-		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64, u64}, &HealthInfo{},
+		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64, u64, u64}, &HealthInfo{},
 		&Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32}, &Job{Wait: 1}, &Job{Driver: 1}, &Job{Batch: 1}, &Job{},
 		&Ready{u64, u64, u64, u64}, &Ready{},
 		&Progress{u64, u64, u64, u64, u64, u64}, &Progress{},

@@ -191,7 +191,8 @@ type HealthInfo struct {
 	Free    uint64 // bytes free on the data file system
 	Total   uint64 // size of the data file system in bytes
 
-	Suspended uint64 // bytes that suspended jobs have staged
+	Suspended     uint64 // bytes that suspended jobs have staged
+	SuspendedJobs uint64 // how many there are
 }
 
 // Type implements Message.
@@ -202,10 +203,10 @@ func (m *HealthInfo) append(b []byte) []byte {
 	b = appendU32(appendU32(b, m.Index), m.Servers)
 	b = appendU64(appendU64(appendU64(b, m.Uptime), m.Keys), m.Bytes)
 	b = appendU64(appendU64(b, m.Free), m.Total)
-	if m.Suspended == 0 {
-		return b // a field that may be missing
+	if m.Suspended == 0 && m.SuspendedJobs == 0 {
+		return b // fields that may be missing
 	}
-	return appendU64(b, m.Suspended)
+	return appendU64(appendU64(b, m.Suspended), m.SuspendedJobs)
 }
 
 func (m *HealthInfo) decode(d *decoder) {
@@ -219,5 +220,6 @@ func (m *HealthInfo) decode(d *decoder) {
 	m.Total = d.u64("total")
 	if d.more() {
 		m.Suspended = d.u64("suspended")
+		m.SuspendedJobs = d.u64("suspended jobs")
 	}
 }

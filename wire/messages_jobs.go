@@ -108,10 +108,13 @@ const (
 	TaskFailed  TaskState = 2
 	TaskRetried TaskState = 3 // it failed and was run again
 	TaskRunning TaskState = 4 // it runs, or its output is on its way: only in the answer to JOBTASKS
+	TaskStopped TaskState = 5 // it was stopped when the job was, or the server
 )
 
 // String returns the state's name, as PROTOCOL.md lists it.
-func (s TaskState) String() string { return name(byte(s), "done", "failed", "retried", "running") }
+func (s TaskState) String() string {
+	return name(byte(s), "done", "failed", "retried", "running", "stopped")
+}
 
 // Task is one run of a task's command.
 type Task struct {

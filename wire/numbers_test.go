@@ -218,6 +218,7 @@ func TestConstantsPinned(t *testing.T) {
 		{"TaskFailed", uint64(TaskFailed), 2},
 		{"TaskRetried", uint64(TaskRetried), 3},
 		{"TaskRunning", uint64(TaskRunning), 4},
+		{"TaskStopped", uint64(TaskStopped), 5},
 	} {
 		if p.got != p.want {
 			t.Errorf("%s is %d, pinned as %d", p.name, p.got, p.want)

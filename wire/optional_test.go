@@ -7,7 +7,7 @@ import "testing"
 var optional = map[Type]int{
 	TypeGet:        2 * 8,
 	TypePush:       4 + 8,
-	TypeHealthInfo: 8,
+	TypeHealthInfo: 2 * 8,
 	TypeJob:        2*8 + 4,
 	TypeJobInfo:    3*8 + 1 + 8 + 4,
 	TypeCancel:     1,
@@ -22,7 +22,7 @@ func isShort(m Message) bool {
 	case *Push:
 		return m.Source == 0 && m.Epoch == 0
 	case *HealthInfo:
-		return m.Suspended == 0
+		return m.Suspended == 0 && m.SuspendedJobs == 0
 	case *Job:
 		return m.Wait == 0 && m.Driver == 0 && m.Batch == 0
 	case *JobInfo:

@@ -196,17 +196,6 @@ func (l *load) detachedJob(j *job, outdir string) {
 	if s := lastLine(res.stderr); res.exit == 1 && s.Verb == "jobs" {
 		j.outcome = jobUnknown // the question failed, not the job
 	}
-	if j.outcome != jobDone {
-		return
-	}
-	// It counts as done while a server is down that is to publish its part yet.
-	_ = l.patiently("job "+j.id, func(ctx context.Context) error {
-		s, err := l.api.Job(ctx, j.id)
-		if err == nil && !s.State.Over() {
-			err = s4.ErrUnavailable
-		}
-		return err
-	})
 }
 
 // keptJob runs a job that is kept when it fails, and resumed or discarded then.
