@@ -22,6 +22,9 @@ func (s *session) data(h wire.Header) error {
 		// from requests.
 		return err
 	}
+	if h.Type != wire.TypePut && h.Type != wire.TypePush && h.Type != wire.TypeGet {
+		s.conn.SendHeld() // this one may take long
+	}
 	switch m := m.(type) {
 	case *wire.Put:
 		return s.put(h.Tag, m)
@@ -133,6 +136,9 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 		err = storeError(err, key)
 	}
 	s.logRequest(verb, key, n, start, err)
+	if err == nil {
+		return s.conn.WriteSoon(tag, 0, wire.Empty{T: wire.TypeOK})
+	}
 	return s.reply(tag, err)
 }
 
@@ -199,7 +205,7 @@ func (s *session) get(h wire.Header, m *wire.Get) error {
 		return ok
 	}
 	if size == o.size {
-		err = s.conn.SendFile(h.Tag, o.head(), wire.FlagStream, o.File, size, o.sum, pack, flushed)
+		err = s.conn.SendFile(h.Tag, o.head(), wire.FlagStream, o.File, size, o.sum, pack, true, flushed)
 	} else {
 		// The stored checksum is of the whole key: that of a range is computed here.
 		src := xfer.Source{R: io.NewSectionReader(o.File, int64(m.Offset), size), Size: size, Pack: pack}

@@ -33,6 +33,7 @@ func (s *session) serve() {
 		s.node.log.Info("refused", zap.String("peer", s.peer), zap.Error(err))
 		return
 	}
+	defer s.conn.SendHeld()
 	// Ping all the time. A client that uploads waits for its answer for as long as
 	// its own source pauses, which may be hours, and must not take silence for a
 	// dead server. And pings reveal a client that is gone.
@@ -66,7 +67,7 @@ func (s *session) serve() {
 			s.conn.LastWord(h.Tag, err)
 			return
 		}
-		s.busy.Store(false)
+		s.busy.Store(s.conn.Holds()) // an answer is not given before it is sent
 		if s.node.ctx.Err() != nil && s.job.Load() == nil {
 			return
 		}

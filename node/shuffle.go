@@ -296,7 +296,7 @@ func (b *batch) push(out *pushed, f *os.File) {
 		Send: func(c *xfer.Conn, tag uint16, refused func() bool) error {
 			defer f.Close()
 			stop := func() bool { return refused() || j.ctx.Err() != nil }
-			return c.SendFile(tag, head, flags, f, out.size, out.sum, pack, stop)
+			return c.SendFile(tag, head, flags, f, out.size, out.sum, pack, false, stop)
 		},
 		Recv: func(c *xfer.Conn, tag uint16) error {
 			m, err := c.ReadReply(tag)

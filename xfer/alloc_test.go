@@ -54,7 +54,7 @@ func TestSendFileAllocates(t *testing.T) {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		return a.SendFile(1, putHead, 0, f, int64(len(data)), sum, PackNever, nil)
+		return a.SendFile(1, putHead, 0, f, int64(len(data)), sum, PackNever, false, nil)
 	})
 	t.Logf("%v allocations", n)
 	if n > objectAllocs {

@@ -87,7 +87,7 @@ func BenchmarkSendFileToDiscard(b *testing.B) {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		return a.SendFile(1, putHead, 0, f, benchSize, sum, PackNever, nil)
+		return a.SendFile(1, putHead, 0, f, benchSize, sum, PackNever, false, nil)
 	}, toDiscard)
 }
 

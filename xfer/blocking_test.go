@@ -59,7 +59,7 @@ func TestBlockingConnClose(t *testing.T) {
 		"read":  func(a *Conn) error { _, err := a.ReadHeader(); return err },
 		"write": func(a *Conn) error { return a.WriteRaw(data) },
 		"sendfile": func(a *Conn) error {
-			return a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), PackNever, nil)
+			return a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), PackNever, false, nil)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestBlockingConnGathers(t *testing.T) {
 
 	// A body that comes at once, with what follows.
 	wait = receiving(a)
-	if err := b.SendFile(1, &wire.Object{Size: uint64(len(data))}, wire.FlagStream, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), PackNever, nil); err != nil {
+	if err := b.SendFile(1, &wire.Object{Size: uint64(len(data))}, wire.FlagStream, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), PackNever, false, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantObject(t, wait(), data)

@@ -48,6 +48,7 @@ type Conn struct {
 	readArmed time.Time // when the read deadline was last set
 	in        []byte    // has come, and is not read yet: a part of inbuf
 	inbuf     [readAhead]byte
+	holds     bool // frames may be held back
 	body      []byte
 	mustCheck bool          // the peer has sent a frame with a checksum
 	features  wire.Features // what both ends can do; set before the first frame
@@ -56,6 +57,7 @@ type Conn struct {
 	writeArmed time.Time
 	lastRx     int64 // inbound() when the count of silent periods began
 	wbuf       []byte
+	held       heldFrames
 	policy     packPolicy
 	op         sendOp
 	sendFn     func(fd uintptr) bool // made once, so that a send allocates nothing
@@ -222,6 +224,7 @@ func (c *Conn) fill(n int) error {
 
 // readSocket reads once, with the I/O timeout.
 func (c *Conn) readSocket(p []byte) (int, error) {
+	c.SendHeld()
 	for silent := 1; ; silent++ {
 		if now := time.Now(); now.Sub(c.readArmed) > c.period()/rearm {
 			c.readArmed = now
@@ -405,6 +408,9 @@ func (c *Conn) WriteRaw(p []byte) error {
 // send writes all of p; c.wmu is held. With more, the kernel may wait for
 // what follows before it sends a short segment (send(2), MSG_MORE).
 func (c *Conn) send(p []byte, more bool) error {
+	if err := c.sendHeld(true); err != nil {
+		return err
+	}
 	c.op.flags = unix.MSG_NOSIGNAL
 	if more {
 		c.op.flags |= unix.MSG_MORE

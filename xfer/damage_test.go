@@ -19,7 +19,7 @@ var senders = []struct {
 	send func(t *testing.T, a *Conn, data []byte)
 }{
 	{"sendfile", func(t *testing.T, a *Conn, data []byte) {
-		_ = a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), PackNever, nil)
+		_ = a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), PackNever, false, nil)
 	}},
 	{"stream", func(t *testing.T, a *Conn, data []byte) {
 		_, _, _ = a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1}, nil)
@@ -176,7 +176,7 @@ func TestWrongStoredSum(t *testing.T) {
 	for _, size := range []int{0, 1, ChunkSize + 1} {
 		data := random(size)
 		wait := receiving(b)
-		if err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(size), xxhash.Sum64(data)^1, PackNever, nil); err != nil {
+		if err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(size), xxhash.Sum64(data)^1, PackNever, false, nil); err != nil {
 			t.Fatal(err)
 		}
 		wantCode(t, wait().err, wire.CodeChecksum)

@@ -19,7 +19,7 @@ func TestShortFileBreaksConn(t *testing.T) {
 		a, b := connPair(t, patient, patient)
 		data := random(c.have)
 		wait := receiving(b)
-		err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(c.want), xxhash.Sum64(data), PackNever, nil)
+		err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(c.want), xxhash.Sum64(data), PackNever, false, nil)
 		if err == nil || !a.Broken() {
 			t.Errorf("%d of %d bytes: %v, broken %v", c.have, c.want, err, a.Broken())
 		}
@@ -166,7 +166,7 @@ func TestRefusedFile(t *testing.T) {
 	for _, frames := range []int{1, 2} {
 		asked := 0
 		wait := receiving(b)
-		err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), 0, PackNever, func() bool { asked++; return asked == frames })
+		err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), 0, PackNever, false, func() bool { asked++; return asked == frames })
 		if err != ErrRefused {
 			t.Fatalf("after %d frames: %v", frames, err)
 		}
@@ -305,7 +305,7 @@ func TestDrain(t *testing.T) {
 	drained := async(func() bool { b.Drain(patient); return true })
 	data := random(4 * wire.MaxData)
 	f := fileOf(t, data)
-	if err := a.SendFile(1, putHead, 0, f, int64(len(data)), 0, PackNever, nil); err != nil {
+	if err := a.SendFile(1, putHead, 0, f, int64(len(data)), 0, PackNever, false, nil); err != nil {
 		t.Fatal(err)
 	}
 	a.Close()

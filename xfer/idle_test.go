@@ -213,7 +213,7 @@ func TestBlockedSenderGivesUp(t *testing.T) {
 		send func(a *Conn) error
 	}{
 		{"sendfile", func(a *Conn) error {
-			return a.SendFile(1, putHead, 0, fileOf(t, make([]byte, 4*wire.MaxData)), 4*wire.MaxData, 0, PackNever, nil)
+			return a.SendFile(1, putHead, 0, fileOf(t, make([]byte, 4*wire.MaxData)), 4*wire.MaxData, 0, PackNever, false, nil)
 		}},
 		{"stream", func(a *Conn) error {
 			_, _, err := a.SendStream(1, putHead, 0, Source{R: endless{}, Size: -1}, nil)

@@ -42,7 +42,7 @@ func mixed() (data []byte) {
 func sendBoth(t *testing.T, a, b *Conn, data []byte, pack Packing) {
 	t.Helper()
 	wait := receiving(b)
-	if err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), pack, nil); err != nil {
+	if err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), pack, false, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantObject(t, wait(), data)
@@ -61,7 +61,7 @@ func TestPackAuto(t *testing.T) {
 		a, b := farPair(t)
 		steer(a, slow)
 		wait := receiving(b)
-		if err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), PackAuto, nil); err != nil {
+		if err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), xxhash.Sum64(data), PackAuto, false, nil); err != nil {
 			t.Fatal(err)
 		}
 		wantObject(t, wait(), data)
@@ -116,7 +116,7 @@ func TestPackShortFile(t *testing.T) {
 	for _, have := range []int{0, 1, ChunkSize, ChunkSize + 5} {
 		a, b := farPair(t)
 		wait := receiving(b)
-		err := a.SendFile(1, putHead, 0, fileOf(t, data[:have]), int64(len(data)), xxhash.Sum64(data), PackAlways, nil)
+		err := a.SendFile(1, putHead, 0, fileOf(t, data[:have]), int64(len(data)), xxhash.Sum64(data), PackAlways, false, nil)
 		if err == nil || !a.Broken() {
 			t.Errorf("%d of %d bytes: %v, broken %v", have, len(data), err, a.Broken())
 		}
@@ -132,7 +132,7 @@ func TestPackRefused(t *testing.T) {
 	data := text(8 * ChunkSize)
 	wait := receiving(b)
 	asked := 0
-	err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), 0, PackAlways, func() bool { asked++; return asked == 3 })
+	err := a.SendFile(1, putHead, 0, fileOf(t, data), int64(len(data)), 0, PackAlways, false, func() bool { asked++; return asked == 3 })
 	if !errors.Is(err, ErrRefused) {
 		t.Errorf("%v, want %v", err, ErrRefused)
 	}

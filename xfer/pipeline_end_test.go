@@ -251,7 +251,7 @@ func shortFilePipeline(t *testing.T) (answered, short error) {
 	r := put("short", nil, o2)
 	f := fileOf(t, text(10))
 	r.Send = func(c *Conn, tag uint16, refused func() bool) error {
-		return c.SendFile(tag, putHead, 0, f, 11, 0, PackNever, refused)
+		return c.SendFile(tag, putHead, 0, f, 11, 0, PackNever, false, refused)
 	}
 	p.Do(r)
 	if err := b.WriteRaw(wire.AppendFrame(nil, 1, 0, wire.Empty{T: wire.TypeOK})); err != nil {

@@ -35,7 +35,7 @@ func TestSendFileIsZeroCopy(t *testing.T) {
 		f := fileOf(t, data)
 		head := &wire.Object{Size: uint64(size), Sum: xxhash.Sum64(data)}
 		wait := receiving(b)
-		if err := a.SendFile(uint16(i), head, wire.FlagStream, f, int64(size), head.Sum, PackAuto, nil); err != nil {
+		if err := a.SendFile(uint16(i), head, wire.FlagStream, f, int64(size), head.Sum, PackAuto, false, nil); err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
 		r := wait()
@@ -68,7 +68,7 @@ func TestSendFilePart(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait := receiving(b)
-	if err := a.SendFile(1, putHead, 0, f, 1500, xxhash.Sum64(data[1000:2500]), PackNever, nil); err != nil {
+	if err := a.SendFile(1, putHead, 0, f, 1500, xxhash.Sum64(data[1000:2500]), PackNever, false, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantObject(t, wait(), data[1000:2500])
@@ -178,7 +178,7 @@ func TestLZ4OnTheWire(t *testing.T) {
 		wait := receiving(b)
 		var err error
 		if file {
-			err = a.SendFile(1, putHead, 0, fileOf(t, data), size, xxhash.Sum64(data), pack, nil)
+			err = a.SendFile(1, putHead, 0, fileOf(t, data), size, xxhash.Sum64(data), pack, false, nil)
 		} else {
 			_, _, err = a.SendStream(1, putHead, 0, Source{R: bytes.NewReader(data), Size: -1, Pack: pack}, nil)
 		}
@@ -295,7 +295,7 @@ func TestWritersShareAConn(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait := receiving(b)
-	if err := a.SendFile(1, putHead, 0, f, int64(len(data)), xxhash.Sum64(data), PackNever, nil); err != nil {
+	if err := a.SendFile(1, putHead, 0, f, int64(len(data)), xxhash.Sum64(data), PackNever, false, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantObject(t, wait(), data)

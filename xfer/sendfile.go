@@ -19,16 +19,20 @@ import (
 // A small file is read, and goes out with head and trailer in one write: two system
 // calls in place of three, and sendfile(2) saves little on a few pages.
 //
+// soon says that the caller is the goroutine that reads requests: if another is at hand,
+// a small file is held back to go out with the next answer, as WriteSoon does it.
+//
 // A file shorter than size breaks the connection, because a frame that was begun
 // must be completed. f stays the caller's; its offset is read and moved.
-func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.File, size int64, sum uint64, pack Packing, refused func() bool) error {
+func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.File, size int64, sum uint64, pack Packing, soon bool, refused func() bool) error {
+	soon = soon && c.atHand()
 	var chunks filePacker
 	defer chunks.close()
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	c.wbuf = c.frame(c.wbuf[:0], tag, headFlags, head)
 	if 0 < size && size <= smallFile && !c.worth(pack, int(size)) {
-		return c.sendSmall(tag, f, int(size), sum, pack)
+		return c.sendSmall(tag, f, int(size), sum, pack, soon)
 	}
 	for left := size; left > 0; {
 		if left != size {
@@ -68,7 +72,7 @@ func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.Fil
 const smallFile = 16 << 10
 
 // sendSmall sends c.wbuf, a file of size bytes, and its trailer; c.wmu is held.
-func (c *Conn) sendSmall(tag uint16, f *os.File, size int, sum uint64, pack Packing) error {
+func (c *Conn) sendSmall(tag uint16, f *os.File, size int, sum uint64, pack Packing, soon bool) error {
 	buf := getBuffer()
 	defer putBuffer(buf)
 	front := wire.Header{Len: uint32(size), Type: wire.TypeData, Tag: tag}.Append(c.wbuf)
@@ -84,7 +88,11 @@ func (c *Conn) sendSmall(tag uint16, f *os.File, size int, sum uint64, pack Pack
 		return c.failWrite(err)
 	}
 	out := c.frame(buf.b[start:frontRoom+size], tag, 0, &wire.Trailer{Length: uint64(size), Sum: sum})
-	if err := c.send(out, false); err != nil {
+	write := func() error { return c.send(out, false) }
+	if soon {
+		write = func() error { return c.hold(out) }
+	}
+	if err := write(); err != nil {
 		return err
 	}
 	c.stats.Copied.Add(int64(size))
