@@ -323,7 +323,7 @@ func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Co
 			}
 		case errors.As(err, &we) && we.Code != wire.CodeUnavailable && we.Code != wire.CodeShuttingDown && we.Code != wire.CodeTimeout:
 			if cause != nil && we.Code == wire.CodeNoJob {
-				return wire.Errorf(wire.CodeUnavailable, "the server was lost (%s), and has no part of the job any more", toError("", cause).Text)
+				return wire.Errorf(wire.CodeUnavailable, "the server was lost (%s), and has no part of the job any more: %s", toError("", cause).Text, we.Text)
 			}
 			return err
 		}

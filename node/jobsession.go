@@ -89,7 +89,11 @@ func (s *session) attachPast(tag uint16, m *wire.Attach) error {
 	case err != nil:
 		return s.reply(tag, storeError(withoutPath(err), ""))
 	case !was:
-		return s.reply(tag, wire.Errorf(wire.CodeNoJob, "no job %016x here", m.Job))
+		e := wire.Errorf(wire.CodeNoJob, "no job %016x here", m.Job)
+		if info, err := s.node.store.pastInfo(m.Job); err == nil && info.Why.Code != 0 {
+			e.Text = "the job is over: " + info.Why.Text
+		}
+		return s.reply(tag, e)
 	}
 	answer := &wire.Attached{Phase: wire.PhaseCommitted}
 	if info, err := s.node.store.pastInfo(m.Job); err == nil {

@@ -124,8 +124,13 @@ type parkedStage struct {
 	info  *wire.JobInfo
 }
 
-// adoptParked parks the jobs that a server has left.
+// adoptParked parks the jobs that a server has left, and tells of those that could not
+// be: one that is damaged does not keep the others from their server.
 func (n *Node) adoptParked() error {
+	for _, d := range n.store.damaged {
+		n.log.Error("a job's directory was damaged, and is removed", zap.String("dir", d.dir), zap.Error(d.why))
+	}
+	n.store.damaged = nil
 	for _, p := range n.store.parked {
 		if p.info.State == wire.JobSuspended {
 			_ = p.stage.close() // revive opens it
