@@ -161,34 +161,37 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 	case m.Term <= j.link.term, j.link.client != nil && j.link.driver != m.Driver:
 		return wire.Errorf(wire.CodeExists, "job %016x has another client, at term %d", m.Job, j.link.term)
 	}
-	before := j.link
-	j.link.term, j.link.driver = m.Term, m.Driver
-	// On disk first: a server that forgets the term could be attached to an older client.
-	info := j.infoLocked()
 	if !isDriven(j.state) {
-		info.State, info.Why, info.Ended = wire.JobRunning, wire.Error{}, 0
-		info.Job = m.Change(info.Job)
+		return j.revive(js, m)
 	}
+	if err := j.take(js, m, j.infoLocked()); err != nil {
+		return err
+	}
+	select {
+	case old := <-j.attaches: // it has not been met, and is gone
+		old.client.end()
+	default:
+	}
+	j.attaches <- attachment{js, m.Seen}
+	return nil
+}
+
+// take makes js the job's client, in place of the one before. It writes info, with the
+// new term, to the disk first: a server that forgets the term could be attached to an
+// older client. j.mu is held.
+func (j *job) take(js *jobSession, m *wire.Attach, info *wire.JobInfo) error {
+	info.Term, info.Job.Driver = m.Term, m.Driver
 	if err := writeInfo(j.stage.path, info); err != nil {
-		j.link = before
 		return storeError(j.node.store.serverFileError(err), "")
 	}
-	before.stop()
-	j.link.client, j.link.timer = js, nil
-	if before.client != nil {
-		before.client.end()
-		before.client.Close()
+	j.link.stop()
+	before := j.link.client
+	j.link.term, j.link.driver, j.link.client = m.Term, m.Driver, js
+	if before != nil {
+		before.end()
+		before.Close()
 	}
-	if isDriven(j.state) {
-		select {
-		case old := <-j.attaches: // it has not been met, and is gone
-			old.client.end()
-		default:
-		}
-		j.attaches <- attachment{js, m.Seen}
-		return nil
-	}
-	return j.revive(js, m)
+	return nil
 }
 
 // meet hands the job's goroutine to another client.

@@ -89,20 +89,27 @@ func clearWork(dir string) error {
 	return errors.Join(errs...)
 }
 
-// revive gives a parked job its goroutine and a client; j.mu is held.
+// revive gives a parked job its goroutine and a client; j.mu is held. The job is on disk
+// as one that runs only when it can: until then it stays what it is.
 func (j *job) revive(js *jobSession, m *wire.Attach) error {
 	n := j.node
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.stopping {
-		j.link.client = nil
+	if !n.enter() {
 		return errShutdown
 	}
+	defer n.wg.Done()
+	info := j.infoLocked()
+	info.State, info.Why, info.Ended = wire.JobRunning, wire.Error{}, 0
+	info.Job = m.Change(info.Job)
 	if j.state == wire.JobSuspended {
 		if err := j.stage.open(); err != nil {
-			j.link.client = nil
-			return err
+			return n.store.serverFileError(err)
 		}
+	}
+	if err := j.take(js, m, info); err != nil {
+		if j.state == wire.JobSuspended {
+			j.stage.shut()
+		}
+		return err
 	}
 	msg := m.Change(*j.msg)
 	j.msg, j.client, j.again, j.epoch = &msg, js, m, m.Term

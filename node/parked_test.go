@@ -165,3 +165,33 @@ func TestStoppedWhileRestoring(t *testing.T) {
 	a.state(wire.JobWaiting, 2, false)
 	a.attach(3, 7, false, wire.PhaseHalted)
 }
+
+// TestResumeOfBrokenStage takes up a suspended job whose staged output cannot be opened. It
+// stays suspended, on the disk, too.
+func TestResumeOfBrokenStage(t *testing.T) {
+	a := newAttachTest(t, time.Hour, wire.JobKeep)
+	a.openGate()
+	a.parkDone(42, true)
+	stage := a.jobFile(42, "stage")
+	if err := os.Rename(stage, stage+".away"); err != nil {
+		t.Fatal(err)
+	}
+	a.refused(generation, 8, true, wire.CodeStorage)
+	a.state(wire.JobSuspended, 1, false)
+	b, err := os.ReadFile(a.jobFile(42, "info"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := wire.Decode(wire.TypeJobInfo, b[wire.HeaderSize:len(b)-wire.CheckSize])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info := m.(*wire.JobInfo); info.State != wire.JobSuspended || info.Term != 1 {
+		t.Errorf("on the disk: %+v", info)
+	}
+	if err := os.Rename(stage+".away", stage); err != nil {
+		t.Fatal(err)
+	}
+	a.publish(42, true)
+	a.wantFiles("b", "b/k", "out42", "out42/k")
+}

@@ -82,6 +82,12 @@ func (p *stage) open() (err error) {
 	return nil
 }
 
+// shut undoes open.
+func (p *stage) shut() {
+	p.tree.close()
+	p.tree = tree{}
+}
+
 // add stages a file that will become the key name.
 func (p *stage) add(tmp *xfer.Temp, name string, sum uint64) error {
 	size, err := p.store.commit(tmp, p.tree, name, sum)
