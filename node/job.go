@@ -47,6 +47,7 @@ type job struct {
 	tasks       taskList
 	again       *wire.Attach // it was parked, and this took it up again
 	epoch       uint64       // of its run of tasks, see wire.Reset
+	last        []lastRun    // of a shuffle that was parked, until its tasks run
 	env         []string
 
 	done     atomic.Uint64 // tasks
@@ -242,6 +243,9 @@ func (j *job) prepare(without []uint32) error {
 	j.close()
 	if j.ctx.Err() != nil {
 		return context.Cause(j.ctx)
+	}
+	for _, key := range j.fence.damaged { // its task would have run again
+		return storeError(errStagedDamaged, key)
 	}
 	if err := j.stage.prepare(); err != nil {
 		return err

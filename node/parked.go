@@ -101,7 +101,11 @@ func (j *job) revive(js *jobSession, m *wire.Attach) error {
 	info.State, info.Why, info.Ended = wire.JobRunning, wire.Error{}, 0
 	info.Job = m.Change(info.Job)
 	if j.state == wire.JobSuspended {
-		if err := j.stage.open(); err != nil {
+		err := j.stage.markResumed()
+		if err == nil {
+			err = j.stage.open()
+		}
+		if err != nil {
 			return n.store.serverFileError(err)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4/wire"
 )
@@ -184,7 +183,7 @@ func (j *job) restore() error {
 			j.tasks.done.add(i)
 			continue
 		case t.state == wire.TaskDone:
-			if ok, err := j.stillDone(i, t.inputs); err != nil {
+			if ok, err := j.stillDone(i, t); err != nil {
 				return err
 			} else if ok {
 				p.Tasks++
@@ -200,8 +199,18 @@ func (j *job) restore() error {
 			}
 		}
 	}
+	var bad map[string]string
+	if j.msg.Verb == wire.VerbMapToN {
+		j.last = last
+		if j.stage.wasSuspended() {
+			if bad, err = j.stage.findDamaged(j.ctx); err != nil {
+				return err
+			}
+		}
+	}
 	j.fence.staging.Lock() // peers push already
 	defer j.fence.staging.Unlock()
+	j.fence.damaged = bad
 	keys, bytes, err := j.stage.count("")
 	if err != nil {
 		return err
@@ -224,21 +233,21 @@ type lastRun struct {
 }
 
 // stillDone reports whether the output of a task that was done is there and, of a job
-// that was suspended, its inputs are what they were.
-func (j *job) stillDone(i int, inputs uint64) (bool, error) {
-	if j.msg.Verb != wire.VerbMapToN && !errors.Is(nameTaken(j.stage.tree, j.output(i)), unix.EEXIST) {
-		return false, nil
-	}
-	if j.node.store.rebooted {
-		if ok, err := j.stage.verify(j.ctx, j.output(i)); err != nil || !ok {
+// that was suspended, is what it was, as are its inputs. What a shuffle has staged is on
+// all servers: see resetPushed.
+func (j *job) stillDone(i int, t lastRun) (bool, error) {
+	again := j.stage.wasSuspended()
+	if j.msg.Verb != wire.VerbMapToN {
+		ok, err := j.stage.isWhole(j.ctx, j.output(i), t.bytesOut, again || j.node.store.rebooted)
+		if err != nil || !ok {
 			return false, err
 		}
 	}
-	if !j.again.Again {
+	if !again {
 		return true, nil // the job runs still: an input that is replaced now is not its
 	}
 	found, err := j.fingerprint(i)
-	return found == inputs, err
+	return found == t.inputs, err
 }
 
 // tallyLog returns what the log of a job's directory tells of its progress.
@@ -292,6 +301,11 @@ func newTaskSet(n int) taskSet { return taskSet{bits: make([]bool, n)} }
 func (s *taskSet) add(i int) {
 	s.bits[i] = true
 	s.count++
+}
+
+func (s *taskSet) remove(i int) {
+	s.bits[i] = false
+	s.count--
 }
 
 func (s *taskSet) has(i int) bool { return s.bits != nil && s.bits[i] }

@@ -22,6 +22,7 @@ import (
 //	_s4/jobs/<id>/tasks/<n>/               where task n runs
 //	_s4/jobs/<id>/tmp/                     the tasks' TMPDIR
 //	_s4/jobs/<id>/assets/                  files that came along with the job
+//	_s4/jobs/<id>/resumed                  is there if the job was suspended before
 //	_s4/jobs/<id>/inputs                   the list of its tasks, if it is durable
 //	_s4/jobs/<id>/finished                 of a shuffle: the inputs that are done
 //	_s4/jobs/<id>/info, log                its record, see record
