@@ -65,6 +65,7 @@ func (j *job) lose(js *jobSession, err error) {
 	wait := j.patience()
 	if wait == 0 && (!j.msg.Durable() || j.node.ctx.Err() == nil) {
 		j.moveLocked(jobLost, errClientGone)
+		js.out.drop()
 		return // the job's goroutine ends js
 	}
 	j.link.client = nil
@@ -200,16 +201,20 @@ func (j *job) meet(a attachment) {
 		old.Close()
 	}
 	j.client, j.met = a.client, true
-	meet := func() { _ = j.client.Send(j.attached(a.seen)) }
+	j.client.Send(j.attached(a.seen))
 	log := j.log.Load()
 	if log == nil || j.phase < wire.PhaseRunning {
 		j.seen = a.seen // begin goes on from there
-		meet()
 		return
 	}
-	if err := log.attach(j.stage.path, j.client, a.seen, meet); err != nil {
+	_ = log.flush() // its error is the job's
+	r, err := j.newReport(a.seen)
+	if err != nil {
 		j.node.log.Error("job log", zap.String("job", jobName(j.id)), zap.Error(err))
+		return
 	}
+	j.client.Report(r)
+	j.client.Tell()
 }
 
 // attached is the answer to ATTACH of a client that has been told of some tasks.

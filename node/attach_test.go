@@ -6,6 +6,8 @@ import (
 	"net"
 	"testing"
 
+	"go.uber.org/zap"
+
 	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
@@ -13,9 +15,29 @@ import (
 
 // attachableJob is a running job that has lost its client.
 func attachableJob(t *testing.T) *job {
-	n := new(Node)
+	n := &Node{log: zap.NewNop()}
 	n.ctx, n.cancel = context.WithCancelCause(t.Context())
 	return n.makeJob(&wire.Job{ID: 42, Wait: 1 << 40}, names.Glob{}, &stage{path: t.TempDir()}, wire.JobRunning)
+}
+
+// testClient returns a client of a job, on a connection that nobody reads from.
+func testClient(t *testing.T, j *job) *jobSession {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	tcp, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := xfer.NewConn(tcp.(*net.TCPConn), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return (&session{node: j.node, conn: conn}).bind(j, 1)
 }
 
 // TestAttachWhileStopping attaches to a job whose goroutine may have ended.
@@ -29,23 +51,10 @@ func TestAttachWhileStopping(t *testing.T) {
 
 // TestAskBehindAttach takes a request that a client has sent right behind its ATTACH.
 func TestAskBehindAttach(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	peer, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
-	conn, err := xfer.NewConn(peer.(*net.TCPConn), 0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for range 50 { // as the two come on two channels
 		j := attachableJob(t)
-		js := &jobSession{conn: conn}
+		js := testClient(t, j)
+		j.link.client = js
 		j.attaches <- attachment{client: js}
 		if !j.ask(ask{t: wire.TypeStart, from: js}) {
 			t.Fatal("the job takes no request")
@@ -55,5 +64,6 @@ func TestAskBehindAttach(t *testing.T) {
 		if got, err := j.awaitAny(); err != nil || got.t != wire.TypeStart {
 			t.Fatalf("got %s, %v, want START", got.t, err)
 		}
+		js.end()
 	}
 }

@@ -216,14 +216,11 @@ func (j *job) begin() (err error) {
 	if err != nil {
 		return err
 	}
-	log.report = reportTo(j.client)
-	log.wanted = j.wanted
-	if j.again != nil {
-		// The client goes on, and has not been told of all tasks before the restart.
-		if err := log.attach(j.stage.path, j.client, j.seen, func() {}); err != nil {
-			return errors.Join(storeError(err, ""), log.close())
-		}
+	r, err := j.newReport(j.seen)
+	if err != nil {
+		return errors.Join(storeError(withoutPath(err), ""), log.close())
 	}
+	j.client.Report(r)
 	j.log.Store(log)
 	j.running.Store(true)
 	j.begun.Store(true)

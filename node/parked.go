@@ -174,8 +174,11 @@ func (n *Node) adoptParked() error {
 // server was started.
 type noClient struct{}
 
-func (noClient) Send(wire.Message) error { return errClientGone }
-func (noClient) Close() error            { return nil }
+func (noClient) Send(wire.Message) {}
+func (noClient) Report(r *report)  { r.close() }
+func (noClient) Tell()             {}
+func (noClient) HangUp()           {}
+func (noClient) Close()            {}
 
 // isSuspended reports whether the job is suspended, and no more about to be.
 func (j *job) isSuspended() bool {

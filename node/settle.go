@@ -74,7 +74,6 @@ func (n *Node) adopt() error {
 		if err != nil {
 			return err
 		}
-		log.wanted = j.wanted
 		j.log.Store(log)
 		j.begun.Store(true)
 		if err := p.prepare(); err != nil {
