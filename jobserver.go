@@ -3,7 +3,6 @@ package s4
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -272,12 +271,6 @@ func (s *jobServer) isLost(err error) bool {
 	return conn == nil || conn.Broken() || errors.Is(err, wire.CodeShuttingDown) || errors.Is(err, wire.CodeTimeout)
 }
 
-// About the time between two tries to attach to a server, at first and at most.
-const (
-	attachPause     = 100 * time.Millisecond
-	attachPauseMost = 2 * time.Second
-)
-
 // attach connects to the server and takes the job up there. It tries again until the
 // job's Wait is over, while the server is down or slow. cause is why it was lost, or
 // nil.
@@ -303,7 +296,7 @@ func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Co
 	if cause != nil { // else it is there, most likely
 		co.waitFor(s.index, start)
 	}
-	for pause := attachPause; ; pause = min(2*pause, attachPauseMost) {
+	for b := xfer.NewBackoff(time.Duration(co.job.Wait)); ; co.waitFor(s.index, start) {
 		err := try(ctx)
 		var we *wire.Error
 		switch {
@@ -327,16 +320,12 @@ func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Co
 			}
 			return err
 		}
-		left := time.Duration(co.job.Wait) - time.Since(start)
-		wait := min(pause/2+rand.N(pause), left) // random, so that those who wait do not all come at once
-		if left <= 0 {
-			return wire.Errorf(wire.CodeUnavailable, "the server was lost, and did not come back within %v: %s", time.Duration(co.job.Wait), toError("", err).Text)
-		}
-		select {
-		case <-ctx.Done():
+		switch {
+		case b.Wait(ctx):
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case <-time.After(wait):
-			co.waitFor(s.index, start)
+		default:
+			return wire.Errorf(wire.CodeUnavailable, "the server was lost, and did not come back within %v: %s", time.Duration(co.job.Wait), toError("", err).Text)
 		}
 	}
 }

@@ -103,16 +103,15 @@ func (j *job) logRerun(tasks []int) error {
 // resetOn tells one server, and tries again while it is down. It calls damaged for each
 // task of which that server has damaged output, before the server removes it.
 func (j *job) resetOn(peer int, dirs []string, damaged func(task int) error) error {
-	var err error
-	for r := newRetry(j.msg.Wait); r.next(j.ctx); {
-		if err = j.tryReset(peer, dirs, damaged); err == nil || !isLost(err) {
-			break
+	for b := xfer.NewBackoff(j.patience()); ; {
+		err := j.tryReset(peer, dirs, damaged)
+		switch {
+		case err == nil:
+			return nil
+		case !isLost(err) || !b.Wait(j.ctx):
+			return j.peerError(peer, "reset", "", err)
 		}
 	}
-	if err != nil {
-		return j.peerError(peer, "reset", "", err)
-	}
-	return nil
 }
 
 func (j *job) tryReset(peer int, dirs []string, damaged func(task int) error) error {

@@ -174,7 +174,7 @@ func (b *batch) isDown(server int) bool {
 
 // repeat sends lost pushes again, until all have arrived or it is too late.
 func (b *batch) repeat() error {
-	for r := newRetry(b.job.msg.Wait); ; {
+	for r := xfer.NewBackoff(b.job.patience()); ; {
 		b.mu.Lock()
 		lost, why := b.lost, b.lostAt
 		b.lost, b.down = nil, nil
@@ -182,10 +182,7 @@ func (b *batch) repeat() error {
 		if len(lost) == 0 {
 			return b.failed()
 		}
-		if r.pause == 0 {
-			r.pause = retryFirst // they have been tried
-		}
-		if !r.next(b.job.ctx) {
+		if !r.Wait(b.job.ctx) {
 			b.fail(why)
 			return b.failed()
 		}
