@@ -46,6 +46,14 @@ type jobConn struct {
 	// Another client may have committed it elsewhere, so it is not for this one to
 	// discard it: giveUp only closes the connection. Set before giveUp can be called.
 	promised bool
+
+	unbind func() bool // undoes bind, or nil
+}
+
+// bind lets the connection end with life, until it is closed. It is called before the
+// connection is anybody else's.
+func (j *jobConn) bind(life context.Context) {
+	j.unbind = context.AfterFunc(life, func() { j.Conn.Close() })
 }
 
 func newJobConn(conn *xfer.Conn, keep func() bool) *jobConn {
@@ -70,6 +78,9 @@ func newJobConn(conn *xfer.Conn, keep func() bool) *jobConn {
 		})
 	}
 	j.close = func() {
+		if j.unbind != nil {
+			j.unbind()
+		}
 		quiet()
 		conn.Close()
 		j.giveUp(new(wire.Error)) // waits for one under way; a new one fails at once
@@ -177,11 +188,11 @@ func (s *jobServer) trySubmit(ctx context.Context) error {
 		return err
 	}
 	conn := newJobConn(nc, co.keeps)
+	conn.bind(co.life)
 	if !s.use(conn) {
 		conn.close()
 		return errAbandoned
 	}
-	context.AfterFunc(co.life, func() { nc.Close() })
 	return conn.roundTrip(co.job, func(m wire.Message) (bool, error) {
 		ready, ok := m.(*wire.Ready)
 		if !ok {
@@ -340,6 +351,7 @@ func (s *jobServer) tryAttach(ctx context.Context) error {
 	}
 	s.term++
 	conn := newJobConn(nc, co.keeps)
+	conn.bind(co.life)
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	m := &wire.Attach{
 		Job:     co.job.ID,
@@ -380,7 +392,6 @@ func (s *jobServer) tryAttach(ctx context.Context) error {
 		s.phase = wire.PhaseDone
 	}
 	s.first, s.again = false, false
-	context.AfterFunc(co.life, func() { nc.Close() })
 	co.mu.Lock()
 	co.parts[s.index].ready, co.parts[s.index].progress = got.Ready, got.Progress
 	co.mu.Unlock()
