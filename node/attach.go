@@ -186,6 +186,7 @@ func (j *job) take(js *jobSession, m *wire.Attach, info *wire.JobInfo) error {
 		return storeError(j.node.store.serverFileError(err), "")
 	}
 	j.link.stop()
+	j.forget()
 	before := j.link.client
 	j.link.term, j.link.driver, j.link.client = m.Term, m.Driver, js
 	if before != nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"testing"
 
@@ -66,4 +67,56 @@ func TestAskBehindAttach(t *testing.T) {
 		}
 		js.end()
 	}
+}
+
+// TestAsksOfLostClients has clients send ahead all that they may, and lose the job, again
+// and again. The last one is heard all the same, and what a peer has settled is.
+func TestAsksOfLostClients(t *testing.T) {
+	j := attachableJob(t)
+	j.asks <- ask{t: wire.TypeCommit, settled: true}
+	var js *jobSession
+	for term := range uint64(5) {
+		before := js
+		js = testClient(t, j)
+		if err := j.attach(js, &wire.Attach{Job: 42, Term: term + 2}); err != nil {
+			t.Fatal(err)
+		}
+		for range maxAsks - 1 {
+			if !j.ask(ask{t: wire.TypePrepare, from: js}) {
+				t.Fatal("the job takes no request")
+			}
+		}
+		if before != nil && !j.ask(ask{t: wire.TypePrepare, from: before}) {
+			t.Fatal("the job is over")
+		}
+		if term%2 == 1 {
+			j.lose(js, io.EOF)
+			j.link.stop()
+			if len(j.asks) != maxAsks {
+				t.Errorf("%d requests wait: what was sent before the loss is carried out", len(j.asks))
+			}
+			if !j.ask(ask{t: wire.TypePrepare, from: js}) {
+				t.Fatal("the job is over")
+			}
+		}
+	}
+	if state := j.current(); state != wire.JobRunning {
+		t.Errorf("the job is %s", state)
+	}
+	if len(j.asks) != maxAsks {
+		t.Errorf("%d requests wait, want %d", len(j.asks), maxAsks)
+	}
+	settled := 0
+	for range len(j.asks) {
+		switch a := <-j.asks; {
+		case a.settled:
+			settled++
+		case a.from != js:
+			t.Error("a request of a client that is lost")
+		}
+	}
+	if settled != 1 {
+		t.Errorf("%d requests of the peer", settled)
+	}
+	js.end()
 }

@@ -202,12 +202,30 @@ func (j *job) ask(a ask) bool {
 	if isOver(j.state) || j.state == wire.JobSuspended {
 		return false
 	}
+	if !a.settled && a.from != j.link.client {
+		return true // it has lost the job meanwhile
+	}
 	select {
 	case j.asks <- a:
 	default:
 		j.moveLocked(jobFailed, outOfTurn(a.t))
 	}
 	return true
+}
+
+// forget drops what a client has asked for whose place another one takes: that one could
+// ask for nothing if the queue were full of it. j.mu is held.
+func (j *job) forget() {
+	for range len(j.asks) {
+		select {
+		case a := <-j.asks:
+			if a.settled {
+				j.asks <- a // there is room: who puts something there holds mu
+			}
+		default:
+			return // the job's goroutine has taken it
+		}
+	}
 }
 
 // awaitCommit waits for COMMIT. Another client than the one that was told PREPARED may
