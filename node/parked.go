@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -189,21 +190,23 @@ func (j *job) isSuspended() bool {
 
 // suspendedBytes returns how many bytes suspended jobs have staged.
 func (n *Node) suspendedBytes() (sum uint64) {
-	for _, j := range n.suspended() {
+	for _, j := range n.allSuspended() {
 		sum += uint64(j.stage.bytes.Load())
 	}
 	return sum
 }
 
+// allSuspended returns the suspended jobs in any order.
+func (n *Node) allSuspended() []*job {
+	n.mu.Lock()
+	list := slices.Collect(maps.Values(n.jobs))
+	n.mu.Unlock()
+	return slices.DeleteFunc(list, func(j *job) bool { return !j.isSuspended() })
+}
+
 // suspended returns the suspended jobs, the one that was suspended first before the others.
 func (n *Node) suspended() []*job {
-	n.mu.Lock()
-	var list []*job
-	for _, j := range n.jobs {
-		list = append(list, j)
-	}
-	n.mu.Unlock()
-	list = slices.DeleteFunc(list, func(j *job) bool { return !j.isSuspended() })
+	list := n.allSuspended()
 	slices.SortFunc(list, func(a, b *job) int { return cmp.Compare(a.info().Ended, b.info().Ended) })
 	return list
 }
