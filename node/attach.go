@@ -94,6 +94,8 @@ func (j *job) awaitClient(closed bool) {
 			// The client has told others COMMIT before it was lost.
 			j.ask(ask{t: wire.TypeCommit, settled: true})
 			left = askPause
+		case j.current() == wire.JobWaiting && j.endedElsewhere(timer):
+			return
 		case left > 0 && !(closed && time.Now().After(grace) && j.node.isClientGone(j.id)):
 		default:
 			j.expire(timer)
@@ -127,6 +129,22 @@ func (j *job) expire(timer *time.Timer) {
 	if moved && !isDriven(was) {
 		j.node.endParked(j)
 	}
+}
+
+// endedElsewhere ends a job that waits for a client, if nobody can take it up because it
+// is over on the other servers.
+func (j *job) endedElsewhere(timer *time.Timer) bool {
+	why := j.node.overElsewhere(j.id)
+	if why == nil {
+		return false
+	}
+	j.mu.Lock()
+	moved := j.link.timer == timer && j.state == wire.JobWaiting && j.moveLocked(jobDiscarded, discarded(*why))
+	j.mu.Unlock()
+	if moved {
+		j.node.endParked(j)
+	}
+	return moved
 }
 
 // giveUp applies DISCARD or SUSPEND of a client, if it still is the job's.
