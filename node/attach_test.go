@@ -50,6 +50,27 @@ func TestAttachWhileStopping(t *testing.T) {
 	}
 }
 
+// TestPushWhileStopping pushes to a job on a server that stops. It is no failure of the job:
+// whoever pushes tries again, and the server is there again by then.
+func TestPushWhileStopping(t *testing.T) {
+	j := attachableJob(t)
+	j.node.jobs = map[uint64]*job{42: j}
+	if _, err := j.node.enterJob(42); err != nil {
+		t.Fatal(err)
+	}
+	j.leave()
+	j.node.cancel(errShutdown)
+	if _, err := j.node.enterJob(42); !errors.Is(err, wire.CodeShuttingDown) || !isLost(err) {
+		t.Errorf("got %v, want shutting-down", err)
+	}
+	j = attachableJob(t)
+	j.node.jobs = map[uint64]*job{42: j}
+	j.move(jobFailed, errSettled)
+	if _, err := j.node.enterJob(42); !errors.Is(err, wire.CodeCanceled) {
+		t.Errorf("got %v, want canceled", err)
+	}
+}
+
 // TestAskBehindAttach takes a request that a client has sent right behind its ATTACH.
 func TestAskBehindAttach(t *testing.T) {
 	for range 50 { // as the two come on two channels

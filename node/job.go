@@ -182,7 +182,11 @@ func (n *Node) enterJob(id uint64) (*job, error) {
 	if j.state == wire.JobSuspended {
 		return nil, wire.Errorf(wire.CodeCanceled, "job %016x is suspended", id)
 	}
-	if j.ctx.Err() != nil {
+	switch {
+	case j.ctx.Err() == nil:
+	case context.Cause(j.ctx) == error(errShutdown):
+		return nil, errShutdown // it goes on when the server is started again
+	default:
 		return nil, wire.Errorf(wire.CodeCanceled, "job %016x has failed", id)
 	}
 	j.enters.Add(1)
