@@ -3,7 +3,6 @@ package s4
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -47,6 +46,14 @@ type jobConn struct {
 	// Another client may have committed it elsewhere, so it is not for this one to
 	// discard it: giveUp only closes the connection. Set before giveUp can be called.
 	promised bool
+
+	unbind func() bool // undoes bind, or nil
+}
+
+// bind lets the connection end with life, until it is closed. It is called before the
+// connection is anybody else's.
+func (j *jobConn) bind(life context.Context) {
+	j.unbind = context.AfterFunc(life, func() { j.Conn.Close() })
 }
 
 func newJobConn(conn *xfer.Conn, keep func() bool) *jobConn {
@@ -71,6 +78,9 @@ func newJobConn(conn *xfer.Conn, keep func() bool) *jobConn {
 		})
 	}
 	j.close = func() {
+		if j.unbind != nil {
+			j.unbind()
+		}
 		quiet()
 		conn.Close()
 		j.giveUp(new(wire.Error)) // waits for one under way; a new one fails at once
@@ -178,11 +188,11 @@ func (s *jobServer) trySubmit(ctx context.Context) error {
 		return err
 	}
 	conn := newJobConn(nc, co.keeps)
+	conn.bind(co.life)
 	if !s.use(conn) {
 		conn.close()
 		return errAbandoned
 	}
-	context.AfterFunc(co.life, func() { nc.Close() })
 	return conn.roundTrip(co.job, func(m wire.Message) (bool, error) {
 		ready, ok := m.(*wire.Ready)
 		if !ok {
@@ -278,12 +288,6 @@ func (s *jobServer) isLost(err error) bool {
 	return conn == nil || conn.Broken() || errors.Is(err, wire.CodeShuttingDown) || errors.Is(err, wire.CodeTimeout)
 }
 
-// About the time between two tries to attach to a server, at first and at most.
-const (
-	attachPause     = 100 * time.Millisecond
-	attachPauseMost = 2 * time.Second
-)
-
 // attach connects to the server and takes the job up there. It tries again until the
 // job's Wait is over, while the server is down or slow. cause is why it was lost, or
 // nil.
@@ -309,7 +313,7 @@ func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Co
 	if cause != nil { // else it is there, most likely
 		co.waitFor(s.index, start)
 	}
-	for pause := attachPause; ; pause = min(2*pause, attachPauseMost) {
+	for b := xfer.NewBackoff(time.Duration(co.job.Wait)); ; co.waitFor(s.index, start) {
 		err := try(ctx)
 		var we *wire.Error
 		switch {
@@ -329,20 +333,16 @@ func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Co
 			}
 		case errors.As(err, &we) && we.Code != wire.CodeUnavailable && we.Code != wire.CodeShuttingDown && we.Code != wire.CodeTimeout:
 			if cause != nil && we.Code == wire.CodeNoJob {
-				return wire.Errorf(wire.CodeNoJob, "the server was lost (%s), and has no part of the job any more", toError("", cause).Text)
+				return wire.Errorf(wire.CodeNoJob, "the server was lost (%s), and has no part of the job any more: %s", toError("", cause).Text, we.Text)
 			}
 			return err
 		}
-		left := time.Duration(co.job.Wait) - time.Since(start)
-		wait := min(pause/2+rand.N(pause), left) // random, so that those who wait do not all come at once
-		if left <= 0 {
-			return wire.Errorf(wire.CodeUnavailable, "the server was lost, and did not come back within %v: %s", time.Duration(co.job.Wait), toError("", err).Text)
-		}
-		select {
-		case <-ctx.Done():
+		switch {
+		case b.Wait(ctx):
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case <-time.After(wait):
-			co.waitFor(s.index, start)
+		default:
+			return wire.Errorf(wire.CodeUnavailable, "the server was lost, and did not come back within %v: %s", time.Duration(co.job.Wait), toError("", err).Text)
 		}
 	}
 }
@@ -357,6 +357,7 @@ func (s *jobServer) tryAttach(ctx context.Context) error {
 	}
 	s.term++
 	conn := newJobConn(nc, co.keeps)
+	conn.bind(co.life)
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	m := &wire.Attach{
 		Job:     co.job.ID,
@@ -397,7 +398,6 @@ func (s *jobServer) tryAttach(ctx context.Context) error {
 		s.phase = wire.PhaseDone
 	}
 	s.first, s.again = false, false
-	context.AfterFunc(co.life, func() { nc.Close() })
 	co.mu.Lock()
 	co.parts[s.index].ready, co.parts[s.index].progress = got.Ready, got.Progress
 	co.mu.Unlock()

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
@@ -70,8 +71,7 @@ func (j *job) addAsset(tmp *xfer.Temp, name string, program bool, sum uint64) er
 	}
 	err = tmp.Publish(t.fd(), name)
 	if errors.Is(err, unix.EEXIST) && j.takesFileAgain(name) {
-		_ = unix.Unlinkat(t.fd(), name, 0)
-		err = tmp.Publish(t.fd(), name)
+		err = j.node.store.replace(tmp, t.fd(), name)
 	}
 	if !errors.Is(err, unix.EEXIST) {
 		// Close before the client hears of it and says START: see assets.
@@ -117,6 +117,20 @@ func (j *job) checkReplaces(name string) error {
 		return wire.Errorf(wire.CodeBadRequest, "the job has no file %s to replace: none came along with it", name)
 	}
 	return wire.Errorf(wire.CodeBadRequest, "the job has no file %s to replace: its files are %s", name, strings.Join(there, ", "))
+}
+
+// replace gives a file, in one step, a name in the directory open as dir that another one
+// has.
+func (s *store) replace(tmp *xfer.Temp, dir int, name string) error {
+	own := xfer.TempPrefix + rand.Text()
+	if err := tmp.Publish(s.tmp.fd(), own); err != nil { // sweep removes it after a kill
+		return err
+	}
+	err := unix.Renameat(s.tmp.fd(), own, dir, name)
+	if err != nil {
+		_ = unix.Unlinkat(s.tmp.fd(), own, 0)
+	}
+	return os.NewSyscallError("renameat", err)
 }
 
 // takesFileAgain reports whether a file takes the place of one of the same name, which

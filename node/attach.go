@@ -65,6 +65,7 @@ func (j *job) lose(js *jobSession, err error) {
 	wait := j.patience()
 	if wait == 0 && (!j.msg.Durable() || j.node.ctx.Err() == nil) {
 		j.moveLocked(jobLost, errClientGone)
+		js.out.drop()
 		return // the job's goroutine ends js
 	}
 	j.link.client = nil
@@ -93,6 +94,8 @@ func (j *job) awaitClient(closed bool) {
 			// The client has told others COMMIT before it was lost.
 			j.ask(ask{t: wire.TypeCommit, settled: true})
 			left = askPause
+		case j.current() == wire.JobWaiting && j.endedElsewhere(timer):
+			return
 		case left > 0 && !(closed && time.Now().After(grace) && j.node.isClientGone(j.id)):
 		default:
 			j.expire(timer)
@@ -128,6 +131,22 @@ func (j *job) expire(timer *time.Timer) {
 	}
 }
 
+// endedElsewhere ends a job that waits for a client, if nobody can take it up because it
+// is over on the other servers.
+func (j *job) endedElsewhere(timer *time.Timer) bool {
+	why := j.node.overElsewhere(j.id)
+	if why == nil {
+		return false
+	}
+	j.mu.Lock()
+	moved := j.link.timer == timer && j.state == wire.JobWaiting && j.moveLocked(jobDiscarded, discarded(*why))
+	j.mu.Unlock()
+	if moved {
+		j.node.endParked(j)
+	}
+	return moved
+}
+
 // giveUp applies DISCARD or SUSPEND of a client, if it still is the job's.
 func (j *job) giveUp(js *jobSession, e event, why wire.Error) {
 	j.mu.Lock()
@@ -161,34 +180,38 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 	case m.Term <= j.link.term, j.link.client != nil && j.link.driver != m.Driver:
 		return wire.Errorf(wire.CodeExists, "job %016x has another client, at term %d", m.Job, j.link.term)
 	}
-	before := j.link
-	j.link.term, j.link.driver = m.Term, m.Driver
-	// On disk first: a server that forgets the term could be attached to an older client.
-	info := j.infoLocked()
 	if !isDriven(j.state) {
-		info.State, info.Why, info.Ended = wire.JobRunning, wire.Error{}, 0
-		info.Job = m.Change(info.Job)
+		return j.revive(js, m)
 	}
+	if err := j.take(js, m, j.infoLocked()); err != nil {
+		return err
+	}
+	select {
+	case old := <-j.attaches: // it has not been met, and is gone
+		old.client.end()
+	default:
+	}
+	j.attaches <- attachment{js, m.Seen}
+	return nil
+}
+
+// take makes js the job's client, in place of the one before. It writes info, with the
+// new term, to the disk first: a server that forgets the term could be attached to an
+// older client. j.mu is held.
+func (j *job) take(js *jobSession, m *wire.Attach, info *wire.JobInfo) error {
+	info.Term, info.Job.Driver = m.Term, m.Driver
 	if err := writeInfo(j.stage.path, info); err != nil {
-		j.link = before
 		return storeError(j.node.store.serverFileError(err), "")
 	}
-	before.stop()
-	j.link.client, j.link.timer = js, nil
-	if before.client != nil {
-		before.client.end()
-		before.client.Close()
+	j.link.stop()
+	j.forget()
+	before := j.link.client
+	j.link.term, j.link.driver, j.link.client = m.Term, m.Driver, js
+	if before != nil {
+		before.end()
+		before.Close()
 	}
-	if isDriven(j.state) {
-		select {
-		case old := <-j.attaches: // it has not been met, and is gone
-			old.client.end()
-		default:
-		}
-		j.attaches <- attachment{js, m.Seen}
-		return nil
-	}
-	return j.revive(js, m)
+	return nil
 }
 
 // meet hands the job's goroutine to another client.
@@ -197,16 +220,20 @@ func (j *job) meet(a attachment) {
 		old.Close()
 	}
 	j.client, j.met = a.client, true
-	meet := func() { _ = j.client.Send(j.attached(a.seen)) }
+	j.client.Send(j.attached(a.seen))
 	log := j.log.Load()
 	if log == nil || j.phase < wire.PhaseRunning {
 		j.seen = a.seen // begin goes on from there
-		meet()
 		return
 	}
-	if err := log.attach(j.stage.path, j.client, a.seen, meet); err != nil {
+	_ = log.flush() // its error is the job's
+	r, err := j.newReport(a.seen)
+	if err != nil {
 		j.node.log.Error("job log", zap.String("job", jobName(j.id)), zap.Error(err))
+		return
 	}
+	j.client.Report(r)
+	j.client.Tell()
 }
 
 // attached is the answer to ATTACH of a client that has been told of some tasks.

@@ -1,13 +1,9 @@
 package node
 
 import (
-	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4/wire"
 )
@@ -37,23 +33,3 @@ func (s *store) noteBoot(idPath string) error {
 // survives reports whether the unfinished job of a killed server can go on. After a
 // restart of the machine, what other servers had pushed may be lost without a trace.
 func (s *store) survives(m *wire.Job) bool { return !s.rebooted || m.Verb != wire.VerbMapToN }
-
-// verify reports whether a staged file has the bytes that it was staged with.
-func (p *stage) verify(ctx context.Context, name string) (bool, error) {
-	f, _, err := openRegular(p.tree, name)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return false, nil
-	}
-	if err != nil {
-		return false, storeError(err, name)
-	}
-	defer f.Close()
-	sum, err := getSum(int(f.Fd()))
-	if err == nil {
-		err = verifyFile(ctx, int(f.Fd()), sum)
-	}
-	if errors.Is(err, wire.CodeChecksum) {
-		return false, nil
-	}
-	return err == nil, err
-}

@@ -62,8 +62,18 @@ func TestStageVerify(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if ok, err := p.verify(context.Background(), name); ok != want || err != nil {
+		size := uint64(len("bytes of b/k of 0000000000000001"))
+		if name == "b/l" {
+			size = uint64(len("other"))
+		}
+		if ok, err := p.isWhole(context.Background(), name, size, true); ok != want || err != nil {
 			t.Errorf("%s: %v, %v", name, ok, err)
+		}
+		if ok, err := p.isWhole(context.Background(), name, size, false); ok != (name != "b/none") || err != nil {
+			t.Errorf("%s is there: %v, %v", name, ok, err)
+		}
+		if ok, err := p.isWhole(context.Background(), name, size+1, false); ok || err != nil {
+			t.Errorf("%s was longer: %v, %v", name, ok, err)
 		}
 	}
 }

@@ -12,11 +12,18 @@ import (
 )
 
 // client is who a job answers to: a connection on which a JOB or ATTACH has come.
+// None of its methods waits for it.
 type client interface {
-	// Send writes a frame of the job's answer.
-	Send(m wire.Message) error
-	// Close ends the connection.
-	Close() error
+	// Send sends a frame of the job's answer, behind those before.
+	Send(m wire.Message)
+	// Report sets what Tell takes the tasks from.
+	Report(r *report)
+	// Tell sends, behind the frames before, the tasks that are new in the job's log.
+	Tell()
+	// HangUp ends the connection behind the frames before.
+	HangUp()
+	// Close ends the connection at once.
+	Close()
 }
 
 // drive takes a job through its phases, each on its client's request, see wire.Job. It
@@ -38,7 +45,7 @@ func (j *job) drive() {
 		return // phases has finished it
 	}
 	if j.msg.Durable() && (j.phase != 0 || j.again != nil) && errors.Is(err, errShutdown) && isDriven(j.current()) {
-		_ = j.client.Send(errShutdown)
+		j.client.Send(errShutdown)
 		return // the next start of the server parks it
 	}
 	// An error of the job's own ends it, unless it has promised.
@@ -46,9 +53,9 @@ func (j *job) drive() {
 	if j.current() == wire.JobPrepared {
 		// The client may have sent COMMIT to other servers. Only they can tell.
 		if errors.Is(err, wire.CodeBadRequest) {
-			_ = j.client.Send(toWire(err))
+			j.client.Send(toWire(err))
 		}
-		j.client.Close()
+		j.client.HangUp()
 		for !j.move(jobLost, errClientGone) && j.current() == wire.JobPrepared {
 			select { // the disk is full, perhaps
 			case <-j.node.ctx.Done():
@@ -63,14 +70,14 @@ func (j *job) drive() {
 	}
 	told := errors.As(err, new(givenUp))
 	if !told {
-		_ = j.client.Send(toWire(err)) // before cleaning up, so that the client stops the others soon
+		j.client.Send(toWire(err)) // before cleaning up, so that the client stops the others soon
 	}
 	j.node.retire(j, err)
 	for !told {
 		select {
 		case a := <-j.asks:
 			if a.from != nil {
-				_ = a.from.Send(toWire(outOfTurn(a.t))) // every request gets an answer, also one sent ahead
+				a.from.Send(toWire(outOfTurn(a.t))) // every request gets an answer, also one sent ahead
 			}
 		default:
 			told = true
@@ -92,15 +99,15 @@ func (j *job) leaveClients(err error) {
 		case j.current() == wire.JobCommitted:
 			_ = a.client.session.attachPast(a.client.tag, &wire.Attach{Job: j.id})
 		case err == nil:
-			_ = a.client.Send(wire.Errorf(wire.CodeNoJob, "job %016x is over", j.id))
+			a.client.Send(wire.Errorf(wire.CodeNoJob, "job %016x is over", j.id))
 		default:
-			_ = a.client.Send(toWire(err))
+			a.client.Send(toWire(err))
 		}
-		a.client.end()
+		a.client.finish()
 	default:
 	}
 	if c != nil {
-		c.end()
+		c.finish()
 	}
 }
 
@@ -119,7 +126,7 @@ func (j *job) phases() error {
 			return err
 		}
 		j.phase = wire.PhaseDone
-		_ = j.client.Send(&wire.Done{Progress: j.progress()})
+		j.client.Send(&wire.Done{Progress: j.progress()})
 	}
 	if j.phase == wire.PhaseDone {
 		a, err := j.await(wire.TypePrepare)
@@ -130,7 +137,7 @@ func (j *job) phases() error {
 			return err
 		}
 		j.phase = wire.PhasePrepared
-		_ = j.client.Send(wire.Empty{T: wire.TypePrepared})
+		j.client.Send(wire.Empty{T: wire.TypePrepared})
 	}
 	if err := j.awaitCommit(); err != nil {
 		return err
@@ -144,7 +151,7 @@ func (j *job) phases() error {
 	if err != nil {
 		answer = toWire(err)
 	}
-	_ = j.client.Send(answer) // the job is committed even if the client is gone
+	j.client.Send(answer) // the job is committed even if the client is gone
 	return nil
 }
 
@@ -157,7 +164,7 @@ func (j *job) look() error {
 		if j.phase = wire.PhaseReady; j.begun.Load() {
 			j.phase = wire.PhaseHalted
 		}
-		_ = j.client.Send(j.attached(j.seen))
+		j.client.Send(j.attached(j.seen))
 		return nil
 	}
 	if err := j.find(); err != nil {
@@ -171,11 +178,8 @@ func (j *job) look() error {
 	}
 	j.phase = wire.PhaseReady
 	ready := j.ready()
-	err := j.client.Send(&ready)
-	if j.msg.Durable() {
-		return nil // the session sees a lost client
-	}
-	return err
+	j.client.Send(&ready)
+	return nil
 }
 
 // ask is a request of a job's client.
@@ -198,12 +202,30 @@ func (j *job) ask(a ask) bool {
 	if isOver(j.state) || j.state == wire.JobSuspended {
 		return false
 	}
+	if !a.settled && a.from != j.link.client {
+		return true // it has lost the job meanwhile
+	}
 	select {
 	case j.asks <- a:
 	default:
 		j.moveLocked(jobFailed, outOfTurn(a.t))
 	}
 	return true
+}
+
+// forget drops what a client has asked for whose place another one takes: that one could
+// ask for nothing if the queue were full of it. j.mu is held.
+func (j *job) forget() {
+	for range len(j.asks) {
+		select {
+		case a := <-j.asks:
+			if a.settled {
+				j.asks <- a // there is room: who puts something there holds mu
+			}
+		default:
+			return // the job's goroutine has taken it
+		}
+	}
 }
 
 // awaitCommit waits for COMMIT. Another client than the one that was told PREPARED may
@@ -219,7 +241,7 @@ func (j *job) awaitCommit() error {
 		case got.t != wire.TypePrepare || !j.met:
 			return outOfTurn(got.t)
 		}
-		_ = j.client.Send(wire.Empty{T: wire.TypePrepared})
+		j.client.Send(wire.Empty{T: wire.TypePrepared})
 	}
 }
 
@@ -319,17 +341,20 @@ func (j *job) runTasks() error {
 		case a := <-j.attaches:
 			j.meet(a)
 		case err := <-ended:
-			_ = log.tell()
-			if lerr := log.flush(); lerr != nil {
-				j.node.log.Error("job log", zap.String("job", jobName(j.id)), zap.Error(lerr))
+			lerr := log.flush()
+			j.client.Tell()
+			if err == nil && lerr != nil {
+				err = storeError(j.node.store.serverFileError(lerr), "")
 			}
 			return err
 		case <-tick.C:
-			_ = log.tell() // the session sees a lost client
-			_ = log.flush()
+			if err := log.flush(); err != nil {
+				j.move(jobFailed, storeError(j.node.store.serverFileError(err), ""))
+			}
+			j.client.Tell()
 			if p := j.progress(); p != last {
 				last = p
-				_ = j.client.Send(&p)
+				j.client.Send(&p)
 			}
 		}
 	}

@@ -1,7 +1,7 @@
 package node
 
 import (
-	"context"
+	"strings"
 	"sync"
 
 	"github.com/nathants/s4/names"
@@ -17,6 +17,10 @@ type fence struct {
 	// staging is held for reading while a push is staged, and for writing while what
 	// was pushed is removed.
 	staging sync.RWMutex
+
+	// damaged holds of the directories with damaged files one such file each. The server
+	// whose task has written it is told in answer to RESET; guarded by staging.
+	damaged map[string]string
 
 	mu      sync.Mutex
 	sources map[uint32]sourceEpoch // by server; guarded by mu
@@ -104,70 +108,17 @@ func (s *session) reset(m *wire.Reset) error {
 		if err := j.stage.removeFiles(dir); err != nil {
 			return err
 		}
+		delete(j.fence.damaged, dir)
 	}
-	return nil
-}
-
-// resetPushed removes what unfinished tasks of a shuffle have staged on all servers,
-// before any of them runs again.
-func (j *job) resetPushed() error {
-	if j.again == nil || j.msg.Verb != wire.VerbMapToN {
-		return nil
-	}
-	var dirs []string
-	for i, rel := range j.tasks.rels {
-		if !j.tasks.done.has(i) {
-			dirs = append(dirs, j.outdir+"/"+rel)
-		}
-	}
-	if len(dirs) == 0 {
-		return nil
-	}
-	var wg sync.WaitGroup
-	for peer := range j.node.cfg.Cluster.Servers {
-		wg.Go(func() {
-			if err := j.resetOn(peer, dirs); err != nil && j.ctx.Err() == nil {
-				j.move(jobFailed, err)
-			}
-		})
-	}
-	wg.Wait()
-	return context.Cause(j.ctx)
-}
-
-// resetOn tells one server, and tries again while it is down.
-func (j *job) resetOn(peer int, dirs []string) error {
-	var err error
-	for r := newRetry(j.msg.Wait); r.next(j.ctx); {
-		if err = j.tryReset(peer, dirs); err == nil || !isLost(err) {
-			break
-		}
-	}
-	if err != nil {
-		return j.peerError(peer, "reset", "", err)
-	}
-	return nil
-}
-
-func (j *job) tryReset(peer int, dirs []string) error {
-	conn, err := j.node.dialPeer(j.ctx, peer)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(j.ctx, func() { conn.Close() })()
-	for some := range chunks(dirs) {
-		m := &wire.Reset{Job: j.id, Source: uint32(j.node.cfg.Index), Epoch: j.epoch, Dirs: some}
-		if err := conn.Write(1, 0, m); err != nil {
-			return err
-		}
-		reply, err := conn.ReadReply(1)
-		if err != nil {
-			return err
-		}
-		if reply.Type() != wire.TypeOK {
-			return wire.Errorf(wire.CodeBadRequest, "unexpected %s frame", reply.Type())
+	for dir, key := range j.fence.damaged {
+		if j.node.cfg.Cluster.Place(j.inputOf(dir)) == int(m.Source) {
+			return storeError(errStagedDamaged, key)
 		}
 	}
 	return nil
 }
+
+var errStagedDamaged = wire.Errorf(wire.CodeChecksum, "the file was damaged while the job was suspended")
+
+// inputOf returns the input of the task of a shuffle that writes into a directory.
+func (j *job) inputOf(dir string) string { return j.in.Base + strings.TrimPrefix(dir, j.outdir) }

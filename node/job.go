@@ -47,6 +47,7 @@ type job struct {
 	tasks       taskList
 	again       *wire.Attach // it was parked, and this took it up again
 	epoch       uint64       // of its run of tasks, see wire.Reset
+	last        []lastRun    // of a shuffle that was parked, until its tasks run
 	env         []string
 
 	done     atomic.Uint64 // tasks
@@ -186,7 +187,11 @@ func (n *Node) enterJob(id uint64) (*job, error) {
 	if j.state == wire.JobSuspended {
 		return nil, wire.Errorf(wire.CodeCanceled, "job %016x is suspended", id)
 	}
-	if j.ctx.Err() != nil {
+	switch {
+	case j.ctx.Err() == nil:
+	case context.Cause(j.ctx) == error(errShutdown):
+		return nil, errShutdown // it goes on when the server is started again
+	default:
 		return nil, wire.Errorf(wire.CodeCanceled, "job %016x has failed", id)
 	}
 	j.enters.Add(1)
@@ -220,14 +225,11 @@ func (j *job) begin() (err error) {
 	if err != nil {
 		return err
 	}
-	log.report = reportTo(j.client)
-	log.wanted = j.wanted
-	if j.again != nil {
-		// The client goes on, and has not been told of all tasks before the restart.
-		if err := log.attach(j.stage.path, j.client, j.seen, func() {}); err != nil {
-			return errors.Join(storeError(err, ""), log.close())
-		}
+	r, err := j.newReport(j.seen)
+	if err != nil {
+		return errors.Join(storeError(withoutPath(err), ""), log.close())
 	}
+	j.client.Report(r)
 	j.log.Store(log)
 	j.running.Store(true)
 	j.begun.Store(true)
@@ -247,6 +249,9 @@ func (j *job) prepare(without []uint32) error {
 	j.close()
 	if j.ctx.Err() != nil {
 		return context.Cause(j.ctx)
+	}
+	for _, key := range j.fence.damaged { // its task would have run again
+		return storeError(errStagedDamaged, key)
 	}
 	if err := j.logMissing(); err != nil {
 		return err

@@ -19,6 +19,7 @@ type jobSession struct {
 	job     *job
 	conn    *xfer.Conn
 	tag     uint16        // of JOB or ATTACH
+	out     *outbox       // what the job's goroutine sends
 	over    chan struct{} // closed when the job is over, or has another client
 	once    sync.Once     // of end
 }
@@ -26,19 +27,37 @@ type jobSession struct {
 // bind makes a session busy with a job.
 func (s *session) bind(j *job, tag uint16) *jobSession {
 	js := &jobSession{session: s, job: j, conn: s.conn, tag: tag, over: make(chan struct{})}
+	js.out = newOutbox(s.node, func(m wire.Message) error { return js.conn.Write(tag, 0, m) }, func() { js.conn.Close() })
 	s.job.Store(js)
 	return js
 }
 
 // Send implements client.
-func (js *jobSession) Send(m wire.Message) error { return js.conn.Write(js.tag, 0, m) }
+func (js *jobSession) Send(m wire.Message) { js.out.put(letter{m: m}) }
+
+// Report implements client.
+func (js *jobSession) Report(r *report) { js.out.setReport(r) }
+
+// Tell implements client.
+func (js *jobSession) Tell() { js.out.put(letter{}) }
+
+// HangUp implements client.
+func (js *jobSession) HangUp() { js.out.put(letter{hangUp: true}) }
 
 // Close implements client.
-func (js *jobSession) Close() error { return js.conn.Close() }
+func (js *jobSession) Close() { js.conn.Close() }
 
-// end frees the connection for other requests.
+// finish is end, when all that was to be sent is.
+func (js *jobSession) finish() {
+	js.out.drain()
+	js.end()
+}
+
+// end frees the connection for other requests. What was to be sent is dropped: the client
+// is lost.
 func (js *jobSession) end() {
 	js.once.Do(func() {
+		js.out.drop()
 		js.session.job.CompareAndSwap(js, nil)
 		if js.session.node.ctx.Err() != nil {
 			js.conn.Close() // or the session would wait for another request
@@ -89,7 +108,11 @@ func (s *session) attachPast(tag uint16, m *wire.Attach) error {
 	case err != nil:
 		return s.reply(tag, storeError(withoutPath(err), ""))
 	case !was:
-		return s.reply(tag, wire.Errorf(wire.CodeNoJob, "no job %016x here", m.Job))
+		e := wire.Errorf(wire.CodeNoJob, "no job %016x here", m.Job)
+		if info, err := s.node.store.pastInfo(m.Job); err == nil && info.Why.Code != 0 {
+			e.Text = "the job is over: " + info.Why.Text
+		}
+		return s.reply(tag, e)
 	}
 	answer := &wire.Attached{Phase: wire.PhaseCommitted}
 	if info, err := s.node.store.pastInfo(m.Job); err == nil {

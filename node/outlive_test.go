@@ -65,7 +65,7 @@ func (o *outlive) id() string {
 
 // script is the command of a verb, and what makes it wait.
 func (o *outlive) script(verb s4.Verb) string {
-	note := "echo $filename >>" + o.dir + "/began; i=$((S4_TASK % 3)); while [ $i = 0 ] && [ ! -e " + o.dir + "/gate ]; do sleep 0.02; done; "
+	note := "echo $filename >>" + o.dir + "/began; i=$((S4_TASK % 3)); while { [ $i = 0 ] && [ ! -e " + o.dir + "/gate ]; } || [ -e " + o.dir + "/hold ]; do sleep 0.02; done; "
 	o.want = make(map[string]string)
 	switch verb {
 	case s4.VerbMapToN:

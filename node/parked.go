@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,20 +90,31 @@ func clearWork(dir string) error {
 	return errors.Join(errs...)
 }
 
-// revive gives a parked job its goroutine and a client; j.mu is held.
+// revive gives a parked job its goroutine and a client; j.mu is held. The job is on disk
+// as one that runs only when it can: until then it stays what it is.
 func (j *job) revive(js *jobSession, m *wire.Attach) error {
 	n := j.node
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.stopping {
-		j.link.client = nil
+	if !n.enter() {
 		return errShutdown
 	}
+	defer n.wg.Done()
+	info := j.infoLocked()
+	info.State, info.Why, info.Ended = wire.JobRunning, wire.Error{}, 0
+	info.Job = m.Change(info.Job)
 	if j.state == wire.JobSuspended {
-		if err := j.stage.open(); err != nil {
-			j.link.client = nil
-			return err
+		err := j.stage.markResumed()
+		if err == nil {
+			err = j.stage.open()
 		}
+		if err != nil {
+			return n.store.serverFileError(err)
+		}
+	}
+	if err := j.take(js, m, info); err != nil {
+		if j.state == wire.JobSuspended {
+			j.stage.shut()
+		}
+		return err
 	}
 	msg := m.Change(*j.msg)
 	j.msg, j.client, j.again, j.epoch = &msg, js, m, m.Term
@@ -124,8 +136,13 @@ type parkedStage struct {
 	info  *wire.JobInfo
 }
 
-// adoptParked parks the jobs that a server has left.
+// adoptParked parks the jobs that a server has left, and tells of those that could not
+// be: one that is damaged does not keep the others from their server.
 func (n *Node) adoptParked() error {
+	for _, d := range n.store.damaged {
+		n.log.Error("a job's directory was damaged, and is removed", zap.String("dir", d.dir), zap.Error(d.why))
+	}
+	n.store.damaged = nil
 	for _, p := range n.store.parked {
 		if p.info.State == wire.JobSuspended {
 			_ = p.stage.close() // revive opens it
@@ -158,8 +175,11 @@ func (n *Node) adoptParked() error {
 // server was started.
 type noClient struct{}
 
-func (noClient) Send(wire.Message) error { return errClientGone }
-func (noClient) Close() error            { return nil }
+func (noClient) Send(wire.Message) {}
+func (noClient) Report(r *report)  { r.close() }
+func (noClient) Tell()             {}
+func (noClient) HangUp()           {}
+func (noClient) Close()            {}
 
 // isSuspended reports whether the job is suspended, and no more about to be.
 func (j *job) isSuspended() bool {
@@ -170,22 +190,24 @@ func (j *job) isSuspended() bool {
 
 // suspendedSum returns how many jobs are suspended, and how many bytes they have staged.
 func (n *Node) suspendedSum() (jobs, bytes uint64) {
-	for _, j := range n.suspended() {
+	for _, j := range n.allSuspended() {
 		jobs++
 		bytes += uint64(j.stage.bytes.Load())
 	}
 	return jobs, bytes
 }
 
+// allSuspended returns the suspended jobs in any order.
+func (n *Node) allSuspended() []*job {
+	n.mu.Lock()
+	list := slices.Collect(maps.Values(n.jobs))
+	n.mu.Unlock()
+	return slices.DeleteFunc(list, func(j *job) bool { return !j.isSuspended() })
+}
+
 // suspended returns the suspended jobs, the one that was suspended first before the others.
 func (n *Node) suspended() []*job {
-	n.mu.Lock()
-	var list []*job
-	for _, j := range n.jobs {
-		list = append(list, j)
-	}
-	n.mu.Unlock()
-	list = slices.DeleteFunc(list, func(j *job) bool { return !j.isSuspended() })
+	list := n.allSuspended()
 	slices.SortFunc(list, func(a, b *job) int { return cmp.Compare(a.info().Ended, b.info().Ended) })
 	return list
 }

@@ -115,8 +115,8 @@ func TestInputsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.restart()
-	a.try(2, 7, false).wantError(1, wire.CodeInternal)
-	if info := a.ask.over(42); info.State != wire.JobFailed {
+	a.try(2, 7, false).wantError(1, wire.CodeNoJob)
+	if info := a.ask.over(42); info.State != wire.JobFailed || info.Why.Code != wire.CodeInternal {
 		t.Errorf("got %+v", info)
 	}
 }
@@ -126,7 +126,7 @@ func TestInputsLost(t *testing.T) {
 func TestStoppedWhileRestoring(t *testing.T) {
 	a := newAttachTest(t, time.Hour, 0)
 	a.submit(42)
-	a.stop()
+	a.restart()
 	inputs := filepath.Join(a.dir, "_s4/jobs", jobText(42), "inputs")
 	list, err := os.ReadFile(inputs)
 	if err != nil {
@@ -138,8 +138,6 @@ func TestStoppedWhileRestoring(t *testing.T) {
 	if err := unix.Mkfifo(inputs, 0o644); err != nil { // the server waits for its writer
 		t.Fatal(err)
 	}
-	a.protoServer = startProtoIn(t, a.dir, 0)
-	a.ask = a.open(wire.ChannelControl)
 	c := a.try(2, 7, false)
 	nodetest.Eventually(t, "the job runs", func() bool { return a.ask.jobInfo(42).State == wire.JobRunning })
 	stopped := make(chan struct{})
@@ -166,4 +164,34 @@ func TestStoppedWhileRestoring(t *testing.T) {
 	a.restart()
 	a.state(wire.JobWaiting, 2, false)
 	a.attach(3, 7, false, wire.PhaseHalted)
+}
+
+// TestResumeOfBrokenStage takes up a suspended job whose staged output cannot be opened. It
+// stays suspended, on the disk, too.
+func TestResumeOfBrokenStage(t *testing.T) {
+	a := newAttachTest(t, time.Hour, wire.JobKeep)
+	a.openGate()
+	a.parkDone(42, true)
+	stage := a.jobFile(42, "stage")
+	if err := os.Rename(stage, stage+".away"); err != nil {
+		t.Fatal(err)
+	}
+	a.refused(generation, 8, true, wire.CodeStorage)
+	a.state(wire.JobSuspended, 1, false)
+	b, err := os.ReadFile(a.jobFile(42, "info"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := wire.Decode(wire.TypeJobInfo, b[wire.HeaderSize:len(b)-wire.CheckSize])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info := m.(*wire.JobInfo); info.State != wire.JobSuspended || info.Term != 1 {
+		t.Errorf("on the disk: %+v", info)
+	}
+	if err := os.Rename(stage+".away", stage); err != nil {
+		t.Fatal(err)
+	}
+	a.publish(42, true)
+	a.wantFiles("b", "b/k", "out42", "out42/k")
 }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,13 +30,12 @@ func (j *job) shuffle(dir, key string, names *os.File, t *wire.Task) error {
 	if err := p.each(func(name string) error { return p.check(name, seen) }); err != nil {
 		return err
 	}
-	select { // transfers of this task
-	case j.node.ioSlots <- struct{}{}:
-		defer func() { <-j.node.ioSlots }()
-	case <-j.ctx.Done():
-		return context.Cause(j.ctx)
+	slot := &ioSlot{slots: j.node.ioSlots} // for the transfers of this task
+	if err := slot.acquire(j.ctx); err != nil {
+		return err
 	}
-	batch := newBatch(j, func(name string) (*os.File, error) {
+	defer slot.release()
+	batch := newBatch(j, slot, func(name string) (*os.File, error) {
 		f, _, err := openRegular(work, name)
 		return f, err
 	})

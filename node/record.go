@@ -84,7 +84,11 @@ func readLog(dir string, each func(*wire.Tasks) error) (size int64, err error) {
 		return 0, err
 	}
 	defer f.Close()
-	r := &countReader{r: bufio.NewReaderSize(f, 64<<10)}
+	return readTasks(&countReader{r: bufio.NewReaderSize(f, 64<<10)}, each)
+}
+
+// readTasks is readLog of a log that is open.
+func readTasks(r *countReader, each func(*wire.Tasks) error) (size int64, err error) {
 	for {
 		m, err := readFrame(r)
 		if err == io.EOF {
@@ -96,7 +100,7 @@ func readLog(dir string, each func(*wire.Tasks) error) (size int64, err error) {
 		size = r.n
 		tasks, ok := m.(*wire.Tasks)
 		if !ok {
-			return size, fmt.Errorf("%s: a %s frame", f.Name(), m.Type())
+			return size, fmt.Errorf("%s: a %s frame", logFile, m.Type())
 		}
 		if err := each(tasks); err != nil {
 			return size, err

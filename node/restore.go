@@ -2,15 +2,18 @@ package node
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/cespare/xxhash/v2"
+	"go.uber.org/zap"
 
 	"github.com/nathants/s4/wire"
 )
@@ -18,8 +21,11 @@ import (
 // inputsFile lists the tasks of a durable job on this server, as find has found them:
 // a line "skipped N", and for every task "task NAME", where NAME is empty but for a
 // merge, and below it "SIZE PATH" for each of its inputs. Names have no space and no
-// newline.
+// newline. The last line is "xxh64 SUM", of all before it: a name that is not the one
+// that was written would leave a task out, and the job would be published without it.
 const inputsFile = "inputs"
+
+const inputsSum = "xxh64"
 
 // save writes what a restart of the server must not lose, before the client hears that
 // the job is ready.
@@ -28,7 +34,9 @@ func (j *job) save() error {
 	if err != nil {
 		return storeError(j.node.store.serverFileError(err), "")
 	}
-	w := bufio.NewWriter(f)
+	var sum xxhash.Digest
+	sum.Reset()
+	w := bufio.NewWriter(io.MultiWriter(f, &sum))
 	fmt.Fprintf(w, "skipped %d\n", j.tasks.skipped) // Flush returns the error
 	var line []byte                                 // there may be a million
 	for i := range j.tasks.len() {
@@ -43,7 +51,11 @@ func (j *job) save() error {
 		}
 		_, _ = w.Write(line)
 	}
-	if err := errors.Join(w.Flush(), f.Close()); err != nil {
+	err = w.Flush()
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%s %016x\n", inputsSum, sum.Sum64())
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return storeError(j.node.store.serverFileError(err), "")
 	}
 	j.mu.Lock()
@@ -51,25 +63,53 @@ func (j *job) save() error {
 	return storeError(writeInfo(j.stage.path, j.infoLocked()), "")
 }
 
-// readInputs is the reverse of save.
-func readInputs(dir string, merge bool) (t taskList, err error) {
+// scanInputs calls each, if it is not nil, for every line that save has written. If the
+// file is damaged, the error says so, and has the code internal.
+func scanInputs(dir string, each func(first, second string) error) error {
 	f, err := os.Open(filepath.Join(dir, inputsFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return wire.Errorf(wire.CodeInternal, "the job's file %q is missing", inputsFile)
+	}
 	if err != nil {
-		return t, withoutPath(err)
+		return withoutPath(err)
 	}
 	defer f.Close()
+	var sum xxhash.Digest
+	sum.Reset()
 	sc := bufio.NewScanner(f)
+	for sc.Scan() {
+		if text, ok := bytes.CutPrefix(sc.Bytes(), []byte(inputsSum+" ")); ok {
+			if string(text) != fmt.Sprintf("%016x", sum.Sum64()) || sc.Scan() {
+				return damaged(inputsFile, errors.New("its checksum is wrong"))
+			}
+			return nil
+		}
+		_, _ = sum.Write(sc.Bytes())
+		_, _ = sum.Write([]byte{'\n'})
+		if each == nil {
+			continue
+		}
+		first, second, _ := strings.Cut(sc.Text(), " ")
+		if err := each(first, second); err != nil {
+			return damaged(inputsFile, err)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return damaged(inputsFile, withoutPath(err))
+	}
+	return damaged(inputsFile, errors.New("it is cut short"))
+}
+
+// readInputs is the reverse of save.
+func readInputs(dir string, merge bool) (t taskList, err error) {
 	if merge {
 		t.names = []string{}
 	}
-	for sc.Scan() {
-		first, second, ok := strings.Cut(sc.Text(), " ")
-		switch {
-		case !ok:
-			return t, fmt.Errorf("%s: bad line %q", inputsFile, sc.Text())
-		case first == "skipped":
+	err = scanInputs(dir, func(first, second string) (err error) {
+		switch first {
+		case "skipped":
 			t.skipped, err = strconv.ParseInt(second, 10, 64)
-		case first == "task":
+		case "task":
 			if merge {
 				t.names, t.groups = append(t.names, second), append(t.groups, nil)
 			}
@@ -84,22 +124,23 @@ func readInputs(dir string, merge bool) (t taskList, err error) {
 			t.bytes += size
 			t.keys++
 		}
-		if err != nil {
-			return t, fmt.Errorf("%s: %w", inputsFile, err)
-		}
-	}
-	return t, sc.Err()
+		return err
+	})
+	return t, err
 }
 
 // restore finds out which tasks of a job that was parked are done. It removes what the
 // others have staged here; see resetPushed for what a shuffle has staged elsewhere.
 func (j *job) restore() error {
 	t, err := readInputs(j.stage.path, j.msg.Verb == wire.VerbMapFromN)
+	if found := t.ready(); err == nil && found != *j.saved {
+		err = damaged(inputsFile, fmt.Errorf("it lists %d tasks of %d", found.Tasks, j.saved.Tasks))
+	}
+	if errors.Is(err, wire.CodeInternal) {
+		j.move(jobDiscarded, err) // also if it is kept: nobody can go on with it
+	}
 	if err != nil {
 		return storeError(err, "")
-	}
-	if found := t.ready(); found != *j.saved { // the end of the file was lost with the power, most likely
-		return wire.Errorf(wire.CodeInternal, "%s is damaged: it lists %d tasks of %d", inputsFile, found.Tasks, j.saved.Tasks)
 	}
 	j.tasks = t
 	index := make(map[string]int, j.tasks.len())
@@ -122,8 +163,9 @@ func (j *job) restore() error {
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, os.ErrNotExist) && size == 0 {
-		return storeError(err, "")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		j.node.log.Error("a job's log is damaged: what ended after that runs again",
+			zap.String("dir", j.stage.path), zap.Int64("whole", size), zap.Error(withoutPath(err)))
 	}
 	// A killed server may have left a part of a frame at the end.
 	if err := os.Truncate(filepath.Join(j.stage.path, logFile), size); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -143,7 +185,7 @@ func (j *job) restore() error {
 			j.tasks.done.add(i)
 			continue
 		case t.state == wire.TaskDone:
-			if ok, err := j.stillDone(i, t.inputs); err != nil {
+			if ok, err := j.stillDone(i, t); err != nil {
 				return err
 			} else if ok {
 				p.Tasks++
@@ -159,8 +201,18 @@ func (j *job) restore() error {
 			}
 		}
 	}
+	var bad map[string]string
+	if j.msg.Verb == wire.VerbMapToN {
+		j.last = last
+		if j.stage.wasSuspended() {
+			if bad, err = j.stage.findDamaged(j.ctx); err != nil {
+				return err
+			}
+		}
+	}
 	j.fence.staging.Lock() // peers push already
 	defer j.fence.staging.Unlock()
+	j.fence.damaged = bad
 	keys, bytes, err := j.stage.count("")
 	if err != nil {
 		return err
@@ -183,21 +235,21 @@ type lastRun struct {
 }
 
 // stillDone reports whether the output of a task that was done is there and, of a job
-// that was suspended, its inputs are what they were.
-func (j *job) stillDone(i int, inputs uint64) (bool, error) {
-	if j.msg.Verb != wire.VerbMapToN && !errors.Is(nameTaken(j.stage.tree, j.output(i)), unix.EEXIST) {
-		return false, nil
-	}
-	if j.node.store.rebooted {
-		if ok, err := j.stage.verify(j.ctx, j.output(i)); err != nil || !ok {
+// that was suspended, is what it was, as are its inputs. What a shuffle has staged is on
+// all servers: see resetPushed.
+func (j *job) stillDone(i int, t lastRun) (bool, error) {
+	again := j.stage.wasSuspended()
+	if j.msg.Verb != wire.VerbMapToN {
+		ok, err := j.stage.isWhole(j.ctx, j.output(i), t.bytesOut, again || j.node.store.rebooted)
+		if err != nil || !ok {
 			return false, err
 		}
 	}
-	if !j.again.Again {
+	if !again {
 		return true, nil // the job runs still: an input that is replaced now is not its
 	}
 	found, err := j.fingerprint(i)
-	return found == inputs, err
+	return found == t.inputs, err
 }
 
 // tallyLog returns what the log of a job's directory tells of its progress. isOwn tells
@@ -258,6 +310,11 @@ func newTaskSet(n int) taskSet { return taskSet{bits: make([]bool, n)} }
 func (s *taskSet) add(i int) {
 	s.bits[i] = true
 	s.count++
+}
+
+func (s *taskSet) remove(i int) {
+	s.bits[i] = false
+	s.count--
 }
 
 func (s *taskSet) has(i int) bool { return s.bits != nil && s.bits[i] }

@@ -12,6 +12,34 @@ type slots struct {
 	io    chan struct{} // a semaphore: holds one value per task that pushes to peers
 }
 
+// ioSlot is the slot of one task that pushes to peers, or its wait for one.
+type ioSlot struct {
+	slots chan struct{}
+	held  bool
+}
+
+// acquire waits for the slot, unless it is held.
+func (s *ioSlot) acquire(ctx context.Context) error {
+	if s.held {
+		return nil
+	}
+	select {
+	case s.slots <- struct{}{}:
+		s.held = true
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// release gives it back, if it is held.
+func (s *ioSlot) release() {
+	if s.held {
+		<-s.slots
+		s.held = false
+	}
+}
+
 // withDefaults returns cfg with its numbers of slots filled in, and with slots.
 func (cfg Config) withDefaults() Config {
 	if cfg.MaxCPUJobs <= 0 {

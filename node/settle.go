@@ -49,16 +49,19 @@ func (n *Node) orphan(j *job) {
 // them.
 func (n *Node) adopt() error {
 	for _, p := range n.store.orphans {
-		info, err := readInfo(p.path)
+		info, err := n.store.readRecord(p.id)
 		if err != nil {
 			// The id is all that is needed to settle it.
+			n.log.Error("the record of a prepared job is lost", zap.String("dir", p.path), zap.Error(err))
+		}
+		if info == nil {
 			info = &wire.JobInfo{Job: wire.Job{ID: p.id}, Started: n.started.UnixNano()}
 		}
 		p.keys.Store(int64(info.Keys))
 		p.bytes.Store(int64(info.Bytes))
-		info.Job.ID = p.id
 		if err := p.readPromise(); err != nil {
-			return err
+			p.unsure = true
+			n.log.Error("a prepared job is settled only with all servers", zap.String("dir", p.path), zap.Error(err))
 		}
 		in, _ := names.ParseGlob(info.Job.Indir)
 		j := n.makeJob(&info.Job, in, p, wire.JobOrphaned)
@@ -72,7 +75,6 @@ func (n *Node) adopt() error {
 		if err != nil {
 			return err
 		}
-		log.wanted = j.wanted
 		j.log.Store(log)
 		j.begun.Store(true)
 		if err := p.prepare(); err != nil {
@@ -103,7 +105,7 @@ func (n *Node) settle(j *job) {
 	log.Info("client lost between PREPARED and COMMIT: asking the other servers")
 	var told []int // the servers that were logged last
 	for wait := settleFirst; ; wait = min(2*wait, settleMost) {
-		verdict, waiting := n.askPeers(n.ctx, j.id, j.stage.without)
+		verdict, waiting := n.askPeers(n.ctx, j.stage)
 		if n.ctx.Err() != nil {
 			return // the next start asks again
 		}
@@ -136,25 +138,34 @@ func (n *Node) settle(j *job) {
 // askPeers returns what the answers of all peers amount to: VerdictCommitted,
 // VerdictDiscarded, or VerdictOrphaned for neither, with the servers that it
 // waits for. It does not ask those that have no part in the job.
-func (n *Node) askPeers(ctx context.Context, id uint64, without []uint32) (wire.Verdict, []int) {
+func (n *Node) askPeers(ctx context.Context, p *stage) (wire.Verdict, []int) {
 	verdicts := make([]wire.Verdict, len(n.cfg.Cluster.Servers))
 	var wg sync.WaitGroup
 	for i := range verdicts {
-		if i == n.cfg.Index || slices.Contains(without, uint32(i)) {
+		if i == n.cfg.Index || slices.Contains(p.without, uint32(i)) {
 			verdicts[i] = wire.VerdictOrphaned
 			continue
 		}
 		wg.Go(func() {
-			verdicts[i], _ = n.askPeer(ctx, i, id) // 0 if it cannot be asked
+			verdicts[i], _ = n.askPeer(ctx, i, p.id) // 0 if it cannot be asked
 		})
 	}
 	wg.Wait()
+	if p.unsure {
+		// Who says that it never commits may have no part in the job. So that counts only
+		// if nobody is left who may have committed.
+		for i, v := range verdicts {
+			if v == wire.VerdictDiscarded {
+				verdicts[i] = wire.VerdictOrphaned
+			}
+		}
+	}
 	return tally(verdicts)
 }
 
 // isCommitted reports whether a peer has committed the job.
 func (n *Node) isCommitted(j *job) bool {
-	verdict, _ := n.askPeers(n.ctx, j.id, j.stage.without)
+	verdict, _ := n.askPeers(n.ctx, j.stage)
 	return verdict == wire.VerdictCommitted
 }
 

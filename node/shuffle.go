@@ -67,8 +67,9 @@ func newPeers(n *Node) *peers {
 	return &peers{node: n, open: make(map[int]*peer)}
 }
 
-// get returns a pipeline to a peer, connected if it was not.
-func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
+// get returns a pipeline to a peer, connected if it was not. It calls waits before
+// anything that may take long.
+func (ps *peers) get(ctx context.Context, server int, waits func()) (*xfer.Pipeline, error) {
 	ps.mu.Lock()
 	p := ps.open[server]
 	if p == nil {
@@ -77,8 +78,13 @@ func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 	}
 	c := p.turn()
 	ps.mu.Unlock()
-	if err := c.lock(ctx); err != nil {
-		return nil, err
+	select {
+	case c.mu <- struct{}{}:
+	default:
+		waits()
+		if err := c.lock(ctx); err != nil {
+			return nil, err
+		}
 	}
 	defer c.unlock()
 	// If the peer was restarted between two jobs, nobody was reading from the
@@ -90,6 +96,7 @@ func (ps *peers) get(ctx context.Context, server int) (*xfer.Pipeline, error) {
 		c.p.Close()
 		c.p = nil
 	}
+	waits()
 	n := ps.node
 	d := n.cfg.Cluster.Dialer(server, n.cfg.IOTimeout)
 	d.Stats = &n.stats
@@ -120,6 +127,7 @@ func (ps *peers) close() {
 // batch is the pushes of one task. Those that a peer was lost with are sent again.
 type batch struct {
 	job  *job
+	slot *ioSlot                             // the task's
 	open func(name string) (*os.File, error) // opens an output again
 
 	mu      sync.Mutex
@@ -140,8 +148,8 @@ type pushed struct {
 	sum    uint64
 }
 
-func newBatch(j *job, open func(name string) (*os.File, error)) *batch {
-	return &batch{job: j, open: open}
+func newBatch(j *job, slot *ioSlot, open func(name string) (*os.File, error)) *batch {
+	return &batch{job: j, slot: slot, open: open}
 }
 
 // lose notes a push that failed with err, to be sent again, if that can be expected to
@@ -174,7 +182,7 @@ func (b *batch) isDown(server int) bool {
 
 // repeat sends lost pushes again, until all have arrived or it is too late.
 func (b *batch) repeat() error {
-	for r := newRetry(b.job.msg.Wait); ; {
+	for r := xfer.NewBackoff(b.job.patience()); ; {
 		b.mu.Lock()
 		lost, why := b.lost, b.lostAt
 		b.lost, b.down = nil, nil
@@ -182,10 +190,8 @@ func (b *batch) repeat() error {
 		if len(lost) == 0 {
 			return b.failed()
 		}
-		if r.pause == 0 {
-			r.pause = retryFirst // they have been tried
-		}
-		if !r.next(b.job.ctx) {
+		b.slot.release() // push takes it again
+		if !r.Wait(b.job.ctx) {
 			b.fail(why)
 			return b.failed()
 		}
@@ -244,6 +250,7 @@ func (b *batch) wait() error {
 	if errors.As(err, &we) && (we.Code == wire.CodeCanceled || we.Code == wire.CodeNoJob) {
 		// The job has failed at the peer, and the client is told why. It will
 		// send DISCARD with that reason, which is better than ours: wait for it.
+		b.slot.release()
 		select {
 		case <-b.job.ctx.Done():
 		case <-time.After(b.job.node.cfg.IOTimeout):
@@ -274,7 +281,9 @@ func (b *batch) settled() error {
 // kernel unless it is packed. It closes f and returns as soon as the file is sent.
 func (b *batch) push(out *pushed, f *os.File) {
 	j := b.job
-	p, err := j.node.peers.get(j.ctx, out.server)
+	// Nobody must wait for a server that this task waits for.
+	p, err := j.node.peers.get(j.ctx, out.server, b.slot.release)
+	err = errors.Join(err, b.slot.acquire(j.ctx))
 	if err != nil {
 		f.Close()
 		b.lose(out, err)

@@ -1,9 +1,9 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +22,7 @@ import (
 //	_s4/jobs/<id>/tasks/<n>/               where task n runs
 //	_s4/jobs/<id>/tmp/                     the tasks' TMPDIR
 //	_s4/jobs/<id>/assets/                  files that came along with the job
+//	_s4/jobs/<id>/resumed                  is there if the job was suspended before
 //	_s4/jobs/<id>/inputs                   the list of its tasks, if it is durable
 //	_s4/jobs/<id>/finished                 of a shuffle: the inputs that are done
 //	_s4/jobs/<id>/info, log                its record, see record
@@ -41,6 +42,7 @@ type stage struct {
 	keys          atomic.Int64
 	bytes         atomic.Int64
 	without       []uint32 // servers that have no part in the job; set by promise or readPromise
+	unsure        bool     // the promise is damaged: without is not known
 	halfPublished bool     // decided and not all published; the job's goroutine's
 }
 
@@ -79,6 +81,12 @@ func (p *stage) open() (err error) {
 		return storeError(withoutPath(err), "")
 	}
 	return nil
+}
+
+// shut undoes open.
+func (p *stage) shut() {
+	p.tree.close()
+	p.tree = tree{}
 }
 
 // add stages a file that will become the key name.
@@ -233,19 +241,21 @@ func (p *stage) promise(without []uint32) error {
 
 // readPromise reads what promise has written.
 func (p *stage) readPromise() error {
-	f, err := os.Open(filepath.Join(p.path, preparedMark))
+	b, err := os.ReadFile(filepath.Join(p.path, preparedMark))
 	if err != nil {
 		return storeError(withoutPath(err), "")
 	}
-	defer f.Close()
-	m, err := readFrame(f)
-	if err == io.EOF {
-		return nil // it is empty
+	if len(b) == 0 {
+		return nil
 	}
-	if m, ok := m.(*wire.Prepare); ok {
-		p.without = m.Without
+	r := bytes.NewReader(b)
+	m, err := readFrame(r)
+	prepare, ok := m.(*wire.Prepare)
+	if err != nil || !ok || r.Len() > 0 {
+		return damaged(preparedMark, errors.New("it is not a whole PREPARE"))
 	}
-	return err
+	p.without = prepare.Without
+	return nil
 }
 
 // decide makes the promise a decision, in one step that needs no space: a

@@ -54,6 +54,7 @@ type store struct {
 
 	orphans []*stage      // prepared by a killed server; set by sweep, taken by adopt
 	parked  []parkedStage // suspended, or not prepared yet; set by sweep, taken by adopt
+	damaged []damagedJob  // of a killed server, and removed; set by sweep, taken by adopt
 
 	history        history
 	committedIndex committedIndex

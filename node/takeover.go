@@ -78,6 +78,25 @@ func (n *Node) isClientGone(id uint64) bool {
 	return gone
 }
 
+// overElsewhere asks all peers. If the job has ended on one of them, and goes on on none,
+// it returns why: nobody will take it up here then, because that takes all servers. Else
+// it returns nil.
+func (n *Node) overElsewhere(id uint64) (why *wire.Error) {
+	goesOn := false
+	n.eachPeerInfo(id, func(_ int, info *wire.JobInfo, err error) {
+		switch {
+		case err == nil && isOver(info.State):
+			why = &info.Why
+		case !errors.Is(err, s4.ErrNoJob):
+			goesOn = true // or may
+		}
+	})
+	if goesOn {
+		return nil
+	}
+	return why
+}
+
 // eachPeerInfo asks all peers at once for a job, and calls each for each answer, one at
 // a time.
 func (n *Node) eachPeerInfo(id uint64, each func(peer int, info *wire.JobInfo, err error)) {

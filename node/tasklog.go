@@ -39,6 +39,13 @@ func (b *taskBatch) flush() error {
 	return b.err
 }
 
+// failed returns the first error of any write.
+func (b *taskBatch) failed() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
 func (b *taskBatch) flushLocked() {
 	if len(b.tasks.List) == 0 {
 		return
@@ -59,21 +66,17 @@ const (
 	minFailedStderr = 256
 )
 
-// taskLog is the log of a running job. It tells the job's client of the tasks that
-// it wants to know of, in the order of the log.
+// taskLog is the log of a running job. What the job's client is told of tasks is read
+// from it: see report.
 type taskLog struct {
 	f       *os.File
-	durable bool                  // every task is written at once
-	wanted  func(*wire.Task) bool // by the client
+	durable bool // every task is written at once
 
 	batch taskBatch // to f; has a lock of its own
 
-	// mu keeps the log and what the client is told in one order. A slow client may hold
-	// up those that hold it, so only tasks that end and the job's goroutine take it.
 	mu     sync.Mutex
-	report *taskBatch // to the client, or nil; guarded by mu
-	done   int        // room for stderr of runs that succeeded; guarded by mu
-	failed int        // and of those that failed; guarded by mu
+	done   int // room for stderr of runs that succeeded; guarded by mu
+	failed int // and of those that failed; guarded by mu
 }
 
 func newTaskLog(dir string, durable bool) (*taskLog, error) {
@@ -110,15 +113,7 @@ func (l *taskLog) add(t wire.Task) (err error) {
 	if l.durable {
 		err = l.batch.flush()
 	}
-	if l.report != nil && l.wanted(&t) {
-		l.report.add(reported(t))
-	}
 	return err
-}
-
-// reportTo returns a batch that goes to a client.
-func reportTo(c client) *taskBatch {
-	return &taskBatch{write: func(m *wire.Tasks) error { return c.Send(m) }}
 }
 
 // reported is a task as the client is told of it.
@@ -129,39 +124,7 @@ func reported(t wire.Task) wire.Task {
 	return t
 }
 
-// flush writes to the log what has gathered. It does not wait for the client.
+// flush writes to the log what has gathered.
 func (l *taskLog) flush() error { return l.batch.flush() }
-
-// tell sends to the client what has gathered.
-func (l *taskLog) tell() error {
-	l.mu.Lock()
-	report := l.report
-	l.mu.Unlock()
-	return report.flush() // not locked: a slow client holds up only tasks that it wants to know of
-}
-
-// attach calls meet, and then tells a client that has taken the place of another of all
-// tasks it wants to know of, but for the first seen ones. No task ends meanwhile.
-func (l *taskLog) attach(dir string, c client, seen uint64, meet func()) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_ = l.batch.flush()
-	l.report = reportTo(c)
-	meet()
-	_, err := readLog(dir, func(m *wire.Tasks) error {
-		for _, t := range m.List {
-			switch {
-			case !l.wanted(&t):
-			case seen > 0:
-				seen--
-			default:
-				l.report.add(reported(t))
-			}
-		}
-		return nil
-	})
-	_ = l.report.flush()
-	return err
-}
 
 func (l *taskLog) close() error { return errors.Join(l.flush(), l.f.Close()) }

@@ -1,65 +1,155 @@
 package node
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"testing"
-	"time"
 
 	"github.com/nathants/s4/wire"
 )
 
-// stuckClient reads nothing.
-type stuckClient struct {
-	sends chan struct{} // gets one when something is sent to it
-	done  chan struct{} // when it is closed, Send returns
+// recorder is a connection that notes what is written to it, and may be stuck.
+type recorder struct {
+	stuck chan struct{} // closed when writes go on
+	began chan struct{} // gets one at each write
+	got   []string      // valid once the outbox is drained
+	err   error
 }
 
-func (c *stuckClient) Send(wire.Message) error {
-	c.sends <- struct{}{}
-	<-c.done
-	return nil
+func (r *recorder) write(m wire.Message) error {
+	r.began <- struct{}{}
+	<-r.stuck
+	switch m := m.(type) {
+	case *wire.Progress:
+		r.got = append(r.got, fmt.Sprint("PROGRESS ", m.Tasks))
+	case *wire.Tasks:
+		for _, t := range m.List {
+			r.got = append(r.got, "task "+t.Key)
+		}
+	default:
+		r.got = append(r.got, m.Type().String())
+	}
+	return r.err
 }
 
-func (c *stuckClient) Close() error { return nil }
-
-// TestLogBehindStuckClient writes a job's log while its client does not read what it is
-// told: others may ask for the tasks then.
-func TestLogBehindStuckClient(t *testing.T) {
-	dir := t.TempDir()
-	log, err := newTaskLog(dir, false)
+// logOf returns a job with an open log of which the client wants all.
+func logOf(t *testing.T) (*job, *taskLog) {
+	t.Helper()
+	j := attachableJob(t)
+	j.msg.Options |= wire.JobReport
+	l, err := newTaskLog(j.stage.path, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &stuckClient{sends: make(chan struct{}, 1), done: make(chan struct{})}
-	log.report, log.wanted = reportTo(c), func(*wire.Task) bool { return true }
-	added := make(chan struct{})
-	go func() {
-		defer close(added)
-		for size := 0; size < wire.MaxEntries; {
-			task := wire.Task{State: wire.TaskDone, Key: "b/k", Error: string(make([]byte, 1<<10))}
-			size += task.TaskSize()
-			if err := log.add(task); err != nil {
-				t.Error(err)
-			}
+	t.Cleanup(func() { l.close() })
+	return j, l
+}
+
+func (l *taskLog) addTask(t *testing.T, key string) {
+	t.Helper()
+	if err := l.add(wire.Task{State: wire.TaskDone, Key: key}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOutboxOfStuckClient gives a client that does not read a job's answers. Nobody waits,
+// little is kept, and all that counts comes in its order when it reads again.
+func TestOutboxOfStuckClient(t *testing.T) {
+	j, l := logOf(t)
+	l.addTask(t, "told")
+	l.addTask(t, "1")
+	c := &recorder{stuck: make(chan struct{}), began: make(chan struct{}, 1000)}
+	o := newOutbox(j.node, c.write, func() { c.got = append(c.got, "closed") })
+	o.put(letter{m: &wire.Attached{}})
+	r, err := j.newReport(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.setReport(r)
+	<-c.began
+	for i := range 100 {
+		o.put(letter{})
+		o.put(letter{m: &wire.Progress{Tasks: uint64(i)}})
+	}
+	l.addTask(t, "2")
+	o.put(letter{})
+	o.put(letter{m: &wire.Done{}})
+	o.put(letter{hangUp: true})
+	if n := len(o.queue); n != 4 {
+		t.Errorf("%d letters are kept", n)
+	}
+	close(c.stuck)
+	o.drain()
+	if want := []string{"ATTACHED", "task 1", "task 2", "PROGRESS 99", "DONE", "closed"}; !slices.Equal(c.got, want) {
+		t.Errorf("sent %q, want %q", c.got, want)
+	}
+	l.addTask(t, "3")
+	o.put(letter{})
+	o.drain()
+	if got := c.got[len(c.got)-1]; got != "task 3" {
+		t.Errorf("sent %q", got)
+	}
+	o.drop()
+	o.put(letter{m: &wire.Done{}}) // is not sent, nor waited for
+	o.drain()
+	if len(c.got) != 7 {
+		t.Errorf("sent %q", c.got)
+	}
+}
+
+// TestOutboxOfLostClient loses the client while it is sent something.
+func TestOutboxOfLostClient(t *testing.T) {
+	j, _ := logOf(t)
+	for _, dropped := range []bool{false, true} {
+		c := &recorder{stuck: make(chan struct{}), began: make(chan struct{}, 10), err: errors.New("lost")}
+		o := newOutbox(j.node, c.write, func() {})
+		o.put(letter{m: &wire.Done{}})
+		<-c.began
+		o.put(letter{m: &wire.Done{}})
+		if dropped {
+			o.drop()
+			o.drain() // though the client is stuck
+			close(c.stuck)
+			j.node.wg.Wait()
+		} else {
+			close(c.stuck)
+			o.drain()
 		}
-	}()
-	<-c.sends // a task waits for the client
-	flushed := make(chan error, 1)
-	go func() { flushed <- log.flush() }()
-	select {
-	case err := <-flushed:
+		if len(c.got) != 1 {
+			t.Errorf("sent %q", c.got)
+		}
+	}
+}
+
+// TestReportOfShorterLog tells a client of what is new, which has been told of more than
+// the log has kept.
+func TestReportOfShorterLog(t *testing.T) {
+	for kept, want := range [][]string{{"task new"}, {"task new"}, {"task kept", "task new"}} {
+		j, l := logOf(t)
+		for range kept {
+			l.addTask(t, "kept")
+		}
+		seen := uint64(3)
+		if kept == 2 {
+			seen = 1
+		}
+		c := &recorder{stuck: make(chan struct{}), began: make(chan struct{}, 10)}
+		close(c.stuck)
+		r, err := j.newReport(seen)
 		if err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
-	case <-time.After(time.Minute):
-		t.Error("the log waits for the client")
-	}
-	tasks := 0
-	if _, err := readLog(dir, func(m *wire.Tasks) error { tasks += len(m.List); return nil }); err != nil || tasks == 0 {
-		t.Errorf("%d tasks are in the log: %v", tasks, err)
-	}
-	close(c.done)
-	<-added
-	if err := log.close(); err != nil {
-		t.Error(err)
+		defer r.close()
+		if err := r.send(c.write); err != nil {
+			t.Fatal(err)
+		}
+		l.addTask(t, "new")
+		if err := r.send(c.write); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(c.got, want) {
+			t.Errorf("told of %q, want %q", c.got, want)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"syscall"
 	"time"
@@ -75,32 +74,22 @@ type noAnswer struct{ error }
 
 func (e noAnswer) Unwrap() error { return e.error }
 
-// About the time between two tries of DialPatiently, at first and at most.
-const (
-	dialPause     = 100 * time.Millisecond
-	dialPauseMost = 2 * time.Second
-)
-
 // DialPatiently is Dial for a connection that is worth a wait. If the server does not
 // answer, for example because it is too busy to accept, it tries again until the I/O
 // timeout is over, or d.Patience if that is longer. It does not try again if the server
 // refuses.
 func (d *Dialer) DialPatiently(ctx context.Context, channel wire.Channel) (*Conn, error) {
 	limit := max(d.Patience, cmp.Or(d.Timeout, DefaultTimeout))
-	start := time.Now()
-	for pause := dialPause; ; pause = min(2*pause, dialPauseMost) {
+	for b := NewBackoff(limit); ; {
 		conn, err := d.Dial(ctx, channel)
-		if !errors.As(err, new(noAnswer)) {
+		switch {
+		case !errors.As(err, new(noAnswer)):
 			return conn, err
-		}
-		wait := pause/2 + rand.N(pause) // random, so that waiting clients do not all come at once
-		if time.Since(start)+wait >= limit {
-			return nil, wire.Errorf(wire.CodeUnavailable, "cannot connect: no answer within %v", max(limit, dialTimeout))
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		case b.Wait(ctx):
+		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
+		default:
+			return nil, wire.Errorf(wire.CodeUnavailable, "cannot connect: no answer within %v", max(limit, dialTimeout))
 		}
 	}
 }

@@ -1,0 +1,62 @@
+package s4
+
+import (
+	"context"
+	"net"
+	"testing"
+
+	"github.com/nathants/s4/xfer"
+)
+
+// watchedLife is a context that counts what waits for its end.
+type watchedLife struct {
+	context.Context
+	done    chan struct{}
+	waiting int
+}
+
+func (w *watchedLife) Done() <-chan struct{} { return w.done }
+
+// AfterFunc takes the place of what context.AfterFunc does.
+func (w *watchedLife) AfterFunc(func()) (stop func() bool) {
+	w.waiting++
+	stopped := false
+	return func() bool {
+		if stopped {
+			return false
+		}
+		stopped = true
+		w.waiting--
+		return true
+	}
+}
+
+// TestClosedConnectionsAreForgotten attaches again and again: a job that lives for long
+// remembers none of the connections that it has lost.
+func TestClosedConnectionsAreForgotten(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	life := &watchedLife{Context: context.Background(), done: make(chan struct{})}
+	for range 3 {
+		tcp, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc, err := xfer.NewConn(tcp.(*net.TCPConn), 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := newJobConn(nc, func() bool { return false })
+		conn.bind(life)
+		if life.waiting != 1 {
+			t.Errorf("%d connections wait for the end of the job, want 1", life.waiting)
+		}
+		conn.close()
+	}
+	if life.waiting != 0 {
+		t.Errorf("%d connections are left", life.waiting)
+	}
+}
