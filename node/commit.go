@@ -106,7 +106,7 @@ func (s *store) put(tmp *xfer.Temp, name string, sum uint64) error {
 	}
 	size, err := s.commit(tmp, s.keys, name, sum)
 	if err != nil {
-		return storeError(err, name)
+		return s.commitError(err, name)
 	}
 	s.count.Add(1)
 	s.bytes.Add(size)

@@ -72,3 +72,14 @@ func (s *store) openKeyError(err error, name string) error {
 	}
 	return storeError(err, name)
 }
+
+// commitError returns the error to report for a key that cannot be published. A missing
+// directory is then never a missing key: publish makes those that are needed. Some file
+// systems, such as tmpfs, make a file in a directory that was removed, and fail only
+// when the file gets its name.
+func (s *store) commitError(err error, name string) error {
+	if errors.Is(err, unix.ENOENT) {
+		err = cmp.Or(s.dirGone(), error(errDirGone))
+	}
+	return storeError(err, name)
+}

@@ -83,3 +83,32 @@ func TestDataDirectoryIsGone(t *testing.T) {
 		})
 	}
 }
+
+// So it does if the directory goes between the bytes of a key and its name. On a file
+// system that makes files in a directory that was removed, every key comes to that.
+func TestDataDirectoryGoesBeforeThePublish(t *testing.T) {
+	for name, publish := range map[string]func(s *store, p *stage, f *tempFile) error{
+		"put":   func(s *store, _ *stage, f *tempFile) error { return s.put(f.Temp, "b/k", f.sum) },
+		"stage": func(_ *store, p *stage, f *tempFile) error { return p.add(f.Temp, "b/k", f.sum) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			s := testStore(t, dir)
+			p, err := s.newStage(7)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.close()
+			err = writeTo(s, "x", func(f *tempFile) error {
+				if err := os.RemoveAll(dir); err != nil {
+					t.Fatal(err)
+				}
+				return publish(s, p, f)
+			})
+			wantCode(t, "publish", err, wire.CodeStorage)
+			if err == nil || !strings.Contains(err.Error(), dir+" is gone") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

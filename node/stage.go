@@ -93,7 +93,7 @@ func (p *stage) shut() {
 func (p *stage) add(tmp *xfer.Temp, name string, sum uint64) error {
 	size, err := p.store.commit(tmp, p.tree, name, sum)
 	if err != nil {
-		return storeError(err, name)
+		return p.store.commitError(err, name)
 	}
 	p.keys.Add(1)
 	p.bytes.Add(size)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nathants/s4"
 	"github.com/nathants/s4/node"
+	"github.com/nathants/s4/node/nodetest"
 )
 
 // As soon as a job is handed over, it can be waited for, and its tasks are all
@@ -90,11 +91,14 @@ func TestTasksOfACutLog(t *testing.T) {
 	threeIn(t, client)
 	id := detach(t, c.Cluster, "map", "b/out", "cat", s4.JobOptions{})
 	waitJob(t, client, id)
+	// The job is over when its driver says so. The other servers may take a moment more.
 	log := filepath.Join(c.Data(1), "_s4/history", id, "log")
-	fi, err := os.Stat(log)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var fi os.FileInfo
+	nodetest.Eventually(t, "the record is in the history", func() bool {
+		var err error
+		fi, err = os.Stat(log)
+		return err == nil
+	})
 	if err := os.Truncate(log, fi.Size()-1); err != nil {
 		t.Fatal(err)
 	}
