@@ -267,7 +267,7 @@ func TestMany(t *testing.T) {
 	for range 25_000 {
 		in = fmt.Appendf(in, "%d\t%x\n", r.IntN(1e6), r.Uint64())
 	}
-	check(t, in, bytes.NewReader(in), Config{N: 10_000, Key: 1, Delimiter: '\t', OpenFiles: 50})
+	check(t, in, bytes.NewReader(in), Config{N: 2_000, Key: 1, Delimiter: '\t', OpenFiles: 50})
 
 	// The system's limit is lower than it was asked for.
 	var old syscall.Rlimit
@@ -287,8 +287,8 @@ func TestMany(t *testing.T) {
 	if got := openFiles(); got != 64-spareFiles {
 		t.Errorf("openFiles() = %d", got)
 	}
-	check(t, in, bytes.NewReader(in), Config{N: 10_000, Key: 1, Delimiter: '\t', Memory: 1 << 20})
-	check(t, in, bytes.NewReader(in), Config{N: 10_000, Key: 1, Delimiter: '\t', Memory: 1 << 20, OpenFiles: 1000})
+	check(t, in, bytes.NewReader(in), Config{N: 2_000, Key: 1, Delimiter: '\t', Memory: 1 << 20})
+	check(t, in, bytes.NewReader(in), Config{N: 2_000, Key: 1, Delimiter: '\t', Memory: 1 << 20, OpenFiles: 1000})
 }
 
 func TestExists(t *testing.T) {
