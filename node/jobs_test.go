@@ -60,7 +60,6 @@ func TestMapShuffleMerge(t *testing.T) {
 
 // One task fails while others run: the job leaves nothing and says why.
 func TestFailingTask(t *testing.T) {
-	t.Parallel()
 	c, client := start(t, node.Config{})
 	names := manyIn(t, client, 9)
 	check := baseline(t, 3)

@@ -202,6 +202,7 @@ func TestProtocolHalfRemoved(t *testing.T) {
 // TestProtocolAttachPrepare attaches to jobs that are about to be prepared. Whichever
 // comes first, ATTACH is granted, and the higher term is the one on the disk.
 func TestProtocolAttachPrepare(t *testing.T) {
+	t.Parallel()
 	a := newAttachTest(t, time.Hour, 0)
 	a.openGate()
 	for id := range uint64(100) {
@@ -233,6 +234,7 @@ func TestProtocolAttachPrepare(t *testing.T) {
 
 // TestProtocolCancelTwice discards jobs that are just being suspended.
 func TestProtocolCancelTwice(t *testing.T) {
+	t.Parallel()
 	a := newAttachTest(t, time.Hour, wire.JobKeep)
 	a.openGate()
 	for id := range uint64(100) {

@@ -237,6 +237,7 @@ func TestProtocolAttachRestart(t *testing.T) {
 
 // TestProtocolAttachLate lets jobs end whose client does not come back.
 func TestProtocolAttachLate(t *testing.T) {
+	t.Parallel()
 	a := newAttachTest(t, time.Millisecond, 0)
 	for _, end := range []func(*protoConn){(*protoConn).reset, func(c *protoConn) { c.Close() }} {
 		end(a.submit(42))

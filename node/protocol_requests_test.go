@@ -79,6 +79,7 @@ func TestProtocolRange(t *testing.T) {
 
 // TestProtocolFlush ends answers early.
 func TestProtocolFlush(t *testing.T) {
+	t.Parallel()
 	p := startProto(t, 0)
 	d := p.open(wire.ChannelData)
 	defer d.Close()
@@ -206,6 +207,7 @@ func protoJobTo(outdir string) *wire.Job {
 
 // A job client that falls silent is told so.
 func TestProtocolJobSilence(t *testing.T) {
+	t.Parallel()
 	p := startProto(t, time.Second)
 	d := p.open(wire.ChannelData)
 	defer d.Close()

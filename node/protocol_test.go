@@ -64,6 +64,7 @@ func TestProtocolRefusals(t *testing.T) {
 // TestProtocolSilence lets clients fall silent where they must not, and where
 // they may.
 func TestProtocolSilence(t *testing.T) {
+	t.Parallel()
 	p := startProto(t, time.Second)
 	idle := p.open(wire.ChannelData)
 	defer idle.Close()

@@ -134,6 +134,7 @@ func TestPrepareFindsConflicts(t *testing.T) {
 // Two jobs that stage the same key: whatever the timing, exactly one commits,
 // and the key is that job's.
 func TestJobsRaceForAKey(t *testing.T) {
+	t.Parallel()
 	s := testStore(t, t.TempDir())
 	for round := range 150 {
 		name := fmt.Sprintf("b/out%d/x", round)
@@ -185,6 +186,7 @@ func TestJobsRaceForAKey(t *testing.T) {
 // A job that prepares while others, which have nothing to do with it, commit
 // and go away.
 func TestPrepareWhileOthersEnd(t *testing.T) {
+	t.Parallel()
 	s := testStore(t, t.TempDir())
 	var wg sync.WaitGroup
 	var id atomic.Uint64
@@ -214,6 +216,7 @@ func TestPrepareWhileOthersEnd(t *testing.T) {
 // clashes: a key that moves from the stage to the data directory in between
 // must be seen in one of the two.
 func TestPrepareSeesKeysThatMove(t *testing.T) {
+	t.Parallel()
 	s := testStore(t, t.TempDir())
 	for round := range 30 {
 		out := fmt.Sprintf("b/out%d/", round)

@@ -51,6 +51,7 @@ func TestCommitIsExclusive(t *testing.T) {
 // keys and back. What was acknowledged is there, what was removed is not, and
 // lists in between do not fail.
 func TestRacingPutsAndRemoves(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := testStore(t, dir)
 	const workers, rounds = 8, 120
