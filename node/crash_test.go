@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/node"
 	"github.com/nathants/s4/node/nodetest"
 	"github.com/nathants/s4/wire"
 )
@@ -333,7 +334,7 @@ func TestManySmallKeys(t *testing.T) {
 		t.Errorf("removed %d, %v", removed, err)
 	}
 	for i := range 3 {
-		if peak := p.peak(i); peak > 100<<20 && !raceEnabled {
+		if peak := p.peak(i); peak > 100<<20 && !node.RaceEnabled {
 			t.Errorf("server %d took %d MiB", i, peak>>20)
 		}
 		clean(t, []string{filepath.Join(p.dir, strconv.Itoa(i))})
@@ -377,7 +378,7 @@ func TestLargeKey(t *testing.T) {
 	if st, err := client.Eval(long, "s4://b/k0", "wc -c >&2; cat > copy", io.Discard, io.Discard, nil); err != nil || st.Code != 0 {
 		t.Errorf("%+v, %v", st, err)
 	}
-	if peak := p.peak(0); peak > 100<<20 && !raceEnabled {
+	if peak := p.peak(0); peak > 100<<20 && !node.RaceEnabled {
 		t.Errorf("the server took %d MiB", peak>>20)
 	}
 }

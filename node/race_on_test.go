@@ -1,6 +1,6 @@
 //go:build race
 
-package node_test
+package node
 
-// raceEnabled: the race detector takes several times the memory.
-const raceEnabled = true
+// RaceEnabled: the race detector takes several times the memory and the time.
+const RaceEnabled = true

@@ -1,6 +1,7 @@
 package scripts_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,4 +62,15 @@ func TestBadHosts(t *testing.T) {
 			}
 		}
 	}
+}
+
+// in_memory.sh leaves nothing behind, and ends as its command does.
+func TestInMemory(t *testing.T) {
+	r := run(t, nil, script("in_memory.sh"), "bash", "-c", `f=$(mktemp); echo "$f"; case $f in /dev/shm/*) ;; *) rm "$f" ;; esac; exit 7`).want(t, 7)
+	file := strings.TrimSpace(r.out)
+	if _, err := os.Stat(file); !filepath.IsAbs(file) || !os.IsNotExist(err) {
+		t.Errorf("%q: %v", file, err)
+	}
+	run(t, nil, script("in_memory.sh")).want(t, 2, "in_memory.sh: ")
+	run(t, nil, script("in_memory.sh"), "--help").want(t, 0, "usage: scripts/in_memory.sh")
 }
