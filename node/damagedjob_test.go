@@ -196,7 +196,7 @@ func TestDamagedJobEndsElsewhere(t *testing.T) {
 			o.StopNode(lost)
 			damages["flip"](t, filepath.Join(o.Data(lost), "_s4/jobs", o.id(), file))
 			o.StartNode(t, lost)
-			if err := <-ended; !errors.Is(err, s4.ErrUnavailable) || !strings.Contains(err.Error(), `"`+file+`" is damaged`) {
+			if err := <-ended; !errors.Is(err, s4.ErrNoJob) || !strings.Contains(err.Error(), `"`+file+`" is damaged`) {
 				t.Errorf("got %v", err)
 			}
 			s, err := o.client.Job(guarded(t), o.id())

@@ -107,8 +107,8 @@ const mostFaultsWithRace = 1
 
 func TestJobModel(t *testing.T) {
 	for name, m := range jobModels {
-		if RaceEnabled {
-			m.faults = min(max(m.faults-1, 0), mostFaultsWithRace)
+		if RaceEnabled && m.faults > 0 {
+			m.faults = min(m.faults-1, mostFaultsWithRace)
 		}
 		t.Run(name, func(t *testing.T) { m.visit(t, maxStates) })
 	}

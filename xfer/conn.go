@@ -199,7 +199,7 @@ func (c *Conn) period() time.Duration { return c.timeout / silentPeriods }
 
 // read takes what has come, or else reads from the socket.
 func (c *Conn) read(p []byte) (int, error) {
-	if len(c.in) > 0 {
+	if len(c.in) > 0 && !c.noReads.Load() {
 		n := copy(p, c.in)
 		c.in = c.in[n:]
 		return n, nil
@@ -211,6 +211,9 @@ func (c *Conn) read(p []byte) (int, error) {
 func (c *Conn) fill(n int) error {
 	if len(c.in) < n {
 		c.in = c.inbuf[:copy(c.inbuf[:], c.in)]
+	}
+	if c.noReads.Load() {
+		return net.ErrClosed
 	}
 	for len(c.in) < n {
 		m, err := c.readSocket(c.inbuf[len(c.in):])
