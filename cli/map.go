@@ -21,12 +21,15 @@ type mapHelpText struct {
 
 const mapCommon = `
 
-INDIR may hold globs, each matched within one path segment. CMD runs with bash,
-with errexit, nounset and pipefail, in an empty directory of its own, on the
-server that has the key. Either every task succeeds and all output appears at
-once, or there is none. A server that is lost meanwhile, because it is started again
-or the network is cut, is waited for: --server-wait. With --on-failure keep, a job that
-fails or is interrupted is suspended, and s4 jobs resume goes on with it.
+INDIR may hold globs, each matched within one path segment. CMD is bash, with
+errexit, nounset and pipefail, in an empty directory of its own, on the server that has
+the key. Either every task succeeds and all output appears at once, or there is none. A
+server that is lost meanwhile, because it is started again or the network is cut, is
+waited for: --server-wait. With --on-failure keep, a job that fails or is interrupted is
+suspended, and s4 jobs resume goes on with it.
+
+A CMD that is a program with plain or quoted words, or some with pipes in between, is run
+without bash, which is sooner done and else the same. --shell always runs all with bash.
 
 With --keep-going what succeeded appears, and every task that failed is told of;
 with --resume the same line again runs only what is missing. --script takes CMD

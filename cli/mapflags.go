@@ -24,6 +24,7 @@ var errRetries = errors.New("--retries N is from 0 to 2147483647")
 type mapFlags struct {
 	resume, keepGoing        bool
 	noVerify                 bool
+	shell                    shellFlag
 	retries                  int
 	timeout                  timeoutFlag
 	serverWait               timeoutFlag
@@ -46,6 +47,7 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	fl.StringVar(&f.onFailure, "on-failure", "", "`WHAT` becomes of a job that fails: keep, see s4 jobs resume, or discard (default $S4_ON_FAILURE, else discard)")
 	fl.Var(&f.okExit, "ok-exit", "exit `codes` that are no failure, as in 0,1 (repeatable)")
 	registerNoVerify(fl, &f.noVerify)
+	f.shell.register(fl)
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
 	fl.BoolVar(&f.explain, "explain", false, "print what would run where, and run nothing")
 	fl.BoolVar(&f.detach, "detach", false, "print the job's id and leave it to the servers, see s4 jobs")
@@ -104,6 +106,7 @@ func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
 		OKExit:        f.okExit,
 		Compress:      s4.Compression(f.compress),
 		NoVerifyInput: f.noVerify,
+		Bash:          bool(f.shell),
 	}
 	for _, path := range f.files {
 		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})

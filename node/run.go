@@ -222,9 +222,14 @@ func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wir
 		Stdout:     out,
 		StderrTail: stderrTail,
 		Timeout:    time.Duration(min(j.msg.Timeout, math.MaxInt64)),
+		Pipeline:   j.pipeline,
 	})
 	if err != nil {
 		return err
+	}
+	t.Runner = wire.RunnerBash
+	if res.Direct {
+		t.Runner = wire.RunnerExec
 	}
 	t.Start, t.Wall = res.Start.UnixNano(), uint64(res.Wall)
 	t.User, t.Sys, t.MaxRSS = uint64(res.User), uint64(res.Sys), uint64(res.MaxRSS)
