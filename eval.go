@@ -23,16 +23,22 @@ type EvalOptions struct {
 	// it the server compares the key with its checksum, which reads all of it, also if
 	// the command does not.
 	NoVerifyInput bool
+
+	// Bash has the command run by bash also if it needs no shell: see JobOptions.Bash.
+	Bash bool
 }
 
-func (o *EvalOptions) flags() byte {
+func (o *EvalOptions) flags() (flags byte) {
 	if o != nil && o.NoVerifyInput {
-		return wire.FlagNoVerify
+		flags |= wire.FlagNoVerify
 	}
-	return 0
+	if o != nil && o.Bash {
+		flags |= wire.FlagBash
+	}
+	return flags
 }
 
-// Eval runs cmd with bash on the key's server, with the key as standard input. It copies
+// Eval runs cmd, a script of bash, on the key's server, with the key as standard input. It copies
 // standard output and standard error to stdout and stderr as they come. A command that
 // fails is not an error: its exit code is in the ExitStatus. If ctx ends, the command is
 // stopped. If ctx ends while a Write blocks, Eval waits for that Write, so that nothing

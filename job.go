@@ -66,6 +66,11 @@ type JobOptions struct {
 	// with ErrChecksum, and is not run again.
 	NoVerifyInput bool
 
+	// Bash has all tasks run by bash. Without it a server starts the programs itself of a
+	// command that needs no shell, because it is a pipeline of programs with plain words.
+	// What comes of it is the same, but sooner.
+	Bash bool
+
 	// Detach returns as soon as the job runs, with its ID in the JobResult;
 	// one of the servers then carries it to its end. See WaitJob.
 	Detach bool
@@ -125,7 +130,7 @@ type JobResult struct {
 	Suspended bool
 }
 
-// Map runs cmd with bash for every key below indir, on the key's server and
+// Map runs cmd, a script of bash, for every key below indir, on the key's server and
 // with the key as standard input; standard output becomes the key with the
 // same relative path below outdir. indir and outdir are directories of keys;
 // indir may hold globs.
@@ -185,6 +190,7 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 		wire.JobDetach:    opts.Detach,
 		wire.JobKeep:      opts.Keep,
 		wire.JobNoVerify:  opts.NoVerifyInput,
+		wire.JobBash:      opts.Bash,
 	} {
 		if set {
 			m.Options |= bit
@@ -225,6 +231,7 @@ func optionsOf(m *wire.Job) JobOptions {
 		Keep:       has(wire.JobKeep),
 		Detach:     has(wire.JobDetach) || has(wire.JobDriven),
 		AllTasks:   has(wire.JobReport),
+		Bash:       has(wire.JobBash),
 		Batch:      int(m.Batch),
 
 		NoVerifyInput: has(wire.JobNoVerify),
@@ -384,6 +391,7 @@ type JobTask struct {
 	BytesOut int64
 	Exit     int    // exit code, -1 if a signal ended it
 	Signal   int    // that signal, or 0
+	Runner   string // of its command: "bash", "exec" if it needed no shell, or empty if it did not run
 	Err      *Error // why it failed, with its server and Stderr, or nil
 	Stderr   string // the end of its standard error
 }
@@ -427,6 +435,9 @@ func toTask(server Server, t *wire.Task) JobTask {
 		Exit:     int(t.Exit),
 		Signal:   int(t.Signal),
 		Stderr:   t.Stderr,
+	}
+	if t.Runner != 0 {
+		task.Runner = t.Runner.String()
 	}
 	if t.Code != 0 {
 		task.Err = &Error{Key: task.Key, Server: server.String(), Kind: t.Code, Text: t.Error, Exit: task.Exit, Signal: task.Signal, Stderr: t.Stderr}

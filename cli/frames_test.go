@@ -133,18 +133,18 @@ func TestFramesJobs(t *testing.T) {
 	}
 	wantFrames(t, b,
 		`00000000 JOBINFO    tag=0 len=195 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach,pack-all,no-verify retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" wait=0 driver=0 batch=0 state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 why={code=storage key="" text="a\nb" exit=0 signal=0 stderr=""} term=0 attached=false missing=0`,
-		`000000cb TASKS      tag=0 len=509 flags=0x80 tasks=5 "b/\n":done "b/k":retried(exit=-1 signal=9 error="killed\n" stderr="\x00\n") "b/k":failed(attempt=2 exit=3 code=task-failed) "b/l":running "":9`,
-		`000002d0 READY      tag=1 len=32 tasks=1 bytes=2 keys=3 skipped=4`,
-		`000002f8 DISCARD    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
-		`0000031a DISCARD    tag=1 len=23 why=none`,
-		`00000339 FLUSH      tag=1 len=2 tag=7`,
-		`00000343 SETTLE     tag=1 len=8 job=000000000000002a`,
-		`00000353 SETTLED    tag=1 len=1 verdict=orphaned`,
-		`0000035c SETTLED    tag=1 len=1 verdict=9`,
-		`00000365 JOBS       tag=1 len=8 job=0000000000000000`,
-		`00000375 JOBTASKS   tag=1 len=8 job=000000000000002a`,
-		`00000385 CANCEL     tag=1 len=8 job=000000000000002a discard=false`,
-		`00000395 ASSET      tag=1 len=23 size=6 job=000000000000002a exec=1 name="a\n"`,
+		`000000cb TASKS      tag=0 len=514 flags=0x80 tasks=5 "b/\n":done "b/k":retried(exit=-1 signal=9 error="killed\n" stderr="\x00\n") "b/k":failed(attempt=2 exit=3 code=task-failed) "b/l":running "":9`,
+		`000002d5 READY      tag=1 len=32 tasks=1 bytes=2 keys=3 skipped=4`,
+		`000002fd DISCARD    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
+		`0000031f DISCARD    tag=1 len=23 why=none`,
+		`0000033e FLUSH      tag=1 len=2 tag=7`,
+		`00000348 SETTLE     tag=1 len=8 job=000000000000002a`,
+		`00000358 SETTLED    tag=1 len=1 verdict=orphaned`,
+		`00000361 SETTLED    tag=1 len=1 verdict=9`,
+		`0000036a JOBS       tag=1 len=8 job=0000000000000000`,
+		`0000037a JOBTASKS   tag=1 len=8 job=000000000000002a`,
+		`0000038a CANCEL     tag=1 len=8 job=000000000000002a discard=false`,
+		`0000039a ASSET      tag=1 len=23 size=6 job=000000000000002a exec=1 name="a\n"`,
 	)
 }
 
@@ -152,7 +152,7 @@ func TestFramesJobs(t *testing.T) {
 func TestFramesAttach(t *testing.T) {
 	var b []byte
 	for _, m := range []wire.Message{
-		&wire.Job{ID: 42, Verb: wire.VerbMap, Options: wire.JobKeep | wire.JobDriven, Indir: "b", Outdir: "o", Command: "cat", Wait: 7, Driver: 8},
+		&wire.Job{ID: 42, Verb: wire.VerbMap, Options: wire.JobKeep | wire.JobDriven | wire.JobBash, Indir: "b", Outdir: "o", Command: "cat", Wait: 7, Driver: 8},
 		&wire.Suspend{Why: wire.Error{Code: wire.CodeCanceled, Text: "no\n"}}, &wire.Suspend{},
 		&wire.Attach{Job: 42, Term: 2, Driver: 8, Seen: 3, Again: true, Options: wire.JobKeep, Retries: 4, Timeout: 5, Wait: 6},
 		&wire.Attached{Phase: wire.PhaseHalted, Ready: wire.Ready{Tasks: 1, Bytes: 2, Keys: 3, Skipped: 4}, Keys: 5, Bytes: 6}, &wire.Attached{Phase: 9},
@@ -163,7 +163,7 @@ func TestFramesAttach(t *testing.T) {
 		b = wire.AppendFrame(b, 1, 0, m)
 	}
 	wantFrames(t, b,
-		`00000000 JOB        tag=1 len=66 id=000000000000002a verb=map options=keep,driven retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8 batch=0`,
+		`00000000 JOB        tag=1 len=66 id=000000000000002a verb=map options=keep,driven,bash retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8 batch=0`,
 		`0000004a SUSPEND    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
 		`0000006c SUSPEND    tag=1 len=23 why=none`,
 		`0000008b ATTACH     tag=1 len=57 job=000000000000002a term=2 driver=8 seen=3 again=true options=keep retries=4 timeout=5 wait=6`,

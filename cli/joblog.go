@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
@@ -11,7 +12,7 @@ import (
 )
 
 // joblogHeader is the first line of a job log.
-const joblogHeader = "key\tserver\tstart\twall\tuser\tsys\tmax_rss\tbytes_in\tbytes_out\texit\tsignal\tattempt\n"
+const joblogHeader = "key\tserver\tstart\twall\tuser\tsys\tmax_rss\tbytes_in\tbytes_out\texit\tsignal\tattempt\trunner\n"
 
 // joblog is the file of --joblog. A nil joblog ignores all that it is given.
 type joblog struct {
@@ -73,6 +74,7 @@ func joblogLine(t s4.JobTask) string {
 		strconv.Itoa(t.Exit),
 		strconv.Itoa(t.Signal),
 		strconv.Itoa(t.Attempt),
+		cmp.Or(t.Runner, "-"),
 	}, "\t") + "\n"
 }
 

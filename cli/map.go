@@ -21,17 +21,20 @@ type mapHelpText struct {
 
 const mapCommon = `
 
-INDIR may hold globs, each matched within one path segment. CMD runs with bash,
-with errexit, nounset and pipefail, in an empty directory of its own, on the
-server that has the key. Either every task succeeds and all output appears at
-once, or there is none. A server that is lost meanwhile, because it is started again
-or the network is cut, is waited for: --server-wait.
+INDIR may hold globs, each matched within one path segment. CMD is bash, with
+errexit, nounset and pipefail, in an empty directory of its own, on the server that has
+the key. Either every task succeeds and all output appears at once, or there is none. A
+server that is lost meanwhile, because it is started again or the network is cut, is
+waited for: --server-wait.
+
+A CMD that is a program with plain or quoted words, or some with pipes in between, is run
+without bash, which is sooner done and else the same. --shell always runs all with bash.
 
 With --keep-going what succeeded appears, and every task that failed is told of;
 with --resume the same line again runs only what is missing. Map and map-from-n then
 also do without a server that does not come back in time: the output of the others
-appears, and all keys of that one are told of. A map-to-n, a detached job and one with
---server-wait 0 fail.
+appears, and all tasks of that one are told of. A map-to-n, and a job with --server-wait
+0, fail.
 
 With --on-failure keep, a job that fails, is interrupted or loses its client is
 suspended: what the tasks that ended have made stays on the disk of each server, also
@@ -50,7 +53,11 @@ var (
 		verb:  s4.VerbMap,
 		short: "run a command for every key, 1:1",
 		long: `For every key below INDIR run CMD with the key as standard input; its standard
-output becomes the key with the same relative path below OUTDIR.` + mapCommon,
+output becomes the key with the same relative path below OUTDIR.
+
+With --batch N, one CMD does up to N keys: they are its arguments, its standard input
+has their paths, one a line, and $S4_BATCH is a file with a line for each: key, path,
+and the path to write its output to, with tabs between.` + mapCommon,
 		example: `  s4 map s4://bucket/in/ s4://bucket/out/ 'tr A-Z a-z'
   s4 map -k --retries 2 --joblog log.tsv s4://bucket/in/ s4://bucket/out/ 'parse | sort' --file parse
   s4 map --resume s4://bucket/in/ s4://bucket/out/ --script parse.sh`,

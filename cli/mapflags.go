@@ -24,6 +24,7 @@ var errRetries = errors.New("--retries N is from 0 to 2147483647")
 type mapFlags struct {
 	resume, keepGoing        bool
 	noVerify                 bool
+	shell                    shellFlag
 	retries                  int
 	batch                    batchFlag
 	timeout                  timeoutFlag
@@ -50,6 +51,7 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	if verb == s4.VerbMap {
 		fl.Var(&f.batch, "batch", "let one command do up to `N` keys, whose paths it is given, see $S4_BATCH")
 	}
+	f.shell.register(fl)
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
 	fl.BoolVar(&f.explain, "explain", false, "print what would run where, and run nothing")
 	fl.BoolVar(&f.detach, "detach", false, "print the job's id and leave it to the servers, see s4 jobs")
@@ -109,6 +111,7 @@ func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
 		Compress:      s4.Compression(f.compress),
 		NoVerifyInput: f.noVerify,
 		Batch:         int(f.batch),
+		Bash:          bool(f.shell),
 	}
 	for _, path := range f.files {
 		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})

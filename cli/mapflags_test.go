@@ -66,9 +66,9 @@ func TestJoblogLine(t *testing.T) {
 	line := joblogLine(s4.JobTask{
 		Key: "s4://b/in/000", Server: servers[0], State: s4.TaskFailed, Attempt: 2,
 		Start: time.Unix(1795363200, 7_654_321), Wall: 1500 * time.Millisecond, User: 1234567, Sys: 61 * time.Second,
-		MaxRSS: 1 << 20, BytesIn: 12, BytesOut: 34, Exit: -1, Signal: 9,
+		MaxRSS: 1 << 20, BytesIn: 12, BytesOut: 34, Exit: -1, Signal: 9, Runner: "exec",
 	})
-	const want = "s4://b/in/000\t10.0.0.1:4000\t1795363200.007\t1.500\t0.001\t61.000\t1048576\t12\t34\t-1\t9\t2\n"
+	const want = "s4://b/in/000\t10.0.0.1:4000\t1795363200.007\t1.500\t0.001\t61.000\t1048576\t12\t34\t-1\t9\t2\texec\n"
 	if line != want {
 		t.Errorf("%q, want %q", line, want)
 	}

@@ -14,7 +14,7 @@ import (
 
 // readScript returns the command that --script FILE stands for. The text of a shell
 // script is the command itself. Any other script is sent along with the job (asset is
-// true), and the command replaces its shell with it, by exec.
+// true), and the command is that file.
 func readScript(file string) (cmd string, asset bool, err error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -24,7 +24,7 @@ func readScript(file string) (cmd string, asset bool, err error) {
 	r := bufio.NewReader(f)
 	head, _ := r.Peek(r.Size()) // a read error comes again below
 	if program := interpreter(string(head)); program != "" && program != "bash" && program != "sh" {
-		return `exec "$S4_ASSETS/` + quoteDouble(filepath.Base(file)) + `"`, true, nil
+		return `"$S4_ASSETS/` + quoteDouble(filepath.Base(file)) + `"`, true, nil
 	}
 	text, err := io.ReadAll(io.LimitReader(r, wire.MaxCommand+1))
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 // process that the kernel cannot interrupt, as on a dead NFS mount, takes it all.
 const goneWait = 2 * time.Second
 
-// killGroup sends SIGKILL to bash and to the process group it leads. It must
-// be called before bash is reaped.
+// kill sends SIGKILL to the process group and to those that Run has started in it. It
+// must be called before they are reaped.
 //
 // Why before: kill(-pgid) means whoever has that group number at that moment.
 // Once bash is reaped and its last child gone, the kernel may give the number
@@ -24,19 +24,33 @@ const goneWait = 2 * time.Second
 // to the group under one lock, so a child is either there to be signaled, or
 // its fork is interrupted (copy_process in kernel/fork.c).
 //
-// Bash is also named by itself, for a script can exec a program that moves
+// They are also named one by one, for a script can exec a program that moves
 // to another group, and Run waits for it wherever it is.
-func killGroup(pid int) {
+func (g *group) kill() {
 	// The one error possible is that there is nobody left, or nobody that we
 	// may signal (setuid programs); neither can be helped.
-	_ = syscall.Kill(-pid, syscall.SIGKILL)
-	_ = syscall.Kill(pid, syscall.SIGKILL)
+	_ = syscall.Kill(-g.id, syscall.SIGKILL)
+	for i := range g.procs {
+		if pid := g.procs[i].pid; pid > 0 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// wasKilled reports whether SIGKILL has ended any of those that Run has started.
+func (g *group) wasKilled() bool {
+	for i := range g.procs {
+		if s := g.procs[i].status; s.Signaled() && s.Signal() == syscall.SIGKILL {
+			return true
+		}
+	}
+	return false
 }
 
 // awaitGroupGone returns when no process of a killed group runs any more, or
 // after goneWait. SIGKILL acts when its target is next scheduled, or leaves a
 // system call: until then it might still write to the file that is the
-// command's output. Bash itself must be reaped.
+// command's output. Those that Run has started must be reaped.
 //
 // Most commands leave nobody behind, and then this is one system call. Asking
 // by number after the reaping is safe, since signal 0 harms nobody: had the

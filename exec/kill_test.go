@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
@@ -137,8 +138,29 @@ func TestTimeoutOutsideGroup(t *testing.T) {
 
 // runHelper is the server that TestKilledServer kills.
 func runHelper(dir string) {
-	_, err := Run(context.Background(), Cmd{Dir: dir, Env: env, Script: `sleep 1000 & echo $! >child; echo $$ >bash; wait`})
-	panic(err) // not reached
+	c := Cmd{Dir: dir, Env: env, Script: `sleep 1000 & echo $! >child; echo $$ >bash; wait`}
+	if script := os.Getenv(helperEnv + "_SCRIPT"); script != "" {
+		c.Script, c.Pipeline = script, NewPipeline(script, env)
+	}
+	res, err := Run(context.Background(), c)
+	panic(fmt.Sprint(res, err)) // not reached
+}
+
+// The programs of a pipeline die with the server, too.
+func TestKilledServerPipeline(t *testing.T) {
+	dir := t.TempDir()
+	server := osexec.Command(os.Args[0])
+	server.Env = append(os.Environ(), helperEnv+"="+dir, helperEnv+"_SCRIPT=sh -c 'echo $$ >first; exec sleep 1000' | sh -c 'echo $$ >last; exec sleep 1000'")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	first, last := filepath.Join(dir, "first"), filepath.Join(dir, "last")
+	cancelOnce(t, func() { server.Process.Kill() }, first, last)
+	server.Wait()
+	for _, file := range []string{first, last} {
+		pid := mustPid(t, file)
+		eventually(t, file+" dies", func() bool { return !runs(pid) })
+	}
 }
 
 // When the server is killed, bash dies by Pdeathsig and the sweep finds the rest.

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // MaxScript is the length in bytes of the longest script that Run takes.
@@ -59,7 +57,7 @@ type Cmd struct {
 	// and of several equal names the last counts, as in os/exec.
 	Env []string
 
-	// Stdin, Stdout and Stderr are handed to bash as they are, and stay the
+	// Stdin, Stdout and Stderr are handed to the command as they are, and stay the
 	// caller's to close. A nil Stdin or Stdout is /dev/null. With a nil Stderr,
 	// its end is kept in Result.Stderr.
 	//
@@ -75,21 +73,26 @@ type Cmd struct {
 
 	// Timeout is how long the command may run; 0 is without limit.
 	Timeout time.Duration
+
+	// Pipeline is what NewPipeline made of Script: it is run without bash then, unless
+	// something in Env or Dir needs that. With nil, bash runs it.
+	Pipeline *Pipeline
 }
 
 // Result is how a command ended and what it used.
 type Result struct {
 	ExitCode int            // 0 to 255; -1 when ended by a signal or never started
 	Signal   syscall.Signal // what ended bash; 0 when it exited
+	Direct   bool           // Cmd.Pipeline was run, and all else is as bash would have had it
 
 	Stderr      []byte // the last Cmd.StderrTail bytes, as written; the caller's
 	StderrBytes int64  // how many bytes of stderr arrived in all; 0 when Cmd.Stderr was set
 
-	Start time.Time     // just before bash was started
-	Wall  time.Duration // from Start until bash had ended
+	Start time.Time     // just before the command was started
+	Wall  time.Duration // from Start until it had ended
 
-	// User and Sys are the CPU time of bash and of every descendant that was
-	// waited for, which leaves out what had to be killed.
+	// User and Sys are the CPU time of bash, or of the pipeline's programs, and of every
+	// descendant that was waited for, which leaves out what had to be killed.
 	User, Sys time.Duration
 
 	// MaxRSS is the largest resident set, in bytes, of any one process that User
@@ -101,7 +104,7 @@ type Result struct {
 	Timeout  time.Duration // Cmd.Timeout
 }
 
-// Run runs c and returns when bash has ended, and everything in its process
+// Run runs c and returns when it has ended, and everything in its process
 // group with it. A command that fails, by exit code, signal or timeout, is not
 // an error: see the Result.
 //
@@ -120,35 +123,44 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 		return res, canceled(ctx)
 	}
 
-	cmd := c.command()
-	var stderr *stderrPipe
-	if c.Stderr == nil {
+	stdin, stdout := c.Stdin, c.Stdout
+	if stdin == nil || stdout == nil {
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			return res, c.startError(err)
+		}
+		defer null.Close()
+		stdin, stdout = cmp.Or(stdin, null), cmp.Or(stdout, null)
+	}
+	stderr := c.Stderr
+	var pipe *stderrPipe
+	if stderr == nil {
 		p, err := newStderrPipe(c.StderrTail)
 		if err != nil {
 			return res, c.startError(err)
 		}
 		defer p.close()
-		stderr, cmd.Stderr = p, p.w
+		pipe, stderr = p, p.w
 	}
 
-	// Pdeathsig lets the kernel kill bash when the server is killed, but it
-	// fires at the end of the thread that forked, not of the process
-	// (prctl(2), go.dev/issue/27505). So this goroutine keeps its thread until
-	// bash is reaped. That is free: waitid below blocks the thread anyway. The
-	// signal reaches bash alone, not its children; those are for the Watchdog.
+	// Pdeathsig lets the kernel kill what is started here when the server is killed, but
+	// it fires at the end of the thread that forked, not of the process
+	// (prctl(2), go.dev/issue/27505). So this goroutine keeps its thread until all is
+	// reaped. That is free: waitid below blocks the thread anyway. Children of what is
+	// started do not get the signal; those are for the Watchdog.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
 	res.Start = time.Now()
-	if err := cmd.Start(); err != nil {
+	g, err := c.start(&res, stdin, stdout, stderr)
+	if err != nil {
 		return res, c.startError(err)
 	}
-	if stderr != nil {
-		stderr.start()
+	if pipe != nil {
+		pipe.start()
 	}
-	pid := cmd.Process.Pid
 
-	// From here to cmd.Wait, pid and the group of that number are bash's.
+	// From here to g.reap, the numbers of the group and its processes are theirs.
 	runCtx := ctx
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -157,39 +169,59 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 	}
 	killed := make(chan struct{})
 	unwatch := context.AfterFunc(runCtx, func() {
-		killGroup(pid)
+		g.kill()
 		close(killed)
 	})
 
-	waitErr := waitExited(pid)
+	waitErr := g.wait()
 	res.Wall = time.Since(res.Start)
 	var cause error
 	if !unwatch() {
-		<-killed // no kill may be under way once the number is free
+		<-killed // no kill may be under way once the numbers are free
 		cause = context.Cause(runCtx)
 	}
 	if waitErr == nil {
-		killGroup(pid)
+		g.kill()
 	}
-	err := cmd.Wait()
-	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
-		return res, fmt.Errorf("wait for bash in %s: %w", c.Dir, err)
+	if err := g.reap(); err != nil {
+		return res, fmt.Errorf("wait for the command in %s: %w", c.Dir, err)
 	}
-	awaitGroupGone(pid)
-	if stderr != nil {
-		res.Stderr, res.StderrBytes = stderr.finish()
+	told := res.account(g, c.Pipeline, cause != nil)
+	awaitGroupGone(g.id)
+	switch {
+	case pipe != nil:
+		res.Stderr, res.StderrBytes = pipe.finish(told)
+	case told != "":
+		_, _ = c.Stderr.WriteString(told) // bash does not look, either
 	}
-	res.account(cmd.ProcessState)
 
 	switch {
 	case cause == nil:
 	case cause == errTimeout:
-		// Bash may have ended by itself just before it was to be killed.
+		// It may have ended by itself just before it was to be killed.
 		res.TimedOut = res.Signal == syscall.SIGKILL
 	default:
 		return res, canceled(ctx)
 	}
 	return res, nil
+}
+
+// start starts the programs of the pipeline, or bash, and says in res which.
+func (c *Cmd) start(res *Result, stdin, stdout, stderr *os.File) (*group, error) {
+	if c.Pipeline != nil {
+		if programs, ok := c.Pipeline.execs(c.environ(), c.Dir); ok {
+			if g, err := start(programs, c.Dir, stdin, stdout, stderr); err == nil {
+				res.Direct = true
+				return g, nil
+			}
+			// Nothing has run. Bash does, or says why it cannot.
+		}
+	}
+	bash, err := c.bash()
+	if err != nil {
+		return nil, err
+	}
+	return start([]program{bash}, c.Dir, stdin, stdout, stderr)
 }
 
 // check refuses what must not get as far as starting a process.
@@ -202,39 +234,13 @@ func (c *Cmd) check() error {
 		return errors.New("script contains a NUL byte")
 	}
 	if c.Dir == "" {
-		return errors.New("no working directory given") // os/exec would take ours
+		return errors.New("no working directory given") // syscall.ForkExec would take ours
 	}
 	return nil
 }
 
-// command prepares bash with all of c but stderr's pipe.
-func (c *Cmd) command() *exec.Cmd {
-	// --norc: with SSH_CLIENT in the environment or a socket as stdin, bash -c
-	// takes itself for a remote shell and reads ~/.bashrc (bash(1), "Invoked by
-	// remote shell daemon"). The --: a script may begin with a dash.
-	cmd := exec.Command(cmp.Or(c.Bash, "bash"), "--norc", "-e", "-u", "-o", "pipefail", "-c", "--", c.Script)
-	cmd.Args[0] = "bash" // which is how it names itself in its errors
-	if len(c.Args) > 0 {
-		cmd.Args = append(append(cmd.Args, "bash"), c.Args...) // the first is $0
-	}
-	cmd.Dir = c.Dir
-	cmd.Env = c.Env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	// Not unconditionally: a nil *os.File in an io.Reader is not a nil io.Reader.
-	if c.Stdin != nil {
-		cmd.Stdin = c.Stdin
-	}
-	if c.Stdout != nil {
-		cmd.Stdout = c.Stdout
-	}
-	if c.Stderr != nil {
-		cmd.Stderr = c.Stderr
-	}
-	return cmd
-}
-
 // startError names the directory, and finds the error that is really about it:
-// where chdir fails in the child, execve's path is all that os/exec can name.
+// where chdir fails in the child, execve's path is all that start can name.
 func (c *Cmd) startError(err error) error {
 	if fi, statErr := os.Stat(c.Dir); statErr != nil {
 		err = statErr
@@ -254,24 +260,27 @@ func canceled(ctx context.Context) error {
 	return fmt.Errorf("command stopped: %w: %w", err, cause)
 }
 
-// waitExited blocks until the child pid has ended, and leaves it as a zombie.
-func waitExited(pid int) error {
-	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if err != unix.EINTR {
-			return err
+// account fills in what the kernel tells of a reaped group, and returns what bash would
+// add to standard error. stopped says that Run has killed the group.
+func (r *Result) account(g *group, p *Pipeline, stopped bool) (told string) {
+	for i := range g.procs {
+		u := &g.procs[i].usage
+		r.User += time.Duration(u.Utime.Nano())
+		r.Sys += time.Duration(u.Stime.Nano())
+		r.MaxRSS = max(r.MaxRSS, u.Maxrss*1024) // getrusage(2): kilobytes
+	}
+	if len(g.procs) > 1 {
+		if stopped && g.wasKilled() {
+			r.Signal = syscall.SIGKILL // as bash was
+			return ""
 		}
+		r.ExitCode, r.Signal, told = p.ended(g)
+		return told
 	}
-}
-
-// account fills in what the kernel tells of a reaped process.
-func (r *Result) account(ps *os.ProcessState) {
-	r.ExitCode = ps.ExitCode()
-	r.User, r.Sys = ps.UserTime(), ps.SystemTime()
-	if ws, ok := ps.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		r.Signal = ws.Signal()
+	s := g.procs[0].status
+	r.ExitCode = s.ExitStatus()
+	if s.Signaled() {
+		r.Signal = s.Signal()
 	}
-	if ru, ok := ps.SysUsage().(*syscall.Rusage); ok {
-		r.MaxRSS = ru.Maxrss * 1024 // getrusage(2): kilobytes
-	}
+	return ""
 }

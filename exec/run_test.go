@@ -190,14 +190,27 @@ func TestConcurrent(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	// Without a shell, too.
+	direct := func(script string) Cmd {
+		return Cmd{Script: script, Dir: dir, Env: env, StderrTail: 9, Pipeline: NewPipeline(script, env)}
+	}
 	var wg sync.WaitGroup
-	for i := range 24 {
+	for i := range 40 {
 		wg.Go(func() {
-			switch i % 3 {
+			switch i % 5 {
 			case 0:
 				res, err := Run(ctx, Cmd{Script: `echo x >&2; exit ` + strconv.Itoa(i), Dir: dir, Env: env, StderrTail: 9})
 				if err == nil && (res.ExitCode != i || string(res.Stderr) != "x\n") {
 					t.Errorf("%d: got %+v", i, res)
+				}
+			case 3:
+				res, err := Run(ctx, direct("cat | sh -c 'cat; echo x >&2; exit "+strconv.Itoa(i)+"' | cat"))
+				if err == nil && (res.ExitCode != i || string(res.Stderr) != "x\n" || !res.Direct) {
+					t.Errorf("%d: got %+v", i, res)
+				}
+			case 4:
+				if res, err := Run(ctx, direct("sleep 1000 | cat | sleep 1000")); !errors.Is(err, context.Canceled) {
+					t.Errorf("%d: got %+v, error %v", i, res, err)
 				}
 			case 1:
 				if _, err := Run(ctx, Cmd{Script: "sleep 1000", Dir: dir, Env: env}); !errors.Is(err, context.Canceled) {
@@ -208,7 +221,7 @@ func TestConcurrent(t *testing.T) {
 				if err != nil || !res.TimedOut {
 					t.Errorf("%d: got %+v, %v", i, res, err)
 				}
-				if i > 20 {
+				if i > 36 {
 					cancel()
 				}
 			}

@@ -33,7 +33,7 @@ func newStderrPipe(keep int) (*stderrPipe, error) {
 	return p, nil
 }
 
-// start begins to read. Bash has the write end now; ours is closed, or the
+// start begins to read. The command has the write end now; ours is closed, or the
 // pipe would never end.
 func (p *stderrPipe) start() {
 	p.w.Close()
@@ -52,16 +52,17 @@ func (p *stderrPipe) start() {
 	}()
 }
 
-// finish returns what was kept and how much was written in all. The command's
-// group must be gone.
+// finish adds more to what the command has written, and returns what is kept of it, and
+// how much it was in all. The command's group must be gone.
 //
 // An escaped process may hold the pipe open for ever, so end of file is not
 // waited for. It need not be: whoever wrote has ended, and what they wrote is
 // in the pipe, so reading until it is empty gets all of it, at once.
-func (p *stderrPipe) finish() ([]byte, int64) {
+func (p *stderrPipe) finish(more string) ([]byte, int64) {
 	_ = p.r.SetReadDeadline(time.Unix(1, 0)) // worked in newStderrPipe
 	<-p.done
 	p.drain()
+	_, _ = p.tail.Write([]byte(more))
 	return p.tail.Bytes(), p.tail.total
 }
 

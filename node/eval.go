@@ -84,7 +84,7 @@ func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire
 		out.close()
 		return nil, err
 	}
-	res, err := exec.Run(ctx, exec.Cmd{
+	c := exec.Cmd{
 		Bash:   n.bash,
 		Script: m.Command,
 		Dir:    dir,
@@ -93,7 +93,11 @@ func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire
 		Stdin:  o.File,
 		Stdout: out.w,
 		Stderr: errs.w,
-	})
+	}
+	if h.Flags&wire.FlagBash == 0 {
+		c.Pipeline = exec.NewPipeline(c.Script, c.Env)
+	}
+	res, err := exec.Run(ctx, c)
 	out.close()
 	errs.close()
 	release()

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nathants/s4/exec"
 	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
@@ -49,6 +50,7 @@ type job struct {
 	epoch       uint64       // of its run of tasks, see wire.Reset
 	last        []lastRun    // of a shuffle that was parked, until its tasks run
 	env         []string
+	pipeline    *exec.Pipeline // what the tasks run without bash, or nil
 
 	done     atomic.Uint64 // tasks
 	failed   atomic.Uint64 // tasks
@@ -215,6 +217,9 @@ func (j *job) has(o wire.JobOption) bool { return j.msg.Options&o != 0 }
 func (j *job) begin() (err error) {
 	if j.env, err = j.jobEnv(); err != nil {
 		return err
+	}
+	if !j.has(wire.JobBash) {
+		j.pipeline = exec.NewPipeline(j.msg.Command, j.env)
 	}
 	if !j.msg.Durable() { // of a durable one save has written it
 		if err := writeInfo(j.stage.path, j.info()); err != nil {

@@ -274,7 +274,7 @@ func TestProtocolSmallTables(t *testing.T) {
 			t.Errorf("%s belongs to server %s of 3, PROTOCOL.md says %s", row[0], got, row[1])
 		}
 	}
-	flags := map[string]byte{"LZ4": wire.FlagLZ4, "PACKALL": wire.FlagPackAll, "STREAM": wire.FlagStream, "NOVERIFY": wire.FlagNoVerify, "RECURSIVE": wire.FlagRecursive, "CHECKED": wire.FlagChecked}
+	flags := map[string]byte{"LZ4": wire.FlagLZ4, "PACKALL": wire.FlagPackAll, "STREAM": wire.FlagStream, "NOVERIFY": wire.FlagNoVerify, "BASH": wire.FlagBash, "RECURSIVE": wire.FlagRecursive, "CHECKED": wire.FlagChecked}
 	for _, row := range docTables(t, "Flag", "On", "Meaning")[0].rows {
 		number, name, _ := strings.Cut(row[0], " ")
 		if want := fmt.Sprintf("0x%02x", flags[name]); number != want {
@@ -284,7 +284,7 @@ func TestProtocolSmallTables(t *testing.T) {
 	for column, numbers := range map[string]map[string]uint64{
 		"Option": {"keep-going": uint64(wire.JobKeepGoing), "resume": uint64(wire.JobResume), "report": uint64(wire.JobReport),
 			"lz4": uint64(wire.JobLZ4), "detach": uint64(wire.JobDetach), "pack-all": uint64(wire.JobPackAll), "no-verify": uint64(wire.JobNoVerify),
-			"keep": uint64(wire.JobKeep), "driven": uint64(wire.JobDriven)},
+			"keep": uint64(wire.JobKeep), "driven": uint64(wire.JobDriven), "bash": uint64(wire.JobBash)},
 		"Verdict": {"discarded": uint64(wire.VerdictDiscarded), "committed": uint64(wire.VerdictCommitted),
 			"prepared": uint64(wire.VerdictPrepared), "orphaned": uint64(wire.VerdictOrphaned)},
 		"State of a job": {"running": uint64(wire.JobRunning), "prepared": uint64(wire.JobPrepared), "orphaned": uint64(wire.JobOrphaned),
@@ -294,6 +294,7 @@ func TestProtocolSmallTables(t *testing.T) {
 			"done": uint64(wire.PhaseDone), "prepared": uint64(wire.PhasePrepared), "committed": uint64(wire.PhaseCommitted)},
 		"State of a task": {"done": uint64(wire.TaskDone), "failed": uint64(wire.TaskFailed), "retried": uint64(wire.TaskRetried),
 			"running": uint64(wire.TaskRunning), "stopped": uint64(wire.TaskStopped)},
+		"Runner": {"bash": uint64(wire.RunnerBash), "exec": uint64(wire.RunnerExec)},
 	} {
 		first := "Number"
 		if column == "Option" {

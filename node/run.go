@@ -262,9 +262,14 @@ func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wir
 // runCommand runs the job's command as c says, and notes in t what it used.
 func (j *job) runCommand(c exec.Cmd, t *wire.Task) error {
 	c.Bash, c.Script, c.StderrTail = j.node.bash, j.msg.Command, stderrTail
+	c.Pipeline = j.pipeline
 	c.Timeout = time.Duration(min(j.msg.Timeout, math.MaxInt64))
 	res, err := exec.Run(j.ctx, c)
 	if !res.Start.IsZero() {
+		t.Runner = wire.RunnerBash
+		if res.Direct {
+			t.Runner = wire.RunnerExec
+		}
 		t.Start, t.Wall = res.Start.UnixNano(), uint64(res.Wall)
 		t.User, t.Sys, t.MaxRSS = uint64(res.User), uint64(res.Sys), uint64(res.MaxRSS)
 		t.Exit, t.Signal, t.Stderr = int32(res.ExitCode), byte(res.Signal), string(res.Stderr)

@@ -122,7 +122,7 @@ func TestUnknownJobOptions(t *testing.T) {
 		job := Job{ID: 1, Verb: VerbMap, Options: 1<<bit | JobResume, Indir: "b", Outdir: "o", Command: "cat"}
 		for _, m := range []Message{&job, &JobInfo{Job: job}, &Attach{Options: job.Options}} {
 			_, err := Decode(m.Type(), m.append(nil))
-			known := bit <= 8
+			known := bit <= 9
 			if known && err != nil {
 				t.Errorf("%s with option %d: %v", m.Type(), bit, err)
 			}
@@ -196,8 +196,8 @@ func TestStringLimits(t *testing.T) {
 		{&Error{}, 7 + 4 + 4 + 4, 32768},
 		{&Discard{}, 7 + 4 + 4, 32768},
 		{&Suspend{}, 7 + 4 + 4, 32768},
-		{&Tasks{[]Task{{}}}, 4 + taskSize - 16, 32768},
-		{&Tasks{[]Task{{}}}, 4 + taskSize - 12, 32768},
+		{&Tasks{[]Task{{}}}, 4 + taskSize - 17, 32768},
+		{&Tasks{[]Task{{}}}, 4 + taskSize - 13, 32768},
 		{&JobInfo{}, len((&JobInfo{}).append(nil)) - 4, 32768},
 	} {
 		for _, over := range []int{0, 1} {
@@ -261,8 +261,8 @@ func TestTaskSize(t *testing.T) {
 			t.Errorf("%d, %d and %d bytes of strings: %d bytes, TaskSize says %d", len(task.Key), len(task.Error), len(task.Stderr), got, want)
 		}
 	}
-	if taskSize != 96 {
-		t.Errorf("taskSize is %d, PROTOCOL.md's task has 96 bytes", taskSize)
+	if taskSize != 97 {
+		t.Errorf("taskSize is %d, PROTOCOL.md's task has 97 bytes", taskSize)
 	}
 }
 
@@ -315,7 +315,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Done{Progress{u64, u64, u64, u64, u64, u64}}, &Done{},
 		&Committed{u64, u64}, &Committed{}, &Prepare{[]uint32{0, math.MaxUint32}}, &Prepare{},
 		&Discard{Error{Code: 1, Text: odd}}, &Discard{},
-		&Tasks{[]Task{{255, 255, math.MaxUint16, math.MinInt32, math.MaxUint32, lo, u64, u64, u64, u64, u64, u64, u64, odd, odd, odd, u64}, {Exit: math.MaxInt32}}},
+		&Tasks{[]Task{{255, 255, math.MaxUint16, math.MinInt32, math.MaxUint32, lo, u64, u64, u64, u64, u64, u64, u64, odd, odd, odd, u64, 255}, {Exit: math.MaxInt32}}},
 		&Tasks{manyTasks}, &Tasks{[]Task{}},
 		&Settle{u64}, &Settle{}, &Settled{255}, &Settled{}, &Jobs{u64}, &Jobs{},
 		&JobInfo{Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32}, 255, lo, math.MaxInt64,

@@ -35,6 +35,9 @@ const CheckSize = 4
 // FlagNoVerify on EVAL says that the key need not be compared with its checksum.
 const FlagNoVerify = 1
 
+// FlagBash on EVAL says that bash runs the command, also if it needs no shell.
+const FlagBash = 2
+
 // FlagRecursive on LIST and REMOVE asks for everything below the prefix.
 const FlagRecursive = 1
 

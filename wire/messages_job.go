@@ -51,13 +51,14 @@ const (
 	JobNoVerify  JobOption = 1 << 6 // tasks' input is not compared with its checksum
 	JobKeep      JobOption = 1 << 7 // a job that fails or loses its client is suspended
 	JobDriven    JobOption = 1 << 8 // its client is one of the servers, and any other may take its place
+	JobBash      JobOption = 1 << 9 // tasks run with bash, also where they need no shell
 
-	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll | JobNoVerify | JobKeep | JobDriven
+	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll | JobNoVerify | JobKeep | JobDriven | JobBash
 )
 
 // String returns the names of the options, with commas between, or "none".
 func (o JobOption) String() string {
-	return bitNames(uint32(o), "keep-going", "resume", "report", "lz4", "detach", "pack-all", "no-verify", "keep", "driven")
+	return bitNames(uint32(o), "keep-going", "resume", "report", "lz4", "detach", "pack-all", "no-verify", "keep", "driven", "bash")
 }
 
 // bitNames names the bits that are set, from the lowest on.

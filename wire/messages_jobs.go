@@ -116,6 +116,24 @@ func (s TaskState) String() string {
 	return name(byte(s), "done", "failed", "retried", "running", "stopped")
 }
 
+// Runner is what ran the command of a task.
+type Runner byte
+
+// The runners.
+const (
+	RunnerBash Runner = 1
+	RunnerExec Runner = 2 // the server started its programs itself: it needs no shell
+)
+
+// String returns the runner's name, as PROTOCOL.md lists it; "none" for 0, if the command
+// did not run.
+func (r Runner) String() string {
+	if r == 0 {
+		return "none"
+	}
+	return name(byte(r), "bash", "exec")
+}
+
 // Task is one run of a task's command.
 type Task struct {
 	State    TaskState
@@ -135,13 +153,14 @@ type Task struct {
 	Error    string // why it failed, for people
 	Stderr   string // the end of its standard error, any bytes
 	Inputs   uint64 // fingerprint of its input as the run found it, see PROTOCOL.md; 0 if it did not look
+	Runner   Runner // of its command; 0 if that did not run
 }
 
 // TaskSize returns how many bytes t takes in a TASKS body.
 func (t *Task) TaskSize() int { return taskSize + len(t.Key) + len(t.Error) + len(t.Stderr) }
 
 // taskSize is the length in bytes of a task with empty strings.
-const taskSize = 1 + 1 + 2 + 4 + 4 + 8*8 + 3*4 + 8
+const taskSize = 1 + 1 + 2 + 4 + 4 + 8*8 + 3*4 + 8 + 1
 
 // Tasks is a run of tasks.
 type Tasks struct{ List []Task }
@@ -160,7 +179,7 @@ func (m *Tasks) append(b []byte) []byte {
 		b = appendU64(appendU64(b, t.BytesIn), t.BytesOut)
 		b = appendString(appendU64(b, t.Keys), t.Key)
 		b = appendString(appendString(b, cutText(t.Error, MaxErrorText)), cut(t.Stderr, MaxErrorText))
-		b = appendU64(b, t.Inputs)
+		b = append(appendU64(b, t.Inputs), byte(t.Runner))
 	}
 	return b
 }
@@ -194,6 +213,7 @@ func (m *Tasks) decode(d *decoder) {
 		t.Error = d.str(MaxErrorText, "error")
 		t.Stderr = d.str(MaxErrorText, "stderr")
 		t.Inputs = d.u64("inputs")
+		t.Runner = Runner(d.u8("runner"))
 	}
 }
 

@@ -21,12 +21,12 @@ func TestErrorIs(t *testing.T) {
 func TestNames(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{JobOption(0).String(), "none"},
-		{(JobKeepGoing | JobDetach | 1<<9).String(), "keep-going,detach,0x200"},
-		{JobOption(jobOptions).String(), "keep-going,resume,report,lz4,detach,pack-all,no-verify,keep,driven"},
+		{(JobKeepGoing | JobDetach | 1<<10).String(), "keep-going,detach,0x400"},
+		{JobOption(jobOptions).String(), "keep-going,resume,report,lz4,detach,pack-all,no-verify,keep,driven,bash"},
 		{AllFeatures.String(), "range,flush"}, {Features(0x80000000).String(), "0x80000000"},
 		{JobOrphaned.String(), "orphaned"}, {JobCanceled.String(), "canceled"}, {JobState(0).String(), "0"}, {JobSuspended.String(), "suspended"}, {JobWaiting.String(), "waiting"}, {JobState(9).String(), "9"},
 		{PhaseHalted.String(), "halted"}, {PhaseCommitted.String(), "committed"}, {Phase(0).String(), "0"}, {Phase(7).String(), "7"},
-		{TaskRunning.String(), "running"}, {VerdictOrphaned.String(), "orphaned"}, {EntryBucket.String(), "bucket"},
+		{TaskRunning.String(), "running"}, {RunnerExec.String(), "exec"}, {Runner(0).String(), "none"}, {Runner(9).String(), "9"}, {VerdictOrphaned.String(), "orphaned"}, {EntryBucket.String(), "bucket"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)
