@@ -206,7 +206,7 @@ func uploadKey(src, dst string) (string, error) {
 // a directory, which is made if it does not exist.
 func downloadPath(src, dst string) (string, error) {
 	if strings.HasSuffix(dst, "/") {
-		if err := os.MkdirAll(filepath.Clean(dst), 0o777); err != nil {
+		if err := makeDir(filepath.Clean(dst)); err != nil {
 			return "", &localError{filepath.Join(dst, path.Base(src)), err}
 		}
 	}

@@ -2,10 +2,12 @@ package s4
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
@@ -129,7 +131,7 @@ func (c *dirCache) open(path string) (*os.File, error) {
 		return c.dir, nil
 	}
 	c.close()
-	if err := os.MkdirAll(path, 0o777); err != nil {
+	if err := makeDir(path); err != nil {
 		return nil, err
 	}
 	d, err := os.Open(path)
@@ -138,6 +140,16 @@ func (c *dirCache) open(path string) (*os.File, error) {
 	}
 	c.path, c.dir = path, d
 	return d, nil
+}
+
+// makeDir is os.MkdirAll, but a file that is in the way is always ENOTDIR. If the file came
+// while os.MkdirAll looked, its error is EEXIST.
+func makeDir(path string) error {
+	err := os.MkdirAll(path, 0o777)
+	if at, ok := errors.AsType[*os.PathError](err); ok && at.Err == syscall.EEXIST {
+		at.Err = syscall.ENOTDIR
+	}
+	return err
 }
 
 func (c *dirCache) close() {
