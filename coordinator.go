@@ -101,10 +101,14 @@ func (c *Client) Attach(ctx context.Context, m *wire.Job, term uint64, again boo
 
 func (co *Coordinator) attach(ctx context.Context, term uint64, again bool) error {
 	co.job.Driver, co.attached = randomID(), true
-	return co.all(ctx, func(ctx context.Context, s *jobServer) error {
+	err := co.all(ctx, func(ctx context.Context, s *jobServer) error {
 		s.term, s.first, s.again = term-1, true, again
 		return s.attach(ctx, nil)
 	})
+	if err != nil {
+		return err
+	}
+	return co.adoptWithout(ctx)
 }
 
 // Begun reports whether the job has begun on any server.
@@ -152,13 +156,17 @@ func (co *Coordinator) Run(ctx context.Context) error {
 	}
 	co.planLoss(ctx)
 	co.started.Store(true)
-	for _, phase := range []wire.Phase{
-		wire.PhaseDone,
-		// Every output is at its server now, so each can see all conflicts.
-		wire.PhasePrepared,
-	} {
-		err := co.all(ctx, func(ctx context.Context, s *jobServer) error { return s.bring(ctx, phase) })
-		if err != nil {
+	bring := func(phase wire.Phase) func(context.Context, *jobServer) error {
+		return func(ctx context.Context, s *jobServer) error { return s.bring(ctx, phase) }
+	}
+	phases := []func(context.Context, *jobServer) error{bring(wire.PhaseDone)}
+	if co.canLose() {
+		phases = append(phases, func(ctx context.Context, s *jobServer) error { return s.confirm(ctx) })
+	}
+	// Every output is at its server then, so each can see all conflicts.
+	phases = append(phases, bring(wire.PhasePrepared))
+	for _, phase := range phases {
+		if err := co.all(ctx, phase); err != nil {
 			co.Discard(reasonOf(ctx, err))
 			return err
 		}

@@ -236,6 +236,22 @@ func isGone(err error) bool {
 	return errors.Is(err, wire.CodeUnavailable) || errors.Is(err, wire.CodeNoJob)
 }
 
+// confirm makes sure, as far as its connection tells, that a server whose tasks have ended
+// is still there, before any is prepared: from then on the job takes all of them.
+func (s *jobServer) confirm(ctx context.Context) error {
+	if conn := s.current(); s.gone || conn != nil && !conn.Stale() {
+		return nil
+	}
+	err := s.attach(ctx, wire.Errorf(wire.CodeUnavailable, "the connection was lost"))
+	switch {
+	case err == nil:
+		return s.bring(ctx, wire.PhaseDone)
+	case ctx.Err() == nil && isGone(err) && s.co.goOnWithout(s, err):
+		return nil
+	}
+	return err
+}
+
 // step makes the request that the server's phase calls for, and waits for the answer.
 func (s *jobServer) step() error {
 	co := s.co
@@ -341,6 +357,8 @@ func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Co
 		case b.Wait(ctx):
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case errors.Is(err, wire.CodeExists):
+			return err // it is there
 		default:
 			return wire.Errorf(wire.CodeUnavailable, "the server was lost, and did not come back within %v: %s", time.Duration(co.job.Wait), toError("", err).Text)
 		}

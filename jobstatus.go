@@ -1,6 +1,7 @@
 package s4
 
 import (
+	"slices"
 	"time"
 
 	"github.com/nathants/s4/wire"
@@ -11,6 +12,7 @@ import (
 func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 	var s JobStatus
 	parts := make([]jobPart, len(infos))
+	gone := goneOf(infos)
 	states := make(map[wire.JobState]*Error) // and the first reason for it
 	none := -1                               // a server that has no part of it
 	var missing uint64                       // tasks of servers that the job goes on without
@@ -21,13 +23,17 @@ func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 			}
 			continue
 		}
-		if why := c.whyEnded(i, info); states[why.state] == nil {
-			states[why.state] = why.err
+		if gone[i] {
+			parts[i] = jobPart{ready: info.Ready, progress: wire.Progress{Failed: info.Ready.Tasks}}
+		} else {
+			if why := c.whyEnded(i, info); states[why.state] == nil {
+				states[why.state] = why.err
+			}
+			parts[i] = jobPart{ready: info.Ready, progress: info.Progress}
+			missing = max(missing, info.Missing)
+			s.Keys += int64(info.Keys)
+			s.Bytes += int64(info.Bytes)
 		}
-		parts[i] = jobPart{ready: info.Ready, progress: info.Progress}
-		missing = max(missing, info.Missing)
-		s.Keys += int64(info.Keys)
-		s.Bytes += int64(info.Bytes)
 		started := time.Unix(0, info.Started)
 		if s.Started.IsZero() || started.Before(s.Started) {
 			s.Started = started
@@ -40,11 +46,17 @@ func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 			s.Options = optionsOf(m)
 		}
 	}
-	if states[wire.JobCommitted] != nil && s.Options.KeepGoing {
-		s.Keys, s.Bytes = dropGone(infos, parts, states)
+	for i := range parts {
+		if !gone[i] {
+			continue
+		}
+		if missing > 0 { // the driver has counted its tasks
+			parts[i] = jobPart{}
+		}
+		parts[i].gone = true
 	}
-	if missing > 0 && (states[wire.JobRunning] != nil || states[wire.JobPrepared] != nil || states[wire.JobOrphaned] != nil || states[wire.JobCommitted] != nil) {
-		parts = append(markGone(infos, parts), jobPart{ready: wire.Ready{Tasks: missing}, progress: wire.Progress{Failed: missing}})
+	if missing > 0 && slices.Contains(gone, true) {
+		parts = append(parts, jobPart{ready: wire.Ready{Tasks: missing}, progress: wire.Progress{Failed: missing}})
 	}
 	s.JobProgress = sumParts(parts)
 	s.State, s.Err = mergeState(states)
@@ -110,37 +122,21 @@ func (c *Client) whyEnded(i int, info *wire.JobInfo) ended {
 	return e
 }
 
-// dropGone counts as failed the tasks of servers that a job which keeps going was
-// published without, because they were lost. It returns what the others have written.
-func dropGone(infos []*wire.JobInfo, parts []jobPart, states map[wire.JobState]*Error) (keys, bytes int64) {
-	for _, s := range []wire.JobState{wire.JobWaiting, wire.JobSuspended, wire.JobFailed, wire.JobCanceled} {
-		delete(states, s)
-	}
-	for i, info := range infos {
-		switch {
-		case info == nil:
-		case info.State != wire.JobCommitted && info.State != wire.JobPrepared && info.State != wire.JobOrphaned:
-			parts[i].progress = wire.Progress{Failed: info.Ready.Tasks}
-		default:
-			keys += int64(info.Keys)
-			bytes += int64(info.Bytes)
-		}
-	}
-	return keys, bytes
-}
-
-// markGone marks the parts of servers that the job goes on without, and that its driver
-// has counted the tasks of. They are down, or were started again.
-func markGone(infos []*wire.JobInfo, parts []jobPart) []jobPart {
-	for i, info := range infos {
-		switch {
-		case info == nil:
-		case info.State == wire.JobRunning, info.State == wire.JobPrepared, info.State == wire.JobOrphaned, info.State == wire.JobCommitted:
+// goneOf reports of each server whether the job was prepared without it, because it was
+// lost.
+func goneOf(infos []*wire.JobInfo) []bool {
+	gone := make([]bool, len(infos))
+	for _, info := range infos {
+		if info == nil {
 			continue
 		}
-		parts[i] = jobPart{gone: true}
+		for _, server := range info.Without {
+			if int(server) < len(gone) {
+				gone[server] = true
+			}
+		}
 	}
-	return parts
+	return gone
 }
 
 // mergeState makes one state of those that servers are in, and tells why. What

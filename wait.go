@@ -111,8 +111,9 @@ func (l *lastSeen) outcome(patience time.Duration) (s JobStatus, over bool, err 
 		l.setLost(&s) // which is to do the same when it is back
 		return s, true, nil
 	}
+	gone := goneOf(l.now)
 	for i, info := range l.now {
-		if info != nil || s.Without > 0 { // it has gone on without the servers that do not answer
+		if info != nil || gone[i] {
 			continue
 		}
 		e := &Error{Op: "jobs", Key: l.id, Server: l.client.cluster.Servers[i].String()}
@@ -164,11 +165,9 @@ func (l *lastSeen) status() JobStatus {
 
 // setLost sets which server does not answer that may have something to do yet.
 func (l *lastSeen) setLost(s *JobStatus) {
-	if s.Without > 0 {
-		return
-	}
+	gone := goneOf(l.infos)
 	for i, since := range l.lost {
-		if info := l.infos[i]; info != nil && info.State == wire.JobCommitted {
+		if info := l.infos[i]; gone[i] || info != nil && info.State == wire.JobCommitted {
 			continue
 		}
 		if !since.IsZero() && (s.Lost < 0 || since.Before(s.LostSince)) {

@@ -44,6 +44,38 @@ func (co *Coordinator) goOnWithout(s *jobServer, err error) bool {
 	return true
 }
 
+// adoptWithout leaves out the servers that a client before this one has gone on without:
+// those that are prepared, or have committed, keep to what it has said.
+func (co *Coordinator) adoptWithout(ctx context.Context) error {
+	if !co.canLose() {
+		return nil
+	}
+	for i, s := range co.servers {
+		conn := s.current()
+		if conn == nil || !conn.promised {
+			continue
+		}
+		info, err := co.client.jobOn(ctx, i, co.job.ID)
+		if err != nil {
+			return co.opError(ctx, i, err)
+		}
+		for _, server := range info.Without {
+			if int(server) >= len(co.servers) {
+				continue
+			}
+			lost := co.servers[server]
+			co.mu.Lock()
+			p := &co.parts[server]
+			p.gone = true
+			p.progress = wire.Progress{Failed: p.ready.Tasks}
+			co.mu.Unlock()
+			lost.gone = true
+			lost.giveUp(wire.Errorf(wire.CodeUnavailable, "the job went on without this server, which did not come back in time"))
+		}
+	}
+	return nil
+}
+
 // without lists the servers that the job does without.
 func (co *Coordinator) without() []uint32 {
 	co.mu.Lock()

@@ -132,7 +132,7 @@ func TestFramesJobs(t *testing.T) {
 		b = wire.AppendFrame(b, 1, 0, m)
 	}
 	wantFrames(t, b,
-		`00000000 JOBINFO    tag=0 len=195 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach,pack-all,no-verify retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" wait=0 driver=0 batch=0 state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 why={code=storage key="" text="a\nb" exit=0 signal=0 stderr=""} term=0 attached=false missing=0`,
+		`00000000 JOBINFO    tag=0 len=195 flags=0x80 id=000000000000002a verb=map options=keep-going,resume,report,lz4,detach,pack-all,no-verify retries=1 timeout=2 okexit="\x01" indir="b\n" outdir="o" command="echo \"\n" wait=0 driver=0 batch=0 state=failed started=3 ended=4 ready={tasks=5 bytes=6 keys=7 skipped=8} progress={tasks=9 failed=10 running=11 bytesin=12 bytesout=13 pushed=14} keys=15 bytes=16 why={code=storage key="" text="a\nb" exit=0 signal=0 stderr=""} term=0 attached=false missing=0 without=[]`,
 		`000000cb TASKS      tag=0 len=514 flags=0x80 tasks=5 "b/\n":done "b/k":retried(exit=-1 signal=9 error="killed\n" stderr="\x00\n") "b/k":failed(attempt=2 exit=3 code=task-failed) "b/l":running "":9`,
 		`000002d5 READY      tag=1 len=32 tasks=1 bytes=2 keys=3 skipped=4`,
 		`000002fd DISCARD    tag=1 len=26 why={code=canceled key="" text="no\n" exit=0 signal=0 stderr=""}`,
@@ -172,7 +172,7 @@ func TestFramesAttach(t *testing.T) {
 		`000001ae RESET      tag=1 len=38 job=000000000000002a source=1 epoch=2 dirs=["o/a" "o/\n"]`,
 		`000001dc PUSH       tag=1 len=35 size=6 job=000000000000002a key="o/k" source=1 epoch=2`,
 		`00000207 CANCEL     tag=1 len=9 job=000000000000002a discard=true`,
-		`00000218 JOBINFO    tag=1 len=219 id=000000000000002a verb=map options=keep retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8 batch=0 state=waiting started=0 ended=0 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0 why=none term=2 attached=false missing=0`,
+		`00000218 JOBINFO    tag=1 len=223 id=000000000000002a verb=map options=keep retries=0 timeout=0 okexit="" indir="b" outdir="o" command="cat" wait=7 driver=8 batch=0 state=waiting started=0 ended=0 ready={tasks=0 bytes=0 keys=0 skipped=0} progress={tasks=0 failed=0 running=0 bytesin=0 bytesout=0 pushed=0} keys=0 bytes=0 why=none term=2 attached=false missing=0 without=[]`,
 	)
 }
 

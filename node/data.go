@@ -23,7 +23,9 @@ func (s *session) data(h wire.Header) error {
 		return err
 	}
 	if h.Type != wire.TypePut && h.Type != wire.TypePush && h.Type != wire.TypeGet {
-		s.conn.SendHeld() // this one may take long
+		if err := s.conn.SendHeld(); err != nil { // this one may take long
+			return err
+		}
 	}
 	switch m := m.(type) {
 	case *wire.Put:

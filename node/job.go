@@ -74,6 +74,7 @@ type job struct {
 	replaced map[string]bool // files that came along again; guarded by mu
 	missing  []wire.Task     // of lost servers, see addMissing; guarded by mu
 	lost     uint64          // their number; guarded by mu
+	without  []uint32        // servers that have no part in the job any more, once it is prepared; guarded by mu
 }
 
 // givenUp is the cause of a job's end when its client has discarded it, or is
@@ -269,6 +270,9 @@ func (j *job) prepare(without []uint32) error {
 			return err
 		}
 	}
+	j.mu.Lock()
+	j.without = without
+	j.mu.Unlock()
 	if err := j.writePrepared(); err != nil {
 		return storeError(err, "")
 	}
@@ -408,6 +412,7 @@ func (j *job) infoLocked() *wire.JobInfo {
 		Term:     j.link.term,
 		Attached: j.link.client != nil,
 		Missing:  j.lost,
+		Without:  j.without,
 	}
 	info.Job.Driver = j.link.driver
 	switch j.state {

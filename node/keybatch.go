@@ -88,32 +88,17 @@ func argsRoom() int {
 // runBatch runs tasks until each is done or has failed for good. attempt counts the
 // runs of each, and alone those in which it had no other task beside it.
 func (j *job) runBatch(list []int, attempt, alone uint32) {
-	b := &keyBatch{job: j, attempt: attempt}
-	for _, i := range list {
-		b.tasks = append(b.tasks, &batchTask{
-			i:   i,
-			key: j.taskKey(i),
-			t:   wire.Task{State: wire.TaskDone, Attempt: j.tasks.ran(i) + attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)},
-		})
-	}
-	err := b.run()
-	if j.ctx.Err() != nil {
-		for _, bt := range b.tasks {
-			j.stopped(&bt.t)
-		}
-		return
+	for len(list) == 1 && j.runAlone(list[0], attempt, alone) {
+		attempt++
+		alone++
 	}
 	if len(list) == 1 {
-		bt := b.tasks[0]
-		if bt.err == nil {
-			bt.err = err
-		}
-		again := mayHelp(bt.err) && alone < j.msg.Retries
-		if err := j.record(&bt.t, bt.err, again); !again {
-			j.taskEnded(err)
-			return
-		}
-		j.runBatch(list, attempt+1, alone+1)
+		return
+	}
+	b := j.newKeyBatch(list, attempt)
+	err := b.run()
+	if j.ctx.Err() != nil {
+		b.stopped()
 		return
 	}
 	var ran, single []int // to run again: in halves, and each alone
@@ -147,14 +132,52 @@ func (j *job) runBatch(list []int, attempt, alone uint32) {
 	}
 }
 
+// runAlone runs a task with no other beside it, and reports whether to do so again.
+func (j *job) runAlone(i int, attempt, alone uint32) (again bool) {
+	b := j.newKeyBatch([]int{i}, attempt)
+	err := b.run()
+	if j.ctx.Err() != nil {
+		b.stopped()
+		return false
+	}
+	bt := b.tasks[0]
+	if bt.err == nil {
+		bt.err = err
+	}
+	again = mayHelp(bt.err) && alone < j.msg.Retries
+	if err := j.record(&bt.t, bt.err, again); !again {
+		j.taskEnded(err)
+	}
+	return again
+}
+
 // keyBatch is one run of the command for several tasks.
 type keyBatch struct {
-	job     *job
-	attempt uint32
-	tasks   []*batchTask
-	dir     string // where the command runs
-	files   string // has what it reads and writes: see batchFile
-	held    int    // inputs that are open, to be hashed after the command
+	job   *job
+	tasks []*batchTask
+	dir   string // where the command runs
+	files string // has what it reads and writes: see batchFile
+	held  int    // inputs that are open, to be hashed after the command
+}
+
+// newKeyBatch prepares a run of tasks. attempt counts the runs of each.
+func (j *job) newKeyBatch(list []int, attempt uint32) *keyBatch {
+	b := &keyBatch{job: j}
+	for _, i := range list {
+		b.tasks = append(b.tasks, &batchTask{
+			i:   i,
+			key: j.taskKey(i),
+			t:   wire.Task{State: wire.TaskDone, Attempt: j.tasks.ran(i) + attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)},
+		})
+	}
+	return b
+}
+
+// stopped records that the run was stopped because the job is over.
+func (b *keyBatch) stopped() {
+	for _, bt := range b.tasks {
+		b.job.stopped(&bt.t)
+	}
 }
 
 // batchTask is one task of a batch.
@@ -181,8 +204,8 @@ func (b *keyBatch) run() (err error) {
 	release := sync.OnceFunc(func() { j.node.sched.release(j.id) })
 	defer release()
 	b.dir = filepath.Join(j.stage.path, "tasks", strconv.Itoa(b.tasks[0].i))
-	if b.attempt > 1 {
-		b.dir += "." + strconv.Itoa(int(b.attempt))
+	if n := b.tasks[0].t.Attempt; n > 1 {
+		b.dir += "." + strconv.Itoa(int(n)) // the last run's may be left, if it could not be removed
 	}
 	b.files = b.dir + ".files"
 	for _, dir := range []string{b.dir, b.files} {
@@ -211,6 +234,9 @@ func (b *keyBatch) run() (err error) {
 	}
 	defer out.close()
 	for k, bt := range b.tasks {
+		if j.ctx.Err() != nil {
+			return context.Cause(j.ctx)
+		}
 		if bt.err != nil {
 			continue
 		}
@@ -331,10 +357,10 @@ func (b *keyBatch) stage(out tree, k int, bt *batchTask) error {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EISDIR):
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: bt.key, Text: "no output file was written for this key"}
 	case err != nil:
-		return storeError(err, bt.key)
+		return &wire.Error{Code: wire.CodeTaskFailed, Key: bt.key, Text: "the output file of this key cannot be opened: " + err.Error()}
 	}
 	defer f.Close()
-	n, sum, err := hashFile(f)
+	n, sum, err := hashFile(j.ctx, f)
 	if err != nil {
 		return storeError(err, bt.key)
 	}

@@ -257,6 +257,9 @@ func testKeepsGoing(t *testing.T, verb s4.Verb, detached bool) {
 	o := newOutlive(t, node.Config{})
 	o.opts.KeepGoing, o.opts.AllTasks, o.opts.ServerWait = true, false, time.Second
 	o.opts.Detach = detached
+	if detached {
+		o.opts.ServerWait = 4 * time.Second // so that the server that is back has time to take the job over, if it were to
+	}
 	taskDir := "b/in"
 	if verb == s4.VerbMapFromN {
 		taskDir = "b/out" // a task of a merge is named after its output, however many inputs it has
@@ -325,8 +328,18 @@ func testKeepsGoing(t *testing.T, verb s4.Verb, detached bool) {
 	o.StartNode(t, lost)
 	nodetest.Eventually(t, "the job is over on the server that is back", func() bool {
 		jobs, err := o.client.Jobs(guarded(t))
-		return err == nil && len(jobs) == 1 && jobs[0].State == s4.JobPartly
+		return err == nil && len(jobs) == 1 && jobs[0].State == s4.JobPartly && len(nodetest.Staged(t, o.Data(lost))) == 0
 	})
+	keys := int64(0)
+	for _, err := range o.client.List(guarded(t), "s4://b/out/", true) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys++
+	}
+	if keys != outliveKeys-count {
+		t.Errorf("%d keys, want %d: the server that is back has no part in the job", keys, outliveKeys-count)
+	}
 	if s, err := o.client.WaitJob(guarded(t), id, nil); err != nil || s.State != s4.JobPartly || s.Failed != count || s.Tasks != outliveKeys {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -341,6 +354,34 @@ func testKeepsGoing(t *testing.T, verb s4.Verb, detached bool) {
 		}
 	}
 	o.check(t)
+}
+
+// A job that keeps going also does without a server that had done its tasks, or has none,
+// if it is lost before any server is prepared.
+func TestJobKeepsGoingWithoutDoneServer(t *testing.T) {
+	t.Parallel()
+	const lost = 1
+	o := newOutlive(t, node.Config{})
+	o.opts.KeepGoing, o.opts.AllTasks, o.opts.ServerWait = true, false, time.Second
+	ended := make(chan error, 1)
+	var res s4.JobResult
+	go func() {
+		var err error
+		res, err = o.client.Map(guarded(t), "s4://b/in/", "s4://b/out/",
+			"while [ $S4_SERVER != 1 ] && [ ! -e "+o.dir+"/gate ]; do sleep 0.02; done; cat", &o.opts)
+		ended <- err
+	}()
+	id := o.id()
+	nodetest.Eventually(t, "the tasks of one server are done", func() bool {
+		s, err := o.client.Job(guarded(t), id)
+		return err == nil && s.Done == outliveKeys/3
+	})
+	o.StopNode(lost)
+	o.openGate(t)
+	if err := <-ended; !errors.Is(err, s4.ErrTaskFailed) || res.Keys != outliveKeys*2/3 || res.Failed != outliveKeys/3 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	o.StartNode(t, lost)
 }
 
 // What --resume has done before is not missing when a server is lost.

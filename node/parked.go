@@ -65,6 +65,7 @@ func (n *Node) suspend(j *job, why error) {
 	}
 	errs = append(errs, j.stage.takeBack(), clearWork(j.stage.path))
 	info := j.info()
+	info.Missing, info.Without = 0, nil // it takes all servers to go on
 	info.State, info.Why, info.Ended, info.Attached = wire.JobSuspended, *toWire(why), time.Now().UnixNano(), false
 	info.Progress.Running = 0
 	err := writeInfo(j.stage.path, info)

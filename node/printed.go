@@ -153,7 +153,7 @@ func (p *printed) route(line string, batch *batch) error {
 	if err != nil {
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: p.key, Text: fmt.Sprintf("the file %q, which the command printed, cannot be opened: %v", line, err)}
 	}
-	size, sum, err := hashFile(f)
+	size, sum, err := hashFile(j.ctx, f)
 	if err != nil {
 		f.Close()
 		return storeError(err, out)

@@ -158,7 +158,7 @@ func (j *job) restore() error {
 			if i, ok := index[m.List[k].Key]; ok {
 				t := &m.List[k]
 				last[i] = lastRun{t.State, t.BytesIn, t.BytesOut, t.Inputs}
-				j.tasks.runs[i] = t.Attempt
+				j.tasks.runs[i] = max(j.tasks.runs[i], t.Attempt)
 			}
 		}
 		return nil

@@ -201,7 +201,7 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 	if j.msg.Verb == wire.VerbMapToN {
 		return j.shuffle(dir, keys[0], out.File, t)
 	}
-	n, sum, err := hashFile(out.File)
+	n, sum, err := hashFile(j.ctx, out.File)
 	if err != nil {
 		return storeError(err, keys[0])
 	}
@@ -296,11 +296,12 @@ func (j *job) runCommand(c exec.Cmd, t *wire.Task) error {
 // lastPart returns the end of stderr, as much as a log line should hold.
 func lastPart(s string) string { return s[max(0, len(s)-512):] }
 
-// hashFile returns size and xxh64 of what is in f, whatever its offset.
-func hashFile(f *os.File) (int64, uint64, error) {
-	fi, err := f.Stat()
-	if err != nil {
-		return 0, 0, err
+// hashFile returns size and xxh64 of what is in f, whatever its offset. It stops when ctx
+// ends, with the cause.
+func hashFile(ctx context.Context, f *os.File) (int64, uint64, error) {
+	n, sum, err := xfer.Hash(&contents{ctx: ctx, fd: int(f.Fd())})
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
-	return xfer.Hash(io.NewSectionReader(f, 0, fi.Size()))
+	return n, sum, err
 }

@@ -33,7 +33,7 @@ func (s *session) serve() {
 		s.node.log.Info("refused", zap.String("peer", s.peer), zap.Error(err))
 		return
 	}
-	defer s.conn.SendHeld()
+	defer func() { _ = s.conn.SendHeld() }()
 	// Ping all the time. A client that uploads waits for its answer for as long as
 	// its own source pauses, which may be hours, and must not take silence for a
 	// dead server. And pings reveal a client that is gone.

@@ -69,7 +69,7 @@ func (n *Node) adopt() error {
 		j.started = time.Unix(0, info.Started)
 		j.link.term, j.link.driver = info.Term, info.Job.Driver
 		j.setCounts(info)
-		j.lost = info.Missing
+		j.lost, j.without = info.Missing, p.without
 		j.wasOrphaned = info.State == wire.JobOrphaned
 		log, err := newTaskLog(p.path, true)
 		if err != nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,19 +80,24 @@ func (n *Node) isClientGone(id uint64) bool {
 }
 
 // overElsewhere asks all peers. If the job has ended on one of them, and goes on on none,
-// it returns why: nobody will take it up here then, because that takes all servers. Else
-// it returns nil.
+// it returns why: nobody will take it up here then, because that takes all servers. So it
+// does if one is prepared without this server. Else it returns nil.
 func (n *Node) overElsewhere(id uint64) (why *wire.Error) {
-	goesOn := false
+	goesOn, without := false, false
 	n.eachPeerInfo(id, func(_ int, info *wire.JobInfo, err error) {
 		switch {
+		case err == nil && slices.Contains(info.Without, uint32(n.cfg.Index)):
+			without = true
 		case err == nil && isOver(info.State):
 			why = &info.Why
 		case !errors.Is(err, s4.ErrNoJob):
 			goesOn = true // or may
 		}
 	})
-	if goesOn {
+	switch {
+	case without:
+		return wire.Errorf(wire.CodeUnavailable, "the job went on without this server, which did not come back in time")
+	case goesOn:
 		return nil
 	}
 	return why
@@ -126,6 +132,9 @@ func (n *Node) isTurn(id uint64) bool {
 	n.eachPeerInfo(id, func(peer int, info *wire.JobInfo, err error) {
 		if err != nil {
 			return // it is down, or has no part of the job
+		}
+		if slices.Contains(info.Without, uint32(n.cfg.Index)) {
+			turn = false
 		}
 		waits := info.State == wire.JobRunning || info.State == wire.JobPrepared || info.State == wire.JobWaiting
 		if info.Attached || waits && peer < n.cfg.Index {

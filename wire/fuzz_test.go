@@ -33,7 +33,7 @@ func encodes(m Message, got, body []byte) bool {
 		at = 8
 	case *JobInfo:
 		if m.Term != 0 || m.Job.Batch != 0 {
-			at = len(got) - 1 - 8 - 4
+			at = len(got) - 1 - 8 - 4 - 4 - 4*len(m.Without)
 		}
 	}
 	if 0 <= at && at < len(body) && body[at] > 1 {

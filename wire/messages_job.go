@@ -218,24 +218,34 @@ func (m *Prepare) append(b []byte) []byte {
 	if len(m.Without) == 0 {
 		return b // a field that may be missing
 	}
-	b = appendU32(b, uint32(len(m.Without)))
-	for _, server := range m.Without {
+	return appendServers(b, m.Without)
+}
+
+// appendServers appends a list of servers.
+func appendServers(b []byte, list []uint32) []byte {
+	b = appendU32(b, uint32(len(list)))
+	for _, server := range list {
 		b = appendU32(b, server)
 	}
 	return b
 }
 
 func (m *Prepare) decode(d *decoder) {
-	if !d.more() {
-		return
+	if d.more() {
+		m.Without = d.servers()
 	}
+}
+
+// servers is the reverse of appendServers.
+func (d *decoder) servers() (list []uint32) {
 	n := d.u32("count")
 	if d.err == nil && uint64(n) > uint64(len(d.b)/4) {
 		d.err = Errorf(CodeBadRequest, "%d servers in %d bytes", n, len(d.b))
 	}
 	for i := uint32(0); i < n && d.err == nil; i++ {
-		m.Without = append(m.Without, d.u32("server"))
+		list = append(list, d.u32("server"))
 	}
+	return list
 }
 
 // Committed answers COMMIT: the keys staged on this server are visible.

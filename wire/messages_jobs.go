@@ -42,9 +42,10 @@ type JobInfo struct {
 	Bytes    uint64 // in them
 	Why      Error  // it failed, was canceled or suspended; else code 0
 
-	Term     uint64 // see Attach; 0 of a job that does not outlive its connection
-	Attached bool   // it has a client
-	Missing  uint64 // tasks of servers that the job goes on without, of which the driver told
+	Term     uint64   // see Attach; 0 of a job that does not outlive its connection
+	Attached bool     // it has a client
+	Missing  uint64   // tasks of lost servers, of which this server knows as the driver
+	Without  []uint32 // of the PREPARE that was answered, see Prepare
 }
 
 // Type implements Message.
@@ -59,7 +60,8 @@ func (m *JobInfo) append(b []byte) []byte {
 		return b // fields that may be missing
 	}
 	b = appendU64(appendU64(appendU64(b, m.Job.Wait), m.Job.Driver), m.Term)
-	return appendU32(appendU64(append(b, flag(m.Attached)), m.Missing), m.Job.Batch)
+	b = appendU32(appendU64(append(b, flag(m.Attached)), m.Missing), m.Job.Batch)
+	return appendServers(b, m.Without)
 }
 
 func flag(set bool) byte {
@@ -86,6 +88,7 @@ func (m *JobInfo) decode(d *decoder) {
 		m.Attached = d.u8("attached") != 0
 		m.Missing = d.u64("missing")
 		m.Job.Batch = d.u32("batch")
+		m.Without = d.servers()
 	}
 }
 

@@ -9,7 +9,7 @@ var optional = map[Type]int{
 	TypePush:       4 + 8,
 	TypeHealthInfo: 2 * 8,
 	TypeJob:        2*8 + 4,
-	TypeJobInfo:    3*8 + 1 + 8 + 4,
+	TypeJobInfo:    3*8 + 1 + 8 + 4 + 4, // and what the number says
 	TypeCancel:     1,
 	TypePrepare:    4, // and what the number says
 }

@@ -227,7 +227,9 @@ func (c *Conn) fill(n int) error {
 
 // readSocket reads once, with the I/O timeout.
 func (c *Conn) readSocket(p []byte) (int, error) {
-	c.SendHeld()
+	if err := c.SendHeld(); err != nil {
+		return 0, err
+	}
 	for silent := 1; ; silent++ {
 		if now := time.Now(); now.Sub(c.readArmed) > c.period()/rearm {
 			c.readArmed = now

@@ -35,7 +35,16 @@ func (c *Conn) WriteSoon(tag uint16, flags byte, m wire.Message) error {
 
 // atHand reports whether the header of another request has come. It is for the goroutine
 // that reads.
-func (c *Conn) atHand() bool { return len(c.in) >= wire.HeaderSize }
+func (c *Conn) atHand() bool {
+	for in := c.in; len(in) >= wire.HeaderSize; {
+		h, err := wire.DecodeHeader(in)
+		if err != nil || h.Type != wire.TypePing {
+			return true
+		}
+		in = in[min(len(in), wire.HeaderSize+int(h.Len)):]
+	}
+	return false
+}
 
 // hold holds p back, or sends it if too much is held, or for too long; c.wmu is held. It
 // is for the goroutine that reads.
@@ -67,13 +76,13 @@ func (c *Conn) sendHeld(more bool) error {
 func (c *Conn) Holds() bool { return c.holds }
 
 // SendHeld sends what WriteSoon has held back. It is for the goroutine that reads, before
-// it turns to a request that may take long. An error comes again with the next write.
-func (c *Conn) SendHeld() {
+// it turns to a request that may take long. After an error nothing can be written any more.
+func (c *Conn) SendHeld() error {
 	if !c.holds {
-		return
+		return nil
 	}
 	c.holds = false
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	_ = c.sendHeld(false)
+	return c.sendHeld(false)
 }

@@ -17,8 +17,7 @@ func serveHeld(t *testing.T, c *Conn) error {
 	for {
 		h, err := c.ReadHeader()
 		if err != nil {
-			c.SendHeld()
-			return nil
+			return c.SendHeld()
 		}
 		m, err := c.ReadMessage(h)
 		if err != nil {
@@ -122,10 +121,24 @@ func TestHoldBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	arrived(2)
-	b.SendHeld() // nothing is left
+	if err := b.SendHeld(); err != nil { // nothing is left
+		t.Fatal(err)
+	}
 	if n := a.peek(make([]byte, 1)); n > 0 || b.Holds() {
 		t.Error("something was sent twice")
 	}
+	// A PING is no request: nothing would be read for a long time, perhaps.
+	frames := wire.AppendFrame(nil, 1, 0, &wire.List{Prefix: "b/"})
+	for range 2 {
+		frames = wire.AppendFrame(frames, 0, 0, wire.Empty{T: wire.TypePing})
+	}
+	if err := a.WriteRaw(frames); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all are there", func() bool { return b.peek(make([]byte, 1<<10)) == len(frames) })
+	read()
+	answer(false)
+	arrived(1)
 	request(3)
 	read()
 	answer(true)
