@@ -122,7 +122,8 @@ func (in *taskInputs) verify(failed error) error {
 			continue
 		}
 		var damage, command *wire.Error
-		if errors.As(err, &damage) && errors.As(failed, &command) {
+		// Any other error is not of this task alone: it may be why the job has failed.
+		if errors.As(err, &damage) && damage.Code == wire.CodeChecksum && errors.As(failed, &command) {
 			damage.Exit, damage.Signal, damage.Stderr = command.Exit, command.Signal, command.Stderr
 		}
 		return err

@@ -364,3 +364,21 @@ func TestTaskInputs(t *testing.T) {
 		}
 	}
 }
+
+// Two tasks that fail at once keep their own standard error: the one that comes second is
+// told that the job has failed, and why, while its input is being hashed.
+func TestFailuresStayApart(t *testing.T) {
+	_, client := start(t, node.Config{})
+	for _, key := range []string{"1_k", "4_k", "7_k"} { // on one server
+		put(t, client, "b/in/"+key, noise(key, 300<<10))
+	}
+	for range 15 {
+		dir := t.TempDir()
+		_, err := client.Map(guarded(t), "s4://b/in/", "s4://b/out/",
+			"cd "+dir+"; >$filename; until [ -e 1_k ] && [ -e 4_k ] && [ -e 7_k ]; do :; done; echo $filename >&2; exit 3", nil)
+		var e *s4.Error
+		if !errors.As(err, &e) || e.Stderr != strings.TrimPrefix(e.Key, "s4://b/in/")+"\n" {
+			t.Fatalf("%+v", err)
+		}
+	}
+}
