@@ -60,6 +60,9 @@ func (l *joblog) write(line string) {
 }
 
 func joblogLine(t s4.JobTask) string {
+	if t.Err != nil && t.Exit == 0 && t.Signal == 0 {
+		t.Exit = -1 // what failed was not the command
+	}
 	seconds := func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
 	return strings.Join([]string{
 		t.Key,

@@ -110,6 +110,8 @@ func (s *session) jobTasks(tag uint16, m *wire.JobTasks) error {
 	switch {
 	case werr != nil:
 		return werr
+	case errors.Is(err, wire.CodeChecksum):
+		return s.reply(tag, wire.Errorf(wire.CodeInternal, "the job's log on this server's disk is damaged: runs of tasks are missing"))
 	case err != nil:
 		return s.reply(tag, err)
 	}

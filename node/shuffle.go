@@ -167,7 +167,9 @@ func (b *batch) lose(p *pushed, err error) {
 		b.down = make(map[int]bool)
 	}
 	b.down[p.server] = true
-	b.lostAt = j.peerError(p.server, "push", p.key, err)
+	if err != errDown { // which was told before
+		b.lostAt = j.peerError(p.server, "push", p.key, err)
+	}
 }
 
 // errDown is why a push is not tried.
@@ -192,7 +194,9 @@ func (b *batch) repeat() error {
 		}
 		b.slot.release() // push takes it again
 		if !r.Wait(b.job.ctx) {
-			b.fail(why)
+			e := *toWire(why)
+			e.Text = fmt.Sprintf("a server was lost, and did not come back within %v: %s", b.job.patience(), e.Text)
+			b.fail(&e)
 			return b.failed()
 		}
 		for _, p := range lost {
@@ -332,7 +336,7 @@ func (j *job) peerError(server int, what, name string, err error) error {
 	var we *wire.Error
 	if errors.As(err, &we) {
 		e := *we
-		e.Text = fmt.Sprintf("%s to %s failed with %q, seen", what, at, we.Text) // on this server, the client adds
+		e.Text = fmt.Sprintf("%s to %s failed with %q", what, at, we.Text) // the client adds on which server
 		if e.Key == "" {
 			e.Key = name
 		}
