@@ -66,6 +66,10 @@ func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 	if s.State == JobDone && s.Failed > 0 {
 		s.State, s.Err = JobPartly, tasksFailed(s.Failed, s.Tasks)
 	}
+	if i := slices.Index(gone, true); s.State == JobDone && i >= 0 && infos[i] == nil && !s.Options.Detach {
+		// Only the client that ran the job knows what that one had to do.
+		s.State, s.Err = JobPartly, &Error{Server: c.cluster.Servers[i].String(), Kind: ErrUnavailable, Text: "the job went on without this server, which did not come back in time"}
+	}
 	if s.State == JobSuspended {
 		switch lost := lostPart(states); {
 		case lost != nil:

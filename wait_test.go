@@ -59,3 +59,28 @@ func TestWaitWithoutServer(t *testing.T) {
 		}
 	}
 }
+
+// What a server that is lost had to do is known to the client that ran the job alone: the
+// job is not told of as done.
+func TestDoneWithoutServer(t *testing.T) {
+	c := NewClient(&Cluster{Servers: []Server{{"10.0.0.1", "4000"}, {"10.0.0.2", "4000"}}}, nil)
+	info := func(options wire.JobOption) []*wire.JobInfo {
+		return []*wire.JobInfo{{
+			Job:     wire.Job{ID: 1, Verb: wire.VerbMap, Options: wire.JobKeepGoing | options},
+			State:   wire.JobCommitted,
+			Without: []uint32{1},
+		}, nil}
+	}
+	if s := c.mergeJob(info(0), make([]error, 2)); s.State != JobPartly || !errors.Is(s.Err, ErrUnavailable) || s.Err.Server != "10.0.0.2:4000" {
+		t.Errorf("%+v", s)
+	}
+	// The driver of a detached job would tell of tasks.
+	if s := c.mergeJob(info(wire.JobDriven), make([]error, 2)); s.State != JobDone {
+		t.Errorf("%+v", s)
+	}
+	back := info(0)
+	back[1] = &wire.JobInfo{Job: back[0].Job, State: wire.JobCanceled}
+	if s := c.mergeJob(back, make([]error, 2)); s.State != JobDone {
+		t.Errorf("%+v", s)
+	}
+}

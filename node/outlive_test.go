@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -277,7 +278,6 @@ func testKeepsGoing(t *testing.T, verb s4.Verb, detached bool) {
 		ended <- result{res, err}
 	}()
 	id := o.id()
-	nodetest.Eventually(t, "tasks run", func() bool { return len(o.begun()) >= 6 })
 	lost := 1
 	if detached {
 		var driver uint64
@@ -286,6 +286,10 @@ func testKeepsGoing(t *testing.T, verb s4.Verb, detached bool) {
 		}
 		lost = int((driver + 1) % 3)
 	}
+	nodetest.Eventually(t, "tasks run, also on the server to be lost", func() bool {
+		begun := o.begun()
+		return len(begun) >= 6 && slices.ContainsFunc(begun, func(name string) bool { return o.Cluster.Place("b/in/"+name) == lost })
+	})
 	o.StopNode(lost)
 	o.openGate(t)
 	r := <-ended
