@@ -69,7 +69,7 @@ func (j *job) runBatches() {
 				if list == nil {
 					return
 				}
-				j.runBatch(list, 1, 0)
+				j.runBatch(list, 1)
 			}
 		})
 	}
@@ -86,13 +86,11 @@ func argsRoom() int {
 }
 
 // runBatch runs tasks until each is done or has failed for good. attempt counts the
-// runs of each, and alone those in which it had no other task beside it.
-func (j *job) runBatch(list []int, attempt, alone uint32) {
-	for len(list) == 1 && j.runAlone(list[0], attempt, alone) {
-		attempt++
-		alone++
-	}
+// runs of each.
+func (j *job) runBatch(list []int, attempt uint32) {
 	if len(list) == 1 {
+		for retry := uint32(0); j.runAlone(list[0], attempt+retry, retry); retry++ {
+		}
 		return
 	}
 	b := j.newKeyBatch(list, attempt)
@@ -122,18 +120,19 @@ func (j *job) runBatch(list []int, attempt, alone uint32) {
 	half := (len(ran) + 1) / 2
 	for _, part := range [][]int{ran[:half], ran[half:]} {
 		if len(part) > 0 && j.ctx.Err() == nil {
-			j.runBatch(part, attempt+1, 0)
+			j.runBatch(part, attempt+1)
 		}
 	}
 	for _, i := range single {
 		if j.ctx.Err() == nil {
-			j.runBatch([]int{i}, attempt+1, 0)
+			j.runBatch([]int{i}, attempt+1)
 		}
 	}
 }
 
-// runAlone runs a task with no other beside it, and reports whether to do so again.
-func (j *job) runAlone(i int, attempt, alone uint32) (again bool) {
+// runAlone runs a task with no other beside it, and reports whether to do so again. retry
+// counts how often it has been.
+func (j *job) runAlone(i int, attempt, retry uint32) (again bool) {
 	b := j.newKeyBatch([]int{i}, attempt)
 	err := b.run()
 	if j.ctx.Err() != nil {
@@ -144,7 +143,7 @@ func (j *job) runAlone(i int, attempt, alone uint32) (again bool) {
 	if bt.err == nil {
 		bt.err = err
 	}
-	again = mayHelp(bt.err) && alone < j.msg.Retries
+	again = mayHelp(bt.err) && retry < j.msg.Retries
 	if err := j.record(&bt.t, bt.err, again); !again {
 		j.taskEnded(err)
 	}
