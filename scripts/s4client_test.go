@@ -386,7 +386,7 @@ func (c *pyCluster) testSilence(t *testing.T) {
 	})
 	t.Run("get", func(t *testing.T) {
 		t.Parallel()
-		in := file(t, "in", value(12_000_000)) // more than the sockets of both ends hold
+		in := file(t, "in", value(30_000_000)) // more than the sockets of both ends hold
 		c.s4(t, "cp", in, "s4://silence/get").want(t, 0)
 		r := run(t, c.env, "bash", "-c", `set -o pipefail; "$0" get s4://silence/get - | (sleep 6; cmp - "$1")`, script("s4client.py"), in)
 		r.want(t, 0)
