@@ -21,7 +21,7 @@ import (
 // rounds is n, or many more for a soak.
 func rounds(n int) int {
 	if os.Getenv("S4_TEST_BIG") != "" {
-		return 16 * n
+		return 17 * n
 	}
 	return n
 }
