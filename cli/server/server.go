@@ -46,6 +46,7 @@ type options struct {
 	ioTimeout time.Duration
 	fsync     bool
 	keep      time.Duration
+	scrub     flags.Period
 	secret    string // file
 	require   bool   // a secret
 	logFormat string
@@ -95,6 +96,7 @@ Long flags may have one dash, too: -port 8080.`,
 	p.IntVar(&f.maxCPU, "max-cpu-jobs", 0, "commands at once, of all --nodes (default CPUs + 2)")
 	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "how long a peer may be silent in mid transfer")
 	p.DurationVar(&f.keep, "keep-suspended", 24*time.Hour, "how long a suspended job is kept, see s4 jobs resume")
+	p.Var(&f.scrub, "scrub", "compare all keys with their checksums this often, while the server is idle, as in 7d; 0 for never")
 	p.StringVar(&f.secret, "secret-file", "", "file with the cluster's secret, see s4 secret (default $S4_SECRET_FILE, else there is none)")
 	p.BoolVar(&f.require, "require-secret", false, "do not start without a secret")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
@@ -151,6 +153,7 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 		IOTimeout:     f.ioTimeout,
 		Fsync:         f.fsync,
 		KeepSuspended: f.keep,
+		Scrub:         time.Duration(f.scrub),
 		Secret:        secret,
 		SecretFile:    s4.SecretFile(f.secret),
 		Version:       s4.Release,
