@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// authDelay is how long a client with a wrong proof waits for its answer. Who guesses
-	// at the secret learns one bit a connection, and no sooner.
+	// authDelay is how long a client with a wrong proof waits for its answer, so that one
+	// that tries in a loop is no burden.
 	authDelay = time.Second
 	// maxAuthDelayed is how many such clients wait at once: each holds a descriptor. Others
 	// are told at once.

@@ -25,8 +25,8 @@ type Secret struct {
 	key *string
 }
 
-// NewSecret returns the secret that text holds, without the white space (of ASCII) around it.
-// The error says how long one must be, and nothing of the text.
+// NewSecret returns the secret that text holds, without the white space (of ASCII) around
+// it. The error says how long one must be, and nothing of the text.
 func NewSecret(text []byte) (Secret, error) {
 	key := strings.Trim(string(text), secretSpace)
 	switch n := len(key); {
