@@ -45,6 +45,7 @@ type options struct {
 	ioTimeout time.Duration
 	fsync     bool
 	keep      time.Duration
+	http      string
 	logFormat string
 	logLevel  string
 }
@@ -90,6 +91,7 @@ Long flags may have one dash, too: -port 8080.`,
 	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "how long a peer may be silent in mid transfer")
 	p.DurationVar(&f.keep, "keep-suspended", 24*time.Hour, "how long a suspended job is kept, see s4 jobs resume")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
+	p.StringVar(&f.http, "http", "", "serve /metrics, /healthz and /debug/pprof on this [host:]port, of loopback if there is no host")
 	p.StringVar(&f.logFormat, "log-format", "console", "console or json")
 	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	cmd.InitDefaultHelpFlag()
@@ -124,6 +126,13 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 	if f.keep <= 0 {
 		return fmt.Errorf("--keep-suspended %v: more than 0, as in 24h", f.keep)
 	}
+	if f.http != "" {
+		addr, err := webAddr(f.http)
+		if err != nil {
+			return err
+		}
+		f.http = addr
+	}
 	log, flush, err := newLog(stderr, f.logFormat, f.logLevel)
 	if err != nil {
 		return err
@@ -150,14 +159,23 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 
 // serveLocal runs an embedded cluster until ctx ends.
 func (f *options) serveLocal(ctx context.Context, cfg node.Config, log *zap.Logger, stdout io.Writer) error {
+	web, err := listenWeb(f.http, cfg.Version)
+	if err != nil {
+		return failure{err}
+	}
+	defer web.close()
+	cfg.Observe = web.observe()
 	l, err := node.StartLocal(f.dir, f.nodes, f.port, cfg)
 	if err != nil {
 		return failure{err}
 	}
+	web.serve(l.Nodes, log)
 	fmt.Fprintf(stdout, "export S4_CONF_PATH=%s\n", shellQuote(l.Cluster.Path))
 	log.Info("serving", zap.Int("nodes", f.nodes), zap.String("conf", l.Cluster.Path))
+	systemd := ready(l.Nodes, log)
 	<-ctx.Done()
 	log.Info("stopping")
+	systemd.stopping()
 	late, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if err := l.Shutdown(late); err != nil {
@@ -193,8 +211,15 @@ func (f *options) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger
 	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return failure{listenError(addr, err)}
+		return failure{listenError(addr, err, "choose another address in the cluster file, or --listen")}
 	}
+	web, err := listenWeb(f.http, cfg.Version)
+	if err != nil {
+		ln.Close()
+		return failure{err}
+	}
+	defer web.close()
+	cfg.Observe = web.observe()
 	n, err := node.New(cfg)
 	if err != nil {
 		ln.Close()
@@ -202,13 +227,16 @@ func (f *options) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger
 	}
 	log.Info("serving", zap.Int("server", index), zap.Stringer("listen", ln.Addr()), zap.String("dir", f.dir),
 		zap.String("fingerprint", fmt.Sprintf("%016x", cluster.Fingerprint())))
+	web.serve([]*node.Node{n}, log)
 	served := make(chan error, 1)
 	go func() { served <- n.Serve(ln) }()
+	systemd := ready([]*node.Node{n}, log)
 	select {
 	case <-ctx.Done():
 	case err = <-served:
 	}
 	log.Info("stopping")
+	systemd.stopping()
 	late, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	n.Shutdown(late)
@@ -219,7 +247,7 @@ func (f *options) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger
 }
 
 // listenError says what to do about an address that cannot be listened on.
-func listenError(addr string, err error) error {
+func listenError(addr string, err error, todo string) error {
 	var oe *net.OpError
 	if errors.As(err, &oe) {
 		err = oe.Err
@@ -229,7 +257,7 @@ func listenError(addr string, err error) error {
 	if text == "" {
 		text = err.Error()
 	}
-	return fmt.Errorf("cannot listen on %s: %s (choose another address in the cluster file, or --listen)", addr, text)
+	return fmt.Errorf("cannot listen on %s: %s (%s)", addr, text, todo)
 }
 
 // findSelf returns the place of this server in the list: index if it is not
