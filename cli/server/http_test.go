@@ -177,8 +177,8 @@ func TestMetrics(t *testing.T) {
 
 	got := r.scrape(t)
 	for name, want := range map[string]float64{
-		`s4_keys`:                                                  3 + 3 + 9 + 2,
-		`s4_key_bytes`:                                             (3 + 3 + 9 + 2) * float64(len(text)),
+		`s4_keys`:      3 + 3 + 9 + 2,
+		`s4_key_bytes`: (3 + 3 + 9 + 2) * float64(len(text)),
 		`s4_requests_total{outcome="ok",verb="put"}`:               3,
 		`s4_requests_total{outcome="ok",verb="get"}`:               1,
 		`s4_requests_total{outcome="not-found",verb="get"}`:        1,
