@@ -85,6 +85,30 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// A suspended job and what it has staged are told apart from those that run.
+func TestStatusSuspended(t *testing.T) {
+	t.Parallel()
+	seen := new(recorder)
+	c := nodetest.Start(t, 1, node.Config{MaxCPUJobs: 1, Observe: func(int) node.Observer { return seen }})
+	client, n := c.Client(t, nil), c.Nodes[0]
+	for i := range 3 {
+		put(t, client, fmt.Sprintf("kept/in/%d", i), []byte("text"))
+	}
+	_, err := client.Map(guarded(t), "s4://kept/in/", "s4://kept/out/", `[ $S4_TASK -lt 2 ]; cat`, &s4.JobOptions{Keep: true})
+	if err == nil {
+		t.Error("a failed command is no error")
+	}
+	nodetest.Eventually(t, "the job is suspended", func() bool { return n.Status().SuspendedJobs == 1 })
+	if s := n.Status(); s.Jobs != 1 || s.Staged != 8 || s.SuspendedStaged != 8 || s.Queued != 0 {
+		t.Errorf("%+v", s)
+	}
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	if len(seen.jobs) != 1 || seen.jobs[0] != "map suspended" {
+		t.Errorf("told of %q", seen.jobs)
+	}
+}
+
 // Tasks that share a command share its time.
 func TestObserveBatch(t *testing.T) {
 	t.Parallel()
