@@ -32,6 +32,8 @@ func (s *session) control(h wire.Header) error {
 		return s.stat(h.Tag, m)
 	case *wire.Count:
 		return s.count(h.Tag, m)
+	case *wire.Verify:
+		return s.verifyKeys(h.Tag, m)
 	case *wire.Job:
 		return s.startJob(h.Tag, m)
 	case *wire.Attach:
@@ -184,11 +186,7 @@ func (s *session) stat(tag uint16, m *wire.Stat) error {
 
 func (s *session) health(tag uint16) error {
 	start, n := time.Now(), s.node
-	err := storeError(n.store.writable(), "")
-	var free, total uint64
-	if err == nil {
-		free, total, err = n.diskSpace()
-	}
+	free, total, err := n.healthy()
 	s.observe("health", start, err)
 	if err != nil {
 		return s.reply(tag, err)

@@ -15,7 +15,7 @@ import (
 // once, on the path of requests and tasks: they must be quick and wait for nothing.
 type Observer interface {
 	// Request is called when a request has been answered: put, push, asset, get, eval,
-	// list, remove, stat, count or health. outcome is 0 for OK. took is its time, with
+	// list, remove, stat, verify, count or health. outcome is 0 for OK. took is its time, with
 	// that of the bytes that came or went.
 	Request(verb string, outcome wire.Code, took time.Duration)
 	// Task is called when a run of a task has ended.
@@ -59,7 +59,7 @@ type Status struct {
 	Received         int64   // object bytes received
 	Pushed           []int64 // bytes of shuffles that arrived at each server of the cluster
 
-	Corrupt int64 // reads of keys that met damaged bytes, or a damaged checksum
+	Corrupt int64 // reads of keys that met damaged bytes or a damaged checksum, also by VERIFY and scrubs
 }
 
 // Status returns the node's numbers. It costs a system call, and a few locks for a
@@ -109,6 +109,15 @@ func (s *Status) add(j *job) {
 	}
 }
 
+// healthy checks what a server must be able to do, and returns the free and all bytes of
+// the data file system.
+func (n *Node) healthy() (free, total uint64, err error) {
+	if err := n.store.writable(); err != nil {
+		return 0, 0, storeError(err, "")
+	}
+	return n.diskSpace()
+}
+
 // diskSpace returns the free and all bytes of the data file system.
 func (n *Node) diskSpace() (free, total uint64, err error) {
 	var fs unix.Statfs_t
@@ -125,7 +134,8 @@ func (n *Node) Healthy() error {
 		return errShutdown
 	}
 	defer n.wg.Done()
-	return storeError(n.store.writable(), "")
+	_, _, err := n.healthy()
+	return err
 }
 
 // observe tells of a request that began at start and ended with err, and returns the

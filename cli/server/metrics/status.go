@@ -51,7 +51,7 @@ func newCollector(server int, s Source) *collector {
 		sent:     desc("s4_sent_bytes_total", "Bytes of objects sent: by sendfile, in the kernel, or by copy, through the process.", "method"),
 		received: desc("s4_received_bytes_total", "Bytes of objects received, after unpacking."),
 		shuffle:  desc("s4_shuffle_bytes_total", "Bytes of shuffles that arrived at other servers, by the index of the server.", "peer"),
-		corrupt:  desc("s4_corrupt_keys_seen_total", "Reads of keys that met damaged bytes or a damaged checksum."),
+		corrupt:  desc("s4_corrupt_keys_seen_total", "Reads of keys that met damaged bytes or a damaged checksum, also by s4 verify and --scrub."),
 	}
 }
 
