@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,27 +36,32 @@ type Config struct {
 	Version       string        // of the program, for HEALTH
 	Log           *zap.Logger   // nil for none
 
+	// Observe returns what is told of the work of a server, by its index. It is called
+	// once by New. nil for nothing.
+	Observe func(server int) Observer
+
 	slots *slots // shared by the nodes of StartLocal; nil for slots of its own
 }
 
 // Node is one server. New opens its data directory, Serve accepts
 // connections, Shutdown ends everything and closes the directory.
 type Node struct {
-	cfg     Config
-	log     *zap.Logger
-	store   *store
-	sched   *scheduler
-	ioSlots chan struct{}
-	peers   *peers
-	watch   *exec.Watchdog // kills the tasks if this process is killed; may be nil
-	client  *s4.Client     // for detached jobs
-	auth    *authFailures
-	open    atomic.Bool // whoever can reach this server may come in: set by Serve
-	stats   xfer.Stats
-	started time.Time
-	bash    string   // path of bash, or empty if none was found at the start
-	path    string   // PATH of every task, which finds s4 itself
-	env     []string // variables that all tasks share
+	cfg      Config
+	log      *zap.Logger
+	store    *store
+	sched    *scheduler
+	ioSlots  chan struct{}
+	peers    *peers
+	watch    *exec.Watchdog // kills the tasks if this process is killed; may be nil
+	client   *s4.Client     // for detached jobs
+	auth     *authFailures
+	open     atomic.Bool // whoever can reach this server may come in: set by Serve
+	stats    xfer.Stats
+	started  time.Time
+	observer Observer
+	bash     string   // path of bash, or empty if none was found at the start
+	path     string   // PATH of every task, which finds s4 itself
+	env      []string // variables that all tasks share
 
 	ctx    context.Context // ends all jobs and evals when canceled
 	cancel context.CancelCauseFunc
@@ -69,6 +75,12 @@ type Node struct {
 	jobs      map[uint64]*job
 	wg        sync.WaitGroup // sessions, accept loops, jobs and what is done for them, expire, scrubEvery
 	evals     atomic.Uint64  // to name their directories
+
+	// See Status.
+	refused atomic.Int64
+	running atomic.Int64
+	corrupt atomic.Int64
+	pushed  []atomic.Int64 // by server
 }
 
 // errShutdown is why work ends when the server stops.
@@ -95,14 +107,19 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg:     cfg,
-		log:     cfg.Log.With(zap.Int("server", cfg.Index)),
-		store:   st,
-		sched:   cfg.slots.tasks,
-		ioSlots: cfg.slots.io,
-		started: time.Now(),
-		conns:   make(map[*session]struct{}),
-		jobs:    make(map[uint64]*job),
+		cfg:      cfg,
+		log:      cfg.Log.With(zap.Int("server", cfg.Index)),
+		store:    st,
+		sched:    cfg.slots.tasks,
+		ioSlots:  cfg.slots.io,
+		started:  time.Now(),
+		conns:    make(map[*session]struct{}),
+		jobs:     make(map[uint64]*job),
+		pushed:   make([]atomic.Int64, len(cfg.Cluster.Servers)),
+		observer: nobody{},
+	}
+	if cfg.Observe != nil {
+		n.observer = cfg.Observe(cfg.Index)
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	n.late, n.hurry = context.WithCancel(context.Background())
@@ -126,6 +143,9 @@ func New(cfg Config) (*Node, error) {
 	}
 	return n, nil
 }
+
+// Index returns the node's place in the cluster file.
+func (n *Node) Index() int { return n.cfg.Index }
 
 // Stats returns the counters of all connections of this node, also those to
 // peers.
@@ -276,10 +296,12 @@ func taskPath() string {
 func baseEnv(cfg Config, path string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
-		if len(kv) > 9 && kv[:9] == "BASH_ENV=" {
-			continue // bash would run that file before every command
+		switch name, _, _ := strings.Cut(kv, "="); name {
+		case "BASH_ENV": // bash would run that file before every command
+		case "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC": // the server's own: sd_notify(3)
+		default:
+			env = append(env, kv)
 		}
-		env = append(env, kv)
 	}
 	// Of two settings of one name, os/exec keeps the last.
 	return append(env,

@@ -37,9 +37,11 @@ func (s *session) serve() {
 	})
 	switch {
 	case errors.Is(err, wire.CodeUnauthenticated):
+		s.node.refused.Add(1)
 		s.node.auth.add(time.Now(), s.peer, err)
 		return
 	case err != nil:
+		s.node.refused.Add(1)
 		s.node.log.Info("refused", zap.String("peer", s.peer), zap.Error(err))
 		return
 	}
@@ -121,13 +123,14 @@ func (n *Node) checkOwner(name string) error {
 	return nil
 }
 
-// logRequest logs a request and its outcome.
+// logRequest logs a request and its outcome, and tells the observer of it.
 func (s *session) logRequest(verb, key string, bytes int64, start time.Time, err error) {
+	outcome := s.observe(verb, start, err)
 	log := s.node.log
 	if err == nil {
 		log.Info(verb, zap.String("key", key), zap.Int64("bytes", bytes), zap.Duration("took", time.Since(start)), zap.String("outcome", "ok"))
 		return
 	}
 	log.Info(verb, zap.String("key", key), zap.Int64("bytes", bytes), zap.Duration("took", time.Since(start)),
-		zap.String("outcome", toWire(err).Code.String()), zap.String("peer", s.peer), zap.Error(err))
+		zap.String("outcome", outcome.String()), zap.String("peer", s.peer), zap.Error(err))
 }

@@ -49,6 +49,7 @@ type options struct {
 	scrub     flags.Period
 	secret    string // file
 	require   bool   // a secret
+	http      string
 	logFormat string
 	logLevel  string
 }
@@ -100,6 +101,7 @@ Long flags may have one dash, too: -port 8080.`,
 	p.StringVar(&f.secret, "secret-file", "", "file with the cluster's secret, see s4 secret (default $S4_SECRET_FILE, else there is none)")
 	p.BoolVar(&f.require, "require-secret", false, "do not start without a secret")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
+	p.StringVar(&f.http, "http", "", "serve /metrics, /healthz and /debug/pprof on this [host:]port, of loopback if there is no host")
 	p.StringVar(&f.logFormat, "log-format", "console", "console or json")
 	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	cmd.InitDefaultHelpFlag()
@@ -141,6 +143,13 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 	if f.require && !secret.IsSet() {
 		return failure{errors.New("--require-secret: there is none (make one with 's4 secret', and name its file with --secret-file or $S4_SECRET_FILE)")}
 	}
+	if f.http != "" {
+		addr, err := webAddr(f.http)
+		if err != nil {
+			return err
+		}
+		f.http = addr
+	}
 	log, flush, err := newLog(stderr, f.logFormat, f.logLevel)
 	if err != nil {
 		return err
@@ -170,17 +179,26 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 
 // serveLocal runs an embedded cluster until ctx ends.
 func (f *options) serveLocal(ctx context.Context, cfg node.Config, log *zap.Logger, stdout io.Writer) error {
+	web, err := listenWeb(f.http, cfg.Version)
+	if err != nil {
+		return failure{err}
+	}
+	defer web.close()
+	cfg.Observe = web.observe()
 	l, err := node.StartLocal(f.dir, f.nodes, f.port, cfg)
 	if err != nil {
 		return failure{err}
 	}
+	web.serve(l.Nodes, log)
 	fmt.Fprintf(stdout, "export S4_CONF_PATH=%s\n", flags.ShellQuote(l.Cluster.Path))
 	if path, err := filepath.Abs(cfg.SecretFile); err == nil && cfg.SecretFile != "" {
 		fmt.Fprintf(stdout, "export S4_SECRET_FILE=%s\n", flags.ShellQuote(path))
 	}
 	log.Info("serving", zap.Int("nodes", f.nodes), zap.String("conf", l.Cluster.Path))
+	systemd := ready(l.Nodes, log)
 	<-ctx.Done()
 	log.Info("stopping")
+	systemd.stopping()
 	late, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if err := l.Shutdown(late); err != nil {
@@ -206,8 +224,15 @@ func (f *options) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger
 	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return failure{listenError(addr, err)}
+		return failure{listenError(addr, err, "choose another address in the cluster file, or --listen")}
 	}
+	web, err := listenWeb(f.http, cfg.Version)
+	if err != nil {
+		ln.Close()
+		return failure{err}
+	}
+	defer web.close()
+	cfg.Observe = web.observe()
 	n, err := node.New(cfg)
 	if err != nil {
 		ln.Close()
@@ -215,13 +240,16 @@ func (f *options) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger
 	}
 	log.Info("serving", zap.Int("server", index), zap.Stringer("listen", ln.Addr()), zap.String("dir", f.dir),
 		zap.String("fingerprint", fmt.Sprintf("%016x", cluster.Fingerprint())))
+	web.serve([]*node.Node{n}, log)
 	served := make(chan error, 1)
 	go func() { served <- n.Serve(ln) }()
+	systemd := ready([]*node.Node{n}, log)
 	select {
 	case <-ctx.Done():
 	case err = <-served:
 	}
 	log.Info("stopping")
+	systemd.stopping()
 	late, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	n.Shutdown(late)
@@ -232,7 +260,7 @@ func (f *options) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger
 }
 
 // listenError says what to do about an address that cannot be listened on.
-func listenError(addr string, err error) error {
+func listenError(addr string, err error, todo string) error {
 	var oe *net.OpError
 	if errors.As(err, &oe) {
 		err = oe.Err
@@ -242,7 +270,7 @@ func listenError(addr string, err error) error {
 	if text == "" {
 		text = err.Error()
 	}
-	return fmt.Errorf("cannot listen on %s: %s (choose another address in the cluster file, or --listen)", addr, text)
+	return fmt.Errorf("cannot listen on %s: %s (%s)", addr, text, todo)
 }
 
 // findSelf returns the place of this server in the list: index if it is not

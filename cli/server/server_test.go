@@ -92,8 +92,8 @@ func TestListenError(t *testing.T) {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Fatalf("second listen: %v", err)
 	}
-	const hint = " (choose another address in the cluster file, or --listen)"
-	if got, want := listenError(addr, err).Error(), "cannot listen on "+addr+": address already in use"+hint; got != want {
+	const todo = "choose another"
+	if got, want := listenError(addr, err, todo).Error(), "cannot listen on "+addr+": address already in use ("+todo+")"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	// Whatever else happens is passed on, in one line.
@@ -102,7 +102,7 @@ func TestListenError(t *testing.T) {
 		if err == nil {
 			t.Fatalf("listen on %s worked", bad)
 		}
-		got := listenError(bad, err).Error()
+		got := listenError(bad, err, todo).Error()
 		if !strings.HasPrefix(got, "cannot listen on "+bad+": ") || strings.Contains(got, ":  (") || strings.Contains(got, "\n") {
 			t.Errorf("%s: %s", bad, got)
 		}
