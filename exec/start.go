@@ -87,7 +87,9 @@ type process struct {
 // The first is started first, as in bash: the other way round a program that does not read
 // its input would more often have ended when there is something to read, and the one before
 // would be lost to SIGPIPE.
-func start(programs []program, dir string, stdin, stdout, stderr *os.File) (*group, error) {
+//
+// sys is how all are started, but for the process group.
+func start(programs []program, dir string, sys *syscall.SysProcAttr, stdin, stdout, stderr *os.File) (*group, error) {
 	// Not os.Pipe, whose ends do not block. Programs get copies of the ends they use.
 	pipes := make([]int, 0, 2*len(programs))
 	defer func() {
@@ -110,7 +112,8 @@ func start(programs []program, dir string, stdin, stdout, stderr *os.File) (*gro
 		}
 		g.id, g.zombie = id, true
 	}
-	attr := &syscall.ProcAttr{Dir: dir, Sys: &syscall.SysProcAttr{Setpgid: true, Pgid: g.id, Pdeathsig: syscall.SIGKILL}}
+	sys.Pgid = g.id
+	attr := &syscall.ProcAttr{Dir: dir, Sys: sys}
 	for i, p := range programs {
 		attr.Files = []uintptr{stdin.Fd(), stdout.Fd(), stderr.Fd()}
 		if i > 0 {

@@ -216,6 +216,9 @@ func (j *job) has(o wire.JobOption) bool { return j.msg.Options&o != 0 }
 
 // begin opens the job's record before its tasks run.
 func (j *job) begin() (err error) {
+	if err := j.node.cfg.Confinement.shareJob(j.stage.path); err != nil {
+		return storeError(withoutPath(err), "")
+	}
 	if j.env, err = j.jobEnv(); err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ type Config struct {
 	IOTimeout     time.Duration // 0 for 30 s
 	Fsync         bool          // an acknowledged write survives power loss
 	KeepSuspended time.Duration // how long a suspended job is kept, 0 for a day
+	Confinement   *Confinement  // of commands, nil for none; the caller closes it after Shutdown
 	Version       string        // of the program, for HEALTH
 	Log           *zap.Logger   // nil for none
 
@@ -85,7 +86,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	st, err := openStore(cfg.Dir, cfg.Fsync)
+	st, err := openStore(cfg.Dir, cfg.Fsync, cfg.Confinement)
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +104,12 @@ func New(cfg Config) (*Node, error) {
 	n.late, n.hurry = context.WithCancel(context.Background())
 	n.peers = newPeers(n)
 	n.bash = exec.FindBash() // once: a search of a long PATH shows in maps of small keys
-	n.path = taskPath()
-	n.env = baseEnv(cfg, n.path)
+	if n.path, err = cfg.Confinement.reach(n.bash, st.path, taskPath()); err != nil {
+		n.client = s4.NewClient(cfg.Cluster, nil)
+		n.Shutdown(n.ctx)
+		return nil, err
+	}
+	n.env = append(baseEnv(cfg, n.path), cfg.Confinement.env(n.bash)...)
 	if n.watch, err = exec.Watch(n.bash, filepath.Join(st.path, sysDir, jobsDir), st.lock); err != nil {
 		// Most likely there is no bash, and then no task can run either.
 		n.log.Warn("tasks would outlive this server if it were killed", zap.Error(err))
