@@ -52,15 +52,15 @@ func openCgroups(t *testing.T, memory int64, cpus float64) *Cgroups {
 	return c
 }
 
-// eatMemory fills a variable of bash with 256 MiB.
-const eatMemory = `x=$(head -c 268435456 /dev/zero | tr '\0' x); echo ${#x}`
+// eatMemory fills a variable of bash with 64 MiB.
+const eatMemory = `x=$(head -c 67108864 /dev/zero | tr '\0' x); echo ${#x}`
 
 func TestTaskMemory(t *testing.T) {
-	c := openCgroups(t, 64<<20, 0)
+	c := openCgroups(t, 16<<20, 0)
 	for _, tt := range []struct{ script, want string }{
-		{eatMemory, "killed: used more than 64 MiB"},
-		{"head -c 268435456 /dev/zero | tail -n 1", "killed: used more than 64 MiB"}, // the line is all of it
-		{"head -c 268435456 /dev/zero | cksum >/dev/null", "exit 0"},
+		{eatMemory, "killed: used more than 16 MiB"},
+		{"head -c 67108864 /dev/zero | tail -n 1", "killed: used more than 16 MiB"}, // the line is all of it
+		{"head -c 67108864 /dev/zero | cksum >/dev/null", "exit 0"},
 		{"exit 3", "exit 3"},
 	} {
 		_, res := runIn(t, Cmd{Script: tt.script, Pipeline: NewPipeline(tt.script, env), Dir: t.TempDir(), Cgroups: c})

@@ -53,6 +53,8 @@ type Node struct {
 	path    string   // PATH of every task, which finds s4 itself
 	env     []string // variables that all tasks share
 
+	maxSilent int // see silentConns
+
 	ctx    context.Context // ends all jobs and evals when canceled
 	cancel context.CancelCauseFunc
 	late   context.Context // ends when Shutdown has no more time
@@ -62,6 +64,7 @@ type Node struct {
 	stopping  bool
 	listeners []net.Listener
 	conns     map[*session]struct{}
+	silent    []*session // of conns, those that have not begun as the protocol says, oldest first
 	jobs      map[uint64]*job
 	wg        sync.WaitGroup // sessions, accept loops, jobs and what is done for them, expire
 	evals     atomic.Uint64  // to name their directories
@@ -98,7 +101,9 @@ func New(cfg Config) (*Node, error) {
 		ioSlots: cfg.slots.io,
 		started: time.Now(),
 		conns:   make(map[*session]struct{}),
-		jobs:    make(map[uint64]*job),
+
+		maxSilent: silentConns(),
+		jobs:      make(map[uint64]*job),
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	n.late, n.hurry = context.WithCancel(context.Background())
@@ -151,7 +156,8 @@ func (n *Node) Serve(l net.Listener) error {
 		if errors.Is(err, net.ErrClosed) {
 			return nil
 		}
-		// Out of descriptors, most likely: wait a little, as net/http does.
+		// Out of descriptors, most likely: wait a little, as net/http does, and make room.
+		n.dropSilent()
 		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
 		n.log.Error("accept", zap.Error(err), zap.Duration("retry", delay))
 		select {
@@ -175,8 +181,13 @@ func (n *Node) accept(tcp *net.TCPConn) {
 		return
 	}
 	n.conns[s] = struct{}{}
+	n.silent = append(n.silent, s)
+	surplus := len(n.silent) > n.maxSilent
 	n.wg.Add(1)
 	n.mu.Unlock()
+	if surplus {
+		n.dropSilent()
+	}
 	go func() {
 		defer n.wg.Done()
 		s.serve()

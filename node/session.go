@@ -29,6 +29,9 @@ func (s *session) serve() {
 	defer s.conn.Close()
 	cfg := s.node.cfg
 	channel, err := s.conn.Accept(cfg.Cluster.Fingerprint(), uint32(cfg.Index), cfg.Cluster.Servers[cfg.Index].String())
+	if dropped := s.node.greeted(s); dropped && err != nil {
+		err = errSilent
+	}
 	if err != nil {
 		s.node.log.Info("refused", zap.String("peer", s.peer), zap.Error(err))
 		return
