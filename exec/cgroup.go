@@ -82,6 +82,9 @@ func (c *Cgroups) makeDir(own string, controllers []string) (err error) {
 	if c.dir, err = os.MkdirTemp(own, tasksCgroup+strconv.Itoa(os.Getpid())+"-"); err != nil {
 		return err
 	}
+	if err := os.Chmod(c.dir, 0o755); err != nil { // programs look up their limits
+		return err
+	}
 	if c.lock, err = os.Open(c.dir); err != nil {
 		return err
 	}

@@ -102,6 +102,9 @@ func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire
 	}
 	n.cfg.Confinement.apply(&c)
 	res, err := exec.Run(ctx, c)
+	if res.OverMemory > 0 {
+		_, _ = fmt.Fprintln(errs.w, exec.ExitText(res)) // its exit code does not tell
+	}
 	out.close()
 	errs.close()
 	release()

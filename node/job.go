@@ -70,7 +70,7 @@ type job struct {
 	link     link            // guarded by mu
 	seeking  bool            // a goroutine looks for a driver; guarded by mu
 	why      wire.Error      // of a suspended job; guarded by mu
-	ended    time.Time       // of a suspended job; guarded by mu
+	ended    time.Time       // of a suspended job, see since; guarded by mu
 	replaced map[string]bool // files that came along again; guarded by mu
 	missing  []wire.Task     // of lost servers, see addMissing; guarded by mu
 	lost     uint64          // their number; guarded by mu

@@ -91,6 +91,9 @@ func openStore(dir string, fsync bool, c *Confinement) (*store, error) {
 	s := &store{path: dir, fsync: fsync, confinement: c}
 	if err := s.open(sys); err != nil {
 		s.close()
+		if e := hostError(err); e != nil {
+			err = errors.New(e.Text) // says what to do
+		}
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
 	return s, nil
