@@ -3,6 +3,7 @@ package node
 import (
 	"math"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,14 +35,21 @@ func silentConns() int { return max(4, min(1024, descriptors()/4)) }
 // errSilent is why a connection is dropped before it is --io-timeout old.
 var errSilent = wire.Errorf(wire.CodeTimeout, "dropped for newer ones: too many connections said nothing")
 
-// dropSilent closes the connection that has said nothing for longest, if there is one.
-func (n *Node) dropSilent() {
+// silentAge is how old a connection must be to be dropped. What a client says may come a
+// moment after the connection, and many may come at once.
+const silentAge = time.Second
+
+// dropSilent closes connections that have said nothing, the oldest first, until there are
+// no more than most.
+func (n *Node) dropSilent(most int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.silent) > 0 {
-		n.silent[0].conn.Close()
-		n.silent = slices.Delete(n.silent, 0, 1)
+	drop := 0
+	for drop < len(n.silent)-most && time.Since(n.silent[drop].since) >= silentAge {
+		n.silent[drop].conn.Close()
+		drop++
 	}
+	n.silent = slices.Delete(n.silent, 0, drop)
 }
 
 // greeted notes that a connection is silent no more, or closed. It reports whether

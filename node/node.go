@@ -157,7 +157,7 @@ func (n *Node) Serve(l net.Listener) error {
 			return nil
 		}
 		// Out of descriptors, most likely: wait a little, as net/http does, and make room.
-		n.dropSilent()
+		n.dropSilent(n.maxSilent / 2)
 		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
 		n.log.Error("accept", zap.Error(err), zap.Duration("retry", delay))
 		select {
@@ -173,7 +173,7 @@ func (n *Node) accept(tcp *net.TCPConn) {
 	if err != nil {
 		return
 	}
-	s := &session{node: n, conn: conn, peer: tcp.RemoteAddr().String()}
+	s := &session{node: n, conn: conn, peer: tcp.RemoteAddr().String(), since: time.Now()}
 	n.mu.Lock()
 	if n.stopping {
 		n.mu.Unlock()
@@ -182,12 +182,9 @@ func (n *Node) accept(tcp *net.TCPConn) {
 	}
 	n.conns[s] = struct{}{}
 	n.silent = append(n.silent, s)
-	surplus := len(n.silent) > n.maxSilent
 	n.wg.Add(1)
 	n.mu.Unlock()
-	if surplus {
-		n.dropSilent()
-	}
+	n.dropSilent(n.maxSilent)
 	go func() {
 		defer n.wg.Done()
 		s.serve()

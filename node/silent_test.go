@@ -13,9 +13,13 @@ import (
 	"github.com/nathants/s4/node/nodetest"
 )
 
+// silentFor is after how long connections that say nothing may be dropped.
+const silentFor = time.Second
+
 // Connections that say nothing are dropped, the oldest first, when there are too many, and
 // those that have said something stay.
 func TestSilentConnectionsMakeRoom(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(childEnv) == "" {
 		inChild(t) // the limit is of the whole process
 		return
@@ -41,6 +45,13 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 		defer conn.Close()
 		silent = append(silent, conn)
 	}
+	// Only those that had time to say something.
+	_ = silent[0].SetReadDeadline(time.Now().Add(silentFor / 10))
+	if _, err := silent[0].Read(make([]byte, 1)); !os.IsTimeout(err) {
+		t.Errorf("the first connection, at once: %v, want a timeout", err)
+	}
+	time.Sleep(silentFor)
+	get(t, c.Client(t, nil), "b/k") // on a new connection
 	for i, conn := range silent[:10] {
 		_ = conn.SetReadDeadline(time.Now().Add(guard))
 		if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
