@@ -24,8 +24,8 @@ type Config struct {
 	Cluster       *s4.Cluster
 	Index         int           // of this server in Cluster
 	Dir           string        // data directory, made if absent
-	MaxCPUJobs    int           // tasks at once, 0 for CPUs + 2
-	MaxIOJobs     int           // tasks that push output to peers at once, 0 for 4 x CPUs
+	MaxCPUJobs    int           // tasks at once, 0 for CPUs + 2, or less if there are few descriptors
+	MaxIOJobs     int           // tasks that push output to peers at once, 0 for 4 x CPUs, or less likewise
 	IOTimeout     time.Duration // 0 for 30 s
 	Fsync         bool          // an acknowledged write survives power loss
 	KeepSuspended time.Duration // how long a suspended job is kept, 0 for a day
