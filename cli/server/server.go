@@ -49,6 +49,7 @@ type options struct {
 	runAs     string
 	memory    string
 	cpus      float64
+	scrub     flags.Period
 	logFormat string
 	logLevel  string
 }
@@ -93,6 +94,7 @@ Long flags may have one dash, too: -port 8080.`,
 	p.IntVar(&f.maxCPU, "max-cpu-jobs", 0, "commands at once, of all --nodes (default CPUs + 2)")
 	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "how long a peer may be silent in mid transfer")
 	p.DurationVar(&f.keep, "keep-suspended", 24*time.Hour, "how long a suspended job is kept, see s4 jobs resume")
+	p.Var(&f.scrub, "scrub", "compare all keys with their checksums this often, while the server is idle, as in 7d; 0 for never")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
 	p.StringVar(&f.runAs, "run-as", "", "run commands as this user, who can read keys and write none (as root only)")
 	p.StringVar(&f.memory, "task-memory", "", "kill a command that uses more memory than this, as in 2GiB (needs cgroup v2)")
@@ -147,6 +149,7 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 		IOTimeout:     f.ioTimeout,
 		Fsync:         f.fsync,
 		KeepSuspended: f.keep,
+		Scrub:         time.Duration(f.scrub),
 		Version:       s4.Release,
 		Log:           log,
 	}
