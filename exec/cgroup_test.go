@@ -118,7 +118,7 @@ func TestCredential(t *testing.T) {
 	}
 	for _, script := range []string{
 		"id -u; id -G; echo x >>/dev/stdout; echo y >>/dev/stderr",
-		"id -u", "id -u | sort", "id -G | sort | tr a b",
+		"id -u", "id -u | sort", "id -u | cat /dev/stdin", "id -G | sort | tr a b",
 	} {
 		out, res := runIn(t, Cmd{Script: script, Pipeline: NewPipeline(script, env), Dir: dir, Credential: cred})
 		if res.ExitCode != 0 || !strings.HasPrefix(out, "65534\n") || strings.Contains(script, "stdout") && (out != "65534\n65534\nx\n" || string(res.Stderr) != "y\n") {

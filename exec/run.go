@@ -159,8 +159,10 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 		pipe, stderr = p, p.w
 	}
 
-	if err := c.give(stdout, stderr); err != nil {
-		return res, c.startError(err)
+	if c.Credential != nil {
+		if err := errors.Join(give(c.Credential, int(stdout.Fd())), give(c.Credential, int(stderr.Fd()))); err != nil {
+			return res, c.startError(err)
+		}
 	}
 	var cg *cgroup
 	if c.Cgroups != nil {
@@ -257,25 +259,20 @@ func (c *Cmd) start(res *Result, cg *cgroup, stdin, stdout, stderr *os.File) (*g
 	return start([]program{bash}, c.Dir, sys, stdin, stdout, stderr)
 }
 
-// give makes the user of Credential the owner of files and pipes that the command writes
-// to.
-func (c *Cmd) give(files ...*os.File) error {
-	if c.Credential == nil {
+// give makes a command's user the owner of a file or pipe that is open as fd. A command may
+// open it once more, as /dev/stdout. Anything else, such as /dev/null, is left alone.
+func give(to *syscall.Credential, fd int) error {
+	if to == nil {
 		return nil
 	}
-	for _, f := range files {
-		var st unix.Stat_t
-		if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-			return os.NewSyscallError("fstat", err)
-		}
-		if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFIFO {
-			continue // such as /dev/null
-		}
-		if err := unix.Fchown(int(f.Fd()), int(c.Credential.Uid), int(c.Credential.Gid)); err != nil {
-			return os.NewSyscallError("fchown", err)
-		}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return os.NewSyscallError("fstat", err)
 	}
-	return nil
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFIFO {
+		return nil
+	}
+	return os.NewSyscallError("fchown", unix.Fchown(fd, int(to.Uid), int(to.Gid)))
 }
 
 // check refuses what must not get as far as starting a process.

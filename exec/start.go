@@ -110,6 +110,9 @@ func start(programs []program, dir string, sys *syscall.SysProcAttr, stdin, stdo
 		// A user who is not root can have so many large ones only, and does with small.
 		_, _ = unix.FcntlInt(uintptr(ends[0]), unix.F_SETPIPE_SZ, pipeSize)
 		pipes = append(pipes, ends[:]...)
+		if err := give(sys.Credential, ends[0]); err != nil {
+			return nil, err
+		}
 	}
 	g := &group{procs: make([]process, len(programs))}
 	if len(programs) > 1 {
