@@ -116,7 +116,9 @@ func (s *store) put(tmp *xfer.Temp, name string, sum uint64) error {
 // commit gives a whole and verified file its name in a tree: the data directory, or a
 // job's staged output. The order matters:
 //
-//   - The checksum is set first, before anyone can open the file.
+//   - What a command of another user has written is that user's, who could change it: the
+//     server becomes its owner first of all.
+//   - The checksum is set next, before anyone can open the file.
 //   - The mode comes after it, because setting an attribute takes write permission.
 //   - With fsync, bytes and attribute reach the disk before the name does, so that
 //     power loss leaves a whole key or none.
@@ -124,6 +126,9 @@ func (s *store) put(tmp *xfer.Temp, name string, sum uint64) error {
 //     cannot both win, and no reader sees a part.
 func (s *store) commit(tmp *xfer.Temp, t tree, name string, sum uint64) (size int64, err error) {
 	fd := int(tmp.Fd())
+	if err := s.confinement.takeBack(tmp.File); err != nil {
+		return 0, err
+	}
 	err = setSum(tmp.File, sum)
 	if errors.Is(err, unix.EACCES) {
 		// A task's file may be read-only already, as a copy of a key or a

@@ -75,6 +75,9 @@ func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire
 			n.log.Error("clean up eval", zap.Error(err))
 		}
 	}()
+	if err := n.cfg.Confinement.give(dir); err != nil {
+		return nil, storeError(err, m.Key)
+	}
 	out, err := s.newPump(tag, wire.TypeData)
 	if err != nil {
 		return nil, err
@@ -97,8 +100,12 @@ func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire
 	if h.Flags&wire.FlagBash == 0 {
 		c.Pipeline = exec.NewPipeline(c.Script, c.Env)
 	}
+	n.cfg.Confinement.apply(&c)
 	res, err := exec.Run(ctx, c)
 	n.observeEval(res, err)
+	if res.OverMemory > 0 {
+		_, _ = fmt.Fprintln(errs.w, exec.ExitText(res)) // its exit code does not tell
+	}
 	out.close()
 	errs.close()
 	release()

@@ -217,6 +217,9 @@ func (b *keyBatch) run() (err error) {
 				err = errors.Join(err, removeAll(dir))
 			}
 		}()
+		if err := j.node.cfg.Confinement.give(dir); err != nil {
+			return storeError(err, b.tasks[0].key)
+		}
 	}
 	defer b.close()
 	paths, err := b.open()
@@ -264,6 +267,9 @@ func (b *keyBatch) open() (paths []string, err error) {
 		return nil, storeError(j.node.store.serverFileError(err), b.tasks[0].key)
 	}
 	defer list.Close()
+	if err := j.node.cfg.Confinement.openTo(list); err != nil {
+		return nil, storeError(err, b.tasks[0].key)
+	}
 	w := bufio.NewWriter(list)
 	for k, bt := range b.tasks {
 		if j.ctx.Err() != nil {
@@ -353,7 +359,7 @@ func (b *keyBatch) command(paths []string) error {
 func (b *keyBatch) stage(out tree, k int, bt *batchTask) error {
 	j := b.job
 	name := strconv.Itoa(k)
-	f, _, err := openRegular(out, name)
+	f, err := j.node.openOutput(out, name)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EISDIR):
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: bt.key, Text: "no output file was written for this key"}

@@ -36,8 +36,7 @@ func (j *job) shuffle(dir, key string, names *os.File, t *wire.Task) error {
 	}
 	defer slot.release()
 	batch := newBatch(j, slot, func(name string) (*os.File, error) {
-		f, _, err := openRegular(work, name)
-		return f, err
+		return j.node.openOutput(work, name)
 	})
 	err = p.each(func(name string) error {
 		if err := batch.failed(); err != nil {
@@ -149,7 +148,7 @@ func (p *printed) route(line string, batch *batch) error {
 	j := p.job
 	name, _ := inside(p.dir, line)
 	out := p.out(path.Base(name))
-	f, _, err := openRegular(p.work, name)
+	f, err := j.node.openOutput(p.work, name)
 	if err != nil {
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: p.key, Text: fmt.Sprintf("the file %q, which the command printed, cannot be opened: %v", line, err)}
 	}

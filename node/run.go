@@ -176,12 +176,16 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return storeError(j.node.store.serverFileError(err), keys[0])
 	}
+	err = j.node.cfg.Confinement.give(dir)
 	defer func() {
 		// Most commands leave it empty.
 		if unix.Rmdir(dir) != nil {
 			err = errors.Join(err, removeAll(dir))
 		}
 	}()
+	if err != nil {
+		return storeError(err, keys[0])
+	}
 	in, err := j.stdin(keys)
 	if err != nil {
 		return err
@@ -250,6 +254,9 @@ func (j *job) pathList(paths []string, key string) (*os.File, error) {
 	if err == nil {
 		_, err = t.Seek(0, io.SeekStart)
 	}
+	if err == nil {
+		err = j.node.cfg.Confinement.openTo(t.File)
+	}
 	if err != nil {
 		t.Close()
 		return nil, storeError(err, key)
@@ -268,6 +275,7 @@ func (j *job) runCommand(c exec.Cmd, t *wire.Task) error {
 	c.Bash, c.Script, c.StderrTail = j.node.bash, j.msg.Command, stderrTail
 	c.Pipeline = j.pipeline
 	c.Timeout = time.Duration(min(j.msg.Timeout, math.MaxInt64))
+	j.node.cfg.Confinement.apply(&c)
 	res, err := exec.Run(j.ctx, c)
 	if !res.Start.IsZero() {
 		t.Runner = wire.RunnerBash

@@ -18,11 +18,12 @@ import (
 // session is one connection from a client or a peer. Its goroutine reads the
 // requests and answers one after the other.
 type session struct {
-	node *Node
-	conn *xfer.Conn
-	peer string
-	busy atomic.Bool                // between a request and the end of its answer
-	job  atomic.Pointer[jobSession] // under way, or nil; set by the session's goroutine, cleared by the job's
+	node  *Node
+	conn  *xfer.Conn
+	peer  string
+	since time.Time                  // it was accepted
+	busy  atomic.Bool                // between a request and the end of its answer
+	job   atomic.Pointer[jobSession] // under way, or nil; set by the session's goroutine, cleared by the job's
 }
 
 func (s *session) serve() {
@@ -35,6 +36,9 @@ func (s *session) serve() {
 		Secret:      cfg.Secret,
 		Slow:        func() { s.node.auth.slow(s.node.ctx) },
 	})
+	if dropped := s.node.greeted(s); dropped && err != nil {
+		err = errSilent
+	}
 	switch {
 	case errors.Is(err, wire.CodeUnauthenticated):
 		s.node.refused.Add(1)
