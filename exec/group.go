@@ -27,14 +27,19 @@ const goneWait = 2 * time.Second
 // They are also named one by one, for a script can exec a program that moves
 // to another group, and Run waits for it wherever it is.
 func (g *group) kill() {
-	// The one error possible is that there is nobody left, or nobody that we
-	// may signal (setuid programs); neither can be helped.
-	_ = syscall.Kill(-g.id, syscall.SIGKILL)
+	g.killRest()
 	for i := range g.procs {
 		if pid := g.procs[i].pid; pid > 0 {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
+}
+
+// killRest is kill if those that Run has started have ended.
+func (g *group) killRest() {
+	// The one error possible is that there is nobody left, or nobody that we
+	// may signal (setuid programs); neither can be helped.
+	_ = syscall.Kill(-g.id, syscall.SIGKILL)
 }
 
 // wasKilled reports whether SIGKILL has ended any of those that Run has started.

@@ -76,6 +76,7 @@ type group struct {
 // process is one of a group. Until it is reaped, its number is its own.
 type process struct {
 	pid    int // 0 if it could not be started
+	pidfd  int // can be polled for its end (pidfd_open(2)); closed by reap
 	err    error
 	status syscall.WaitStatus
 	usage  syscall.Rusage
@@ -87,7 +88,7 @@ type process struct {
 // The first is started first, as in bash: the other way round a program that does not read
 // its input would more often have ended when there is something to read, and the one before
 // would be lost to SIGPIPE.
-func start(programs []program, dir string, stdin, stdout, stderr *os.File) (*group, error) {
+func start(programs []program, dir string, stdin, stdout, stderr File) (*group, error) {
 	// Not os.Pipe, whose ends do not block. Programs get copies of the ends they use.
 	pipes := make([]int, 0, 2*len(programs))
 	defer func() {
@@ -120,6 +121,7 @@ func start(programs []program, dir string, stdin, stdout, stderr *os.File) (*gro
 			attr.Files[1] = uintptr(pipes[2*i+1])
 		}
 		attr.Env = p.env
+		attr.Sys.PidFD = &g.procs[i].pidfd
 		pid, err := syscall.ForkExec(p.path, p.args, attr)
 		if err != nil {
 			err = &os.PathError{Op: "fork/exec", Path: p.path, Err: err}
@@ -147,13 +149,40 @@ func notRun(err error) syscall.WaitStatus {
 	return 126 << 8
 }
 
-// wait blocks until all have ended, and leaves them as zombies.
-func (g *group) wait() error {
+// wait blocks until all have ended, and leaves them as zombies. Meanwhile it reads what
+// comes from pipe, if there is one.
+func (g *group) wait(pipe *stderrPipe) error {
+	polled := make([]unix.PollFd, 0, len(g.procs)+1)
+	left := 0
 	for i := range g.procs {
-		if pid := g.procs[i].pid; pid > 0 {
-			if err := waitExited(pid); err != nil {
-				return err
+		fd := int32(-1) // poll(2) leaves it out
+		if p := &g.procs[i]; p.pid > 0 {
+			fd = int32(p.pidfd)
+			left++
+		}
+		polled = append(polled, unix.PollFd{Fd: fd, Events: unix.POLLIN})
+	}
+	if pipe != nil {
+		polled = append(polled, unix.PollFd{Fd: int32(pipe.r), Events: unix.POLLIN})
+	}
+	for left > 0 {
+		if _, err := unix.Poll(polled, -1); err == unix.EINTR {
+			continue
+		} else if err != nil {
+			return os.NewSyscallError("poll", err)
+		}
+		for i := range g.procs {
+			if polled[i].Revents != 0 {
+				polled[i].Fd = -1
+				left--
 			}
+		}
+		if pipe == nil {
+			continue
+		}
+		end := &polled[len(g.procs)]
+		if pipe.polled(end.Revents); pipe.ended {
+			end.Fd = -1
 		}
 	}
 	return nil
@@ -164,6 +193,7 @@ func (g *group) reap() (err error) {
 	for i := range g.procs {
 		if p := &g.procs[i]; p.pid > 0 {
 			err = errors.Join(err, reap(p.pid, &p.status, &p.usage))
+			unix.Close(p.pidfd)
 		}
 	}
 	if g.zombie {
@@ -177,16 +207,6 @@ func reap(pid int, status *syscall.WaitStatus, usage *syscall.Rusage) error {
 		_, err := syscall.Wait4(pid, status, 0, usage)
 		if err != syscall.EINTR {
 			return os.NewSyscallError("wait4", err)
-		}
-	}
-}
-
-// waitExited blocks until the child pid has ended, and leaves it as a zombie.
-func waitExited(pid int) error {
-	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if err != unix.EINTR {
-			return err
 		}
 	}
 }
