@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -256,8 +257,11 @@ func taskPath() string {
 func baseEnv(cfg Config, path string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
-		if len(kv) > 9 && kv[:9] == "BASH_ENV=" {
-			continue // bash would run that file before every command
+		switch name, _, _ := strings.Cut(kv, "="); name {
+		case "BASH_ENV": // bash would run that file before every command
+			continue
+		case "PWD", "OLDPWD": // of the server: a command has a directory of its own
+			continue
 		}
 		env = append(env, kv)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -127,8 +126,8 @@ func (ps *peers) close() {
 // batch is the pushes of one task. Those that a peer was lost with are sent again.
 type batch struct {
 	job  *job
-	slot *ioSlot                             // the task's
-	open func(name string) (*os.File, error) // opens an output again
+	slot *ioSlot                               // the task's
+	open func(name string) (*xfer.File, error) // opens an output again
 
 	mu      sync.Mutex
 	pending int           // not answered yet; guarded by mu
@@ -148,7 +147,7 @@ type pushed struct {
 	sum    uint64
 }
 
-func newBatch(j *job, slot *ioSlot, open func(name string) (*os.File, error)) *batch {
+func newBatch(j *job, slot *ioSlot, open func(name string) (*xfer.File, error)) *batch {
 	return &batch{job: j, slot: slot, open: open}
 }
 
@@ -283,7 +282,7 @@ func (b *batch) settled() error {
 
 // push sends one output, whose file is f, to its server, from disk to socket in the
 // kernel unless it is packed. It closes f and returns as soon as the file is sent.
-func (b *batch) push(out *pushed, f *os.File) {
+func (b *batch) push(out *pushed, f *xfer.File) {
 	j := b.job
 	// Nobody must wait for a server that this task waits for.
 	p, err := j.node.peers.get(j.ctx, out.server, b.slot.release)

@@ -7,19 +7,29 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nathants/s4/xfer"
 )
 
 // tree is a directory below which names are resolved without ever leaving it:
 // not by .., not by an absolute path, not by a symbolic link on the way
 // (openat2(2), RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS). Names are slash
 // separated and relative; the empty name is the tree's root.
-type tree struct{ root *os.File }
+type tree struct{ root *xfer.File }
 
 const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
 func openTree(dir string) (tree, error) {
-	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
-	return tree{f}, err
+	for {
+		fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return tree{}, &os.PathError{Op: "open", Path: dir, Err: err}
+		default:
+			return tree{xfer.NewFile(fd, dir)}, nil
+		}
+	}
 }
 
 func (t tree) fd() int { return int(t.root.Fd()) }
@@ -82,13 +92,46 @@ func splitName(name string) (dir, base string) {
 	return strings.TrimSuffix(dir, "/"), base
 }
 
+// lastDir keeps a directory of a tree open for the next file, which mostly goes there,
+// too. It is used by one goroutine, which calls close, and only while no directory of the
+// tree is renamed. The zero lastDir has none open.
+type lastDir struct {
+	name string
+	fd   int
+	ok   bool // it is open
+}
+
+// open returns a descriptor of a directory of t, which is made if absent. It is
+// lastDir's to close.
+func (d *lastDir) open(t tree, name string) (fd int, err error) {
+	if d.ok && d.name == name {
+		return d.fd, nil
+	}
+	d.close()
+	if fd, err = t.openDir(name, true); err == nil {
+		*d = lastDir{name, fd, true}
+	}
+	return fd, err
+}
+
+func (d *lastDir) close() {
+	if d.ok {
+		unix.Close(d.fd)
+	}
+	*d = lastDir{}
+}
+
 // publish gives a new file its name in the tree, making directories; link
 // does it in the directory that is passed. It begins again when a remove
-// prunes the directory under it.
-func (t tree) publish(name string, link func(dir int, base string) error) error {
+// prunes the directory under it. last has the directory of the file before, or is nil.
+func (t tree) publish(name string, last *lastDir, link func(dir int, base string) error) error {
+	if last == nil {
+		last = new(lastDir)
+		defer last.close()
+	}
 	parent, base := splitName(name)
 	for try := 0; ; try++ {
-		dir, err := t.openDir(parent, true)
+		dir, err := last.open(t, parent)
 		if err != nil {
 			return err
 		}
@@ -96,7 +139,9 @@ func (t tree) publish(name string, link func(dir int, base string) error) error 
 		if errors.Is(err, unix.EEXIST) && removeEmpty(dir, base) == nil {
 			err = unix.ENOENT // they were empty directories, left by a killed server
 		}
-		unix.Close(dir)
+		if errors.Is(err, unix.ENOENT) {
+			last.close()
+		}
 		if !errors.Is(err, unix.ENOENT) || try > maxRaces {
 			return err
 		}
