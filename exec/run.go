@@ -167,6 +167,8 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 		pipe.started()
 	}
 
+	defer g.close()
+
 	// From here to g.reap, the numbers of the group and its processes are theirs.
 	runCtx := ctx
 	if c.Timeout > 0 {
@@ -180,23 +182,30 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 		close(killed)
 	})
 
-	waitErr := g.wait(pipe)
+	err = g.wait(pipe)
+	if err != nil {
+		g.kill() // or reap would wait for it
+	}
+	if g.byPidfd {
+		err = errors.Join(err, g.reap())
+	}
 	res.Wall = time.Since(res.Start)
 	var cause error
 	if !unwatch() {
 		<-killed // no kill may be under way once the numbers are free
 		cause = context.Cause(runCtx)
 	}
-	if waitErr == nil {
-		g.killRest()
-	} else {
-		g.kill()
+	left := g.killRest()
+	if !g.byPidfd {
+		err = errors.Join(err, g.reap())
 	}
-	if err := errors.Join(waitErr, g.reap()); err != nil {
+	if err != nil {
 		return res, fmt.Errorf("wait for the command in %s: %w", c.Dir, err)
 	}
 	told := res.account(g, c.Pipeline, cause != nil)
-	awaitGroupGone(g.id)
+	if left {
+		awaitGroupGone(g.id)
+	}
 	switch {
 	case pipe != nil:
 		res.Stderr, res.StderrBytes = pipe.finish(told)

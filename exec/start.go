@@ -71,12 +71,16 @@ type group struct {
 	// zombie says that the process of the group's number is none of procs. It has ended,
 	// and is reaped with them.
 	zombie bool
+
+	// byPidfd says that signals go to the pidfd of the only one of procs, which is that of
+	// the group, too. They meet no stranger then, even if the numbers are free.
+	byPidfd bool
 }
 
 // process is one of a group. Until it is reaped, its number is its own.
 type process struct {
 	pid    int // 0 if it could not be started
-	pidfd  int // can be polled for its end (pidfd_open(2)); closed by reap
+	pidfd  int // can be polled for its end (pidfd_open(2)); closed by group.close
 	err    error
 	status syscall.WaitStatus
 	usage  syscall.Rusage
@@ -103,7 +107,7 @@ func start(programs []program, dir string, stdin, stdout, stderr File) (*group, 
 		}
 		pipes = append(pipes, ends[:]...)
 	}
-	g := &group{procs: make([]process, len(programs))}
+	g := &group{procs: make([]process, len(programs)), byPidfd: len(programs) == 1 && canSignalGroups()}
 	if len(programs) > 1 {
 		id, err := newLeader()
 		if err != nil {
@@ -126,7 +130,7 @@ func start(programs []program, dir string, stdin, stdout, stderr File) (*group, 
 		if err != nil {
 			err = &os.PathError{Op: "fork/exec", Path: p.path, Err: err}
 			if i == 0 {
-				return nil, errors.Join(err, g.reap())
+				return nil, errors.Join(err, g.reap()) // of the leader
 			}
 			g.procs[i].status = notRun(err)
 		}
@@ -150,7 +154,8 @@ func notRun(err error) syscall.WaitStatus {
 }
 
 // wait blocks until all have ended, and leaves them as zombies. Meanwhile it reads what
-// comes from pipe, if there is one.
+// comes from pipe, if there is one. With byPidfd, when a zombie is not needed, it may
+// leave it to reap to wait for the end.
 func (g *group) wait(pipe *stderrPipe) error {
 	polled := make([]unix.PollFd, 0, len(g.procs)+1)
 	left := 0
@@ -183,6 +188,9 @@ func (g *group) wait(pipe *stderrPipe) error {
 		end := &polled[len(g.procs)]
 		if pipe.polled(end.Revents); pipe.ended {
 			end.Fd = -1
+			if g.byPidfd {
+				return nil // it is about to end, or at least has no more to say
+			}
 		}
 	}
 	return nil
@@ -193,13 +201,21 @@ func (g *group) reap() (err error) {
 	for i := range g.procs {
 		if p := &g.procs[i]; p.pid > 0 {
 			err = errors.Join(err, reap(p.pid, &p.status, &p.usage))
-			unix.Close(p.pidfd)
 		}
 	}
 	if g.zombie {
 		err = errors.Join(err, reap(g.id, nil, nil))
 	}
 	return err
+}
+
+// close closes the pidfds.
+func (g *group) close() {
+	for i := range g.procs {
+		if p := &g.procs[i]; p.pid > 0 {
+			unix.Close(p.pidfd)
+		}
+	}
 }
 
 func reap(pid int, status *syscall.WaitStatus, usage *syscall.Rusage) error {

@@ -82,6 +82,15 @@ func (s *store) checkAbsent(name string) error {
 	return storeError(err, name)
 }
 
+// hasDir reports whether there is a directory of that name.
+func (s *store) hasDir(name string) bool {
+	fd, err := s.keys.openDir(name, false)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return !errors.Is(err, unix.ENOENT)
+}
+
 // nameTaken returns nil if name can be created in t, or else EEXIST, EISDIR or
 // ENOTDIR.
 func nameTaken(t tree, name string) error {
