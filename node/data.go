@@ -84,7 +84,7 @@ func (s *session) push(tag uint16, m *wire.Push) error {
 		return j.accepts(m.Key)
 	}
 	return s.receive("push", tag, m.Key, m.Size, check, func(tmp *xfer.Temp, n int64, sum uint64) error {
-		return j.accept(m, tmp, n, sum)
+		return j.accept(m, tmp, s.lastDir(j.stage), n, sum)
 	})
 }
 

@@ -2,13 +2,17 @@ package node
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4/names"
@@ -39,9 +43,11 @@ func (j *job) shuffle(dir, key string, names *xfer.File, w *worker, t *wire.Task
 		f, _, err := openRegular(work, name)
 		return f, err
 	})
+	// Server after server: see smallPush.
+	slices.SortStableFunc(p.outputs, func(a, b printedFile) int { return cmp.Compare(a.server, b.server) })
 	for i := range p.outputs {
 		if err = batch.failed(); err == nil {
-			err = p.route(&p.outputs[i], &w.last, batch)
+			err = p.route(&p.outputs[i], w, batch)
 		}
 		if err != nil {
 			break
@@ -72,7 +78,7 @@ type printedFile struct {
 	name   string     // in the working directory
 	file   *xfer.File // nil if it is to be opened again, for want of descriptors
 	size   int64
-	pushed bool // or staged here
+	server int // that it belongs to
 }
 
 // read reads and checks the names that the command has printed. It skips empty lines: a
@@ -131,7 +137,7 @@ func (p *printed) check(line string) error {
 		f.Close()
 		return bad("makes a bad key: " + toWire(err).Text)
 	}
-	out := printedFile{line: line, name: name, size: st.Size}
+	out := printedFile{line: line, name: name, size: st.Size, server: p.job.node.cfg.Cluster.Place(p.out(base))}
 	if len(p.outputs) < maxHeld && mayHold(int(f.Fd())) {
 		out.file = f
 	} else {
@@ -159,7 +165,7 @@ func (p *printed) close() {
 // most commands.
 func (p *printed) removePushed() {
 	for i := range p.outputs {
-		if o := &p.outputs[i]; o.pushed && !strings.Contains(o.name, "/") {
+		if o := &p.outputs[i]; o.server != p.job.node.cfg.Index && !strings.Contains(o.name, "/") {
 			_ = unix.Unlinkat(p.work.fd(), o.name, 0) // or all goes with the directory
 		}
 	}
@@ -192,7 +198,7 @@ func inside(dir, printed string) (string, bool) {
 
 // route hashes one output, whose name has been checked, and stages it here or
 // sends it to its server.
-func (p *printed) route(o *printedFile, last *lastDir, batch *batch) error {
+func (p *printed) route(o *printedFile, w *worker, batch *batch) error {
 	j := p.job
 	out := p.out(path.Base(o.name))
 	f := o.file
@@ -204,22 +210,21 @@ func (p *printed) route(o *printedFile, last *lastDir, batch *batch) error {
 		}
 		o.size = st.Size
 	}
-	size, sum, err := hashFile(j.ctx, f, o.size)
+	size, sum, body, err := o.read(j.ctx, f, w)
 	if err != nil {
 		f.Close()
 		return storeError(err, out)
 	}
 	p.size += uint64(size)
 	j.bytesOut.Add(uint64(size))
-	if server := j.node.cfg.Cluster.Place(out); server != j.node.cfg.Index {
-		o.pushed = true
-		to := &pushed{server, o.name, out, size, sum}
-		if batch.isDown(server) {
+	if o.server != j.node.cfg.Index {
+		to := &pushed{o.server, o.name, out, size, sum}
+		if batch.isDown(o.server) {
 			f.Close()
 			batch.lose(to, errDown)
 			return nil
 		}
-		batch.push(to, f)
+		batch.push(to, f, body)
 		return nil
 	}
 	defer f.Close()
@@ -231,5 +236,27 @@ func (p *printed) route(o *printedFile, last *lastDir, batch *batch) error {
 		}
 		defer unix.Close(dir)
 	}
-	return j.stage.add(xfer.NamedTemp(f, dir, base), last, out, size, sum)
+	return j.stage.add(xfer.NamedTemp(f, dir, base), &w.last, out, size, sum)
+}
+
+// read returns size and xxh64 of a file that is open as f, and its bytes if it is small.
+// They are the worker's.
+func (o *printedFile) read(ctx context.Context, f *xfer.File, w *worker) (size int64, sum uint64, body []byte, err error) {
+	if o.size > smallPush {
+		size, sum, err = hashFile(ctx, f, o.size)
+		return size, sum, nil, err
+	}
+	if w.buf == nil {
+		w.buf = make([]byte, smallPush+1)
+	}
+	n, err := io.ReadFull(&contents{ctx: ctx, fd: int(f.Fd()), size: o.size}, w.buf)
+	switch {
+	case err == nil: // it has grown
+		size, sum, err = hashFile(ctx, f, -1)
+		return size, sum, nil, err
+	case err != io.EOF && err != io.ErrUnexpectedEOF:
+		return 0, 0, nil, err
+	}
+	body = w.buf[:n]
+	return int64(n), xxhash.Sum64(body), body, nil
 }

@@ -64,6 +64,7 @@ func (j *job) run() error {
 // worker is what one goroutine keeps from task to task.
 type worker struct {
 	last lastDir // of the stage
+	buf  []byte  // for printedFile.sum
 }
 
 // taskEnded counts a task that has ended for good, with err. Unless the job is to keep

@@ -69,12 +69,19 @@ func (t tree) openDir(name string, create bool) (int, error) {
 			return fd, err
 		}
 		parent, base := splitName(name)
-		up, err := t.openDir(parent, true)
-		if err != nil {
-			return -1, err
+		if parent == "" {
+			err = unix.Mkdirat(t.fd(), base, 0o755)
+			if errors.Is(err, unix.ENOENT) {
+				return -1, err // the tree itself was removed
+			}
+		} else {
+			up, uerr := t.openDir(parent, true)
+			if uerr != nil {
+				return -1, uerr
+			}
+			err = unix.Mkdirat(up, base, 0o755)
+			unix.Close(up)
 		}
-		err = unix.Mkdirat(up, base, 0o755)
-		unix.Close(up)
 		// ENOENT: a remove has pruned the parent meanwhile; begin again.
 		if err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOENT) {
 			return -1, err
@@ -90,35 +97,6 @@ const maxRaces = 1000
 func splitName(name string) (dir, base string) {
 	dir, base = path.Split(name)
 	return strings.TrimSuffix(dir, "/"), base
-}
-
-// lastDir keeps a directory of a tree open for the next file, which mostly goes there,
-// too. It is used by one goroutine, which calls close, and only while no directory of the
-// tree is renamed. The zero lastDir has none open.
-type lastDir struct {
-	name string
-	fd   int
-	ok   bool // it is open
-}
-
-// open returns a descriptor of a directory of t, which is made if absent. It is
-// lastDir's to close.
-func (d *lastDir) open(t tree, name string) (fd int, err error) {
-	if d.ok && d.name == name {
-		return d.fd, nil
-	}
-	d.close()
-	if fd, err = t.openDir(name, true); err == nil {
-		*d = lastDir{name, fd, true}
-	}
-	return fd, err
-}
-
-func (d *lastDir) close() {
-	if d.ok {
-		unix.Close(d.fd)
-	}
-	*d = lastDir{}
 }
 
 // publish gives a new file its name in the tree, making directories; link
