@@ -29,7 +29,7 @@ func (j *job) shuffle(dir, key string, names *xfer.File, w *worker, t *wire.Task
 		return storeError(withoutPath(err), key)
 	}
 	defer work.close()
-	p := &printed{job: j, work: work, dir: dir, key: key, seen: make(map[string]bool)}
+	p := &printed{job: j, work: work, dir: dir, key: key, seen: make(map[string]bool), limit: fileLimit()}
 	defer p.close()
 	if err := p.read(names); err != nil {
 		return err
@@ -69,6 +69,7 @@ type printed struct {
 	key     string          // the task's input
 	seen    map[string]bool // the basenames of outputs
 	outputs []printedFile
+	limit   uint64 // see mayHold
 	size    uint64 // of the files routed
 }
 
@@ -138,7 +139,7 @@ func (p *printed) check(line string) error {
 		return bad("makes a bad key: " + toWire(err).Text)
 	}
 	out := printedFile{line: line, name: name, size: st.Size, server: p.job.node.cfg.Cluster.Place(p.out(base))}
-	if len(p.outputs) < maxHeld && mayHold(int(f.Fd())) {
+	if len(p.outputs) < maxHeld && uint64(f.Fd()) < p.limit/2 {
 		out.file = f
 	} else {
 		f.Close()

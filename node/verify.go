@@ -162,15 +162,18 @@ func (in *taskInputs) damaged(key string, err error) error {
 	return e
 }
 
-// mayHold reports whether a file may stay open while a command runs. The kernel gives
-// out the lowest free number (open(2)). So a number below half of the limit says that
-// there is room.
-func mayHold(fd int) bool {
+// mayHold reports whether a file may stay open while a command runs, or until its task's
+// other files are known. The kernel gives out the lowest free number (open(2)). So a
+// number below half of the limit says that there is room.
+func mayHold(fd int) bool { return uint64(fd) < fileLimit()/2 }
+
+// fileLimit returns how many files this process may have open.
+func fileLimit() uint64 {
 	var limit unix.Rlimit
-	if fd < 128 {
-		return true // no server does with so few
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
 	}
-	return unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && uint64(fd) < limit.Cur/2
+	return limit.Cur
 }
 
 // inputFile is what the file system says of a key's file.
