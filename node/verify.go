@@ -212,7 +212,12 @@ func newInputFile(fd int, st *unix.Stat_t) inputFile {
 // verifyFile compares a key's file, open as fd, with the checksum stored with it. It
 // does not use the offset of fd. size is the file's, from fstat(2), or -1.
 func verifyFile(ctx context.Context, fd int, size int64, sum uint64) error {
-	_, got, err := xfer.Hash(&contents{ctx: ctx, fd: fd, size: size})
+	return verifyReader(ctx, &contents{ctx: ctx, fd: fd, size: size}, sum)
+}
+
+// verifyReader is verifyFile of a reader that ends with ctx.
+func verifyReader(ctx context.Context, r io.Reader, sum uint64) error {
+	_, got, err := xfer.Hash(r)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
