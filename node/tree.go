@@ -103,13 +103,15 @@ func splitName(name string) (dir, base string) {
 // does it in the directory that is passed. It begins again when a remove
 // prunes the directory under it. last has the directory of the file before, or is nil.
 func (t tree) publish(name string, last *lastDir, link func(dir int, base string) error) error {
-	if last == nil {
-		last = new(lastDir)
-		defer last.close()
-	}
 	parent, base := splitName(name)
 	for try := 0; ; try++ {
-		dir, err := last.open(t, parent)
+		var dir int
+		var err error
+		if last == nil {
+			dir, err = t.openDir(parent, true)
+		} else {
+			dir, err = last.open(t, parent)
+		}
 		if err != nil {
 			return err
 		}
@@ -117,7 +119,10 @@ func (t tree) publish(name string, last *lastDir, link func(dir int, base string
 		if errors.Is(err, unix.EEXIST) && removeEmpty(dir, base) == nil {
 			err = unix.ENOENT // they were empty directories, left by a killed server
 		}
-		if errors.Is(err, unix.ENOENT) {
+		switch {
+		case last == nil:
+			unix.Close(dir)
+		case errors.Is(err, unix.ENOENT):
 			last.close()
 		}
 		if !errors.Is(err, unix.ENOENT) || try > maxRaces {
