@@ -81,9 +81,9 @@ func (g *group) wasKilled() bool {
 // command's output. Those that Run has started must be reaped.
 //
 // Most commands leave nobody behind, and then this is one system call, or none if
-// killRest has found that. Asking
-// by number after the reaping is safe, since signal 0 harms nobody: had the
-// number gone to a stranger by now, this would wait in vain, no more.
+// killRest has found that. Asking by number after the reaping is safe, since
+// signal 0 harms nobody: had the number gone to a stranger by now, this would
+// wait in vain, no more.
 func awaitGroupGone(pgid int) {
 	const longest = 20 * time.Millisecond
 	deadline := time.Now().Add(goneWait)

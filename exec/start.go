@@ -169,6 +169,9 @@ func (g *group) wait(pipe *stderrPipe) error {
 	for i := range g.procs {
 		fd := int32(-1) // poll(2) leaves it out
 		if p := &g.procs[i]; p.pid > 0 {
+			if p.pidfd < 0 {
+				return errors.New("the kernel has no pidfds, which need Linux 5.3 or later")
+			}
 			fd = int32(p.pidfd)
 			left++
 		}
