@@ -312,6 +312,7 @@ func baseEnv(cfg Config, path string) []string {
 		switch name, _, _ := strings.Cut(kv, "="); name {
 		case "BASH_ENV": // bash would run that file before every command
 		case "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC": // the server's own: sd_notify(3)
+		case "PWD", "OLDPWD": // of the server: a command has a directory of its own
 		default:
 			env = append(env, kv)
 		}

@@ -24,6 +24,18 @@ type session struct {
 	since time.Time                  // it was accepted
 	busy  atomic.Bool                // between a request and the end of its answer
 	job   atomic.Pointer[jobSession] // under way, or nil; set by the session's goroutine, cleared by the job's
+
+	last   lastDir // of lastOf; the session's goroutine's
+	lastOf *stage  // to which the last push went
+}
+
+// lastDir returns what is kept open for pushes to a stage.
+func (s *session) lastDir(of *stage) *lastDir {
+	if s.lastOf != of {
+		s.last.close()
+		s.lastOf = of
+	}
+	return &s.last
 }
 
 func (s *session) serve() {
@@ -50,6 +62,7 @@ func (s *session) serve() {
 		return
 	}
 	defer func() { _ = s.conn.SendHeld() }()
+	defer func() { s.last.close() }()
 	// Ping all the time. A client that uploads waits for its answer for as long as
 	// its own source pauses, which may be hours, and must not take silence for a
 	// dead server. And pings reveal a client that is gone.
