@@ -28,6 +28,7 @@ type Options struct {
 type Client struct {
 	cluster    *Cluster
 	opts       Options
+	dialer     func(server int) xfer.Dialer
 	singleGets atomic.Int32                // gets of single keys under way
 	silent     []atomic.Pointer[time.Time] // when a server last gave no answer about jobs
 
@@ -50,6 +51,7 @@ func NewClient(cluster *Cluster, opts *Options) *Client {
 	if opts != nil {
 		c.opts = *opts
 	}
+	c.dialer = cluster.Dialers(c.opts.IOTimeout)
 	return c
 }
 
@@ -81,7 +83,7 @@ func (c *Client) pipeline(ctx context.Context, server int, single bool) (*xfer.P
 	if p, ok := c.data.Get(server); ok {
 		return p, nil
 	}
-	d := c.cluster.Dialer(server, c.opts.IOTimeout)
+	d := c.dialer(server)
 	d.Blocking = single && c.singleGets.Load() <= maxBlockingGets && len(c.cluster.Servers) <= maxBlockingServers
 	conn, err := d.Dial(ctx, wire.ChannelData)
 	if err != nil {
@@ -173,7 +175,7 @@ func (c *Client) controlConn(ctx context.Context, server int) (*xfer.Conn, error
 	if conn, ok := c.control.Get(server); ok {
 		return conn, nil
 	}
-	d := c.cluster.Dialer(server, c.opts.IOTimeout)
+	d := c.dialer(server)
 	return d.Dial(ctx, wire.ChannelControl)
 }
 

@@ -32,25 +32,27 @@ type Config struct {
 	Version       string        // of the program, for HEALTH
 	Log           *zap.Logger   // nil for none
 
-	slots *slots // shared by the nodes of StartLocal; nil for slots of its own
+	shared *shared // with the other nodes of StartLocal; nil for a node alone
 }
 
 // Node is one server. New opens its data directory, Serve accepts
 // connections, Shutdown ends everything and closes the directory.
 type Node struct {
-	cfg     Config
-	log     *zap.Logger
-	store   *store
-	sched   *scheduler
-	ioSlots chan struct{}
-	peers   *peers
-	watch   *exec.Watchdog // kills the tasks if this process is killed; may be nil
-	client  *s4.Client     // for detached jobs
-	stats   xfer.Stats
-	started time.Time
-	bash    string   // path of bash, or empty if none was found at the start
-	path    string   // PATH of every task, which finds s4 itself
-	env     []string // variables that all tasks share
+	cfg         Config
+	log         *zap.Logger
+	store       *store
+	sched       *scheduler
+	ioSlots     chan struct{}
+	peers       *peers
+	watch       *exec.Watchdog // kills the tasks if this process is killed; may be nil
+	client      *s4.Client     // for detached jobs
+	dialer      func(server int) xfer.Dialer
+	stats       xfer.Stats
+	started     time.Time
+	bash        string   // path of bash, or empty if none was found at the start
+	fingerprint uint64   // of the cluster file
+	path        string   // PATH of every task, which finds s4 itself
+	env         []string // variables that all tasks share
 
 	ctx    context.Context // ends all jobs and evals when canceled
 	cancel context.CancelCauseFunc
@@ -76,9 +78,6 @@ func New(cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("index %d: the cluster file lists servers 0 to %d", cfg.Index, len(cfg.Cluster.Servers)-1)
 	}
 	cfg = cfg.withDefaults()
-	if cfg.IOTimeout <= 0 {
-		cfg.IOTimeout = xfer.DefaultTimeout
-	}
 	if cfg.KeepSuspended <= 0 {
 		cfg.KeepSuspended = 24 * time.Hour
 	}
@@ -90,18 +89,22 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg:     cfg,
-		log:     cfg.Log.With(zap.Int("server", cfg.Index)),
-		store:   st,
-		sched:   cfg.slots.tasks,
-		ioSlots: cfg.slots.io,
-		started: time.Now(),
-		conns:   make(map[*session]struct{}),
-		jobs:    make(map[uint64]*job),
+		cfg:         cfg,
+		log:         cfg.Log.With(zap.Int("server", cfg.Index)),
+		store:       st,
+		sched:       cfg.shared.tasks,
+		ioSlots:     cfg.shared.io,
+		peers:       cfg.shared.peers,
+		client:      cfg.shared.client,
+		dialer:      cfg.Cluster.Dialers(cfg.IOTimeout),
+		fingerprint: cfg.Cluster.Fingerprint(),
+		started:     time.Now(),
+		conns:       make(map[*session]struct{}),
+		jobs:        make(map[uint64]*job),
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	n.late, n.hurry = context.WithCancel(context.Background())
-	n.peers = newPeers(n)
+	cfg.shared.enter()
 	n.bash = exec.FindBash() // once: a search of a long PATH shows in maps of small keys
 	n.path = taskPath()
 	n.env = baseEnv(cfg, n.path)
@@ -109,7 +112,6 @@ func New(cfg Config) (*Node, error) {
 		// Most likely there is no bash, and then no task can run either.
 		n.log.Warn("tasks would outlive this server if it were killed", zap.Error(err))
 	}
-	n.client = s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout})
 	if err := n.adopt(); err != nil {
 		n.Shutdown(n.ctx)
 		return nil, err
@@ -118,8 +120,8 @@ func New(cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// Stats returns the counters of all connections of this node, also those to
-// peers.
+// Stats returns the counters of all connections of this node, also those to peers. Nodes
+// of StartLocal share the latter: each counts for the node that has made it.
 func (n *Node) Stats() *xfer.Stats { return &n.stats }
 
 // Serve accepts connections on l until Shutdown, which closes l. It returns
@@ -203,12 +205,11 @@ func (n *Node) Shutdown(ctx context.Context) {
 	case <-ctx.Done():
 		n.hurry()
 		n.closeConns(func(*session) bool { return true })
-		n.peers.close() // a task may wait for a peer's answer
+		n.peers.interrupt() // a task may wait for a peer's answer
 		<-done
 	}
 	n.hurry()
-	n.peers.close()
-	n.client.Close()
+	n.cfg.shared.leave()
 	for _, j := range n.jobs { // that outlive a restart, or are prepared
 		j.release()
 	}

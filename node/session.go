@@ -28,7 +28,7 @@ type session struct {
 func (s *session) serve() {
 	defer s.conn.Close()
 	cfg := s.node.cfg
-	channel, err := s.conn.Accept(cfg.Cluster.Fingerprint(), uint32(cfg.Index), cfg.Cluster.Servers[cfg.Index].String())
+	channel, err := s.conn.Accept(s.node.fingerprint, uint32(cfg.Index), cfg.Cluster.Servers[cfg.Index].String())
 	if err != nil {
 		s.node.log.Info("refused", zap.String("peer", s.peer), zap.Error(err))
 		return

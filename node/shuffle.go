@@ -12,118 +12,6 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// peerConns is how many connections a server keeps to each peer: large files
-// go in parallel, and a small one does not always wait behind a large one.
-const peerConns = 2
-
-// peers holds the long-lived data connections to the other servers, which all
-// jobs share.
-type peers struct {
-	node *Node
-	mu   sync.Mutex
-	open map[int]*peer // guarded by mu
-}
-
-// peer is the connections to one server, which are used in turn. Each peer counts its
-// own turns: with a common count, pushes that alternate between two peers would always
-// use the same connection to each.
-type peer struct {
-	next  int // guarded by peers.mu
-	conns [peerConns]peerConn
-}
-
-// turn returns the connection whose turn it is; peers.mu is held.
-func (p *peer) turn() *peerConn {
-	p.next++
-	return &p.conns[p.next%peerConns]
-}
-
-type peerConn struct {
-	mu chan struct{}  // a lock that can be waited for with a context, as connecting takes long
-	p  *xfer.Pipeline // guarded by mu
-}
-
-func newPeer() *peer {
-	p := new(peer)
-	for i := range p.conns {
-		p.conns[i].mu = make(chan struct{}, 1)
-	}
-	return p
-}
-
-// lock locks mu, unless ctx ends first.
-func (c *peerConn) lock(ctx context.Context) error {
-	select {
-	case c.mu <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (c *peerConn) unlock() { <-c.mu }
-
-func newPeers(n *Node) *peers {
-	return &peers{node: n, open: make(map[int]*peer)}
-}
-
-// get returns a pipeline to a peer, connected if it was not. It calls waits before
-// anything that may take long.
-func (ps *peers) get(ctx context.Context, server int, waits func()) (*xfer.Pipeline, error) {
-	ps.mu.Lock()
-	p := ps.open[server]
-	if p == nil {
-		p = newPeer()
-		ps.open[server] = p
-	}
-	c := p.turn()
-	ps.mu.Unlock()
-	select {
-	case c.mu <- struct{}{}:
-	default:
-		waits()
-		if err := c.lock(ctx); err != nil {
-			return nil, err
-		}
-	}
-	defer c.unlock()
-	// If the peer was restarted between two jobs, nobody was reading from the
-	// connection to notice. Any requests on it are lost then.
-	if c.p != nil && c.p.Idle() {
-		return c.p, nil
-	}
-	if c.p != nil {
-		c.p.Close()
-		c.p = nil
-	}
-	waits()
-	n := ps.node
-	d := n.cfg.Cluster.Dialer(server, n.cfg.IOTimeout)
-	d.Stats = &n.stats
-	conn, err := d.DialPatiently(ctx, wire.ChannelData)
-	if err != nil {
-		return nil, err
-	}
-	c.p = xfer.NewPipeline(conn)
-	return c.p, nil
-}
-
-// close closes all connections, and what is under way on them fails.
-func (ps *peers) close() {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	for _, p := range ps.open {
-		for i := range p.conns {
-			c := &p.conns[i]
-			c.mu <- struct{}{}
-			if c.p != nil {
-				c.p.Close()
-			}
-			c.unlock()
-		}
-	}
-}
-
 // batch is the pushes of one task. Those that a peer was lost with are sent again.
 type batch struct {
 	job  *job
@@ -286,7 +174,7 @@ func (b *batch) settled() error {
 func (b *batch) push(out *pushed, f *os.File) {
 	j := b.job
 	// Nobody must wait for a server that this task waits for.
-	p, err := j.node.peers.get(j.ctx, out.server, b.slot.release)
+	p, err := j.node.peers.get(j.ctx, j.node, out.server, b.slot.release)
 	err = errors.Join(err, b.slot.acquire(j.ctx))
 	if err != nil {
 		f.Close()
