@@ -18,7 +18,7 @@ type tree struct{ root *os.File }
 const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
 func openTree(dir string) (tree, error) {
-	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	f, err := openFile(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	return tree{f}, err
 }
 
