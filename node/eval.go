@@ -53,10 +53,10 @@ func (s *session) eval(h wire.Header, m *wire.Eval) error {
 func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire.Eval) (*wire.Exit, error) {
 	n, tag := s.node, h.Tag
 	j := &job{node: n} // to the scheduler, a job of one task
-	if err := n.sched.acquire(ctx, j); err != nil {
+	release, err := n.takeSlot(ctx, j)
+	if err != nil {
 		return nil, err
 	}
-	release := sync.OnceFunc(func() { n.sched.release(j) })
 	defer release()
 	// As in a job, see smallInput.
 	verify := h.Flags&wire.FlagNoVerify == 0
@@ -98,6 +98,7 @@ func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire
 		c.Pipeline = exec.NewPipeline(c.Script, c.Env)
 	}
 	res, err := exec.Run(ctx, c)
+	n.observeEval(res, err)
 	out.close()
 	errs.close()
 	release()

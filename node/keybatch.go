@@ -110,7 +110,7 @@ func (j *job) runBatch(list []int, attempt uint32) {
 				ran = append(ran, bt.i)
 			}
 		}
-		if err := j.record(&bt.t, bt.err, again); !again {
+		if err := j.record(&bt.t, b.ran, bt.err, again); !again {
 			j.taskEnded(err)
 		}
 	}
@@ -141,7 +141,7 @@ func (j *job) runAlone(i int, attempt, retry uint32) (again bool) {
 		bt.err = err
 	}
 	again = mayHelp(bt.err) && retry < j.msg.Retries
-	if err := j.record(&bt.t, bt.err, again); !again {
+	if err := j.record(&bt.t, b.ran, bt.err, again); !again {
 		j.taskEnded(err)
 	}
 	return again
@@ -154,6 +154,7 @@ type keyBatch struct {
 	dir   string // where the command runs
 	files string // has what it reads and writes: see batchFile
 	held  int    // inputs that are open, to be hashed after the command
+	ran   int    // tasks that the command ran for
 }
 
 // newKeyBatch prepares a run of tasks. attempt counts the runs of each.
@@ -172,7 +173,7 @@ func (j *job) newKeyBatch(list []int, attempt uint32) *keyBatch {
 // stopped records that the run was stopped because the job is over.
 func (b *keyBatch) stopped() {
 	for _, bt := range b.tasks {
-		b.job.stopped(&bt.t)
+		b.job.stopped(&bt.t, b.ran)
 	}
 }
 
@@ -194,10 +195,10 @@ const batchFile = "batch"
 // tasks that failed by themselves. Its own error is of all others.
 func (b *keyBatch) run() (err error) {
 	j := b.job
-	if err := j.node.sched.acquire(j.ctx, j.id); err != nil {
+	release, err := j.node.takeSlot(j.ctx, j.id)
+	if err != nil {
 		return err
 	}
-	release := sync.OnceFunc(func() { j.node.sched.release(j.id) })
 	defer release()
 	b.dir = filepath.Join(j.stage.path, workDir, strconv.Itoa(b.tasks[0].i))
 	if n := b.tasks[0].t.Attempt; n > 1 {
@@ -325,7 +326,8 @@ func (b *keyBatch) command(paths []string) error {
 	}
 	env := append(j.env[:len(j.env):len(j.env)], fmt.Sprintf("S4_TASK=%d", first.i), "S4_BATCH="+filepath.Join(b.files, batchFile))
 	err = j.runCommand(exec.Cmd{Dir: b.dir, Env: env, Args: paths, Stdin: in}, &first.t)
-	n := uint64(len(paths))
+	b.ran = len(paths)
+	n := uint64(b.ran)
 	first.t.User /= n
 	first.t.Sys /= n
 	for _, bt := range b.tasks {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,8 +31,14 @@ type Config struct {
 	Fsync         bool          // an acknowledged write survives power loss
 	KeepSuspended time.Duration // how long a suspended job is kept, 0 for a day
 	Scrub         time.Duration // how often all keys are compared with their checksums, 0 for never
+	Secret        s4.Secret     // of the cluster, if it has one
+	SecretFile    string        // where Secret is from, for the s4 that tasks run
 	Version       string        // of the program, for HEALTH
 	Log           *zap.Logger   // nil for none
+
+	// Observe returns what is told of the work of a server, by its index. It is called
+	// once by New. nil for nothing.
+	Observe func(server int) Observer
 
 	shared *shared // with the other nodes of StartLocal; nil for a node alone
 }
@@ -48,10 +55,13 @@ type Node struct {
 	watch       *exec.Watchdog // kills the tasks if this process is killed; may be nil
 	client      *s4.Client     // for detached jobs
 	dialer      func(server int) xfer.Dialer
+	fingerprint uint64 // of the cluster file
+	auth        *authFailures
+	open        atomic.Bool // whoever can reach this server may come in: set by Serve
 	stats       xfer.Stats
 	started     time.Time
+	observer    Observer
 	bash        string   // path of bash, or empty if none was found at the start
-	fingerprint uint64   // of the cluster file
 	path        string   // PATH of every task, which finds s4 itself
 	env         []string // variables that all tasks share
 
@@ -67,6 +77,12 @@ type Node struct {
 	jobs      map[uint64]*job
 	wg        sync.WaitGroup // sessions, accept loops, jobs and what is done for them, expire, scrubEvery
 	evals     atomic.Uint64  // to name their directories
+
+	// See Status.
+	refused atomic.Int64
+	running atomic.Int64
+	corrupt atomic.Int64
+	pushed  []atomic.Int64 // by server
 }
 
 // errShutdown is why work ends when the server stops.
@@ -97,15 +113,21 @@ func New(cfg Config) (*Node, error) {
 		ioSlots:     cfg.shared.io,
 		peers:       cfg.shared.peers,
 		client:      cfg.shared.client,
-		dialer:      cfg.Cluster.Dialers(cfg.IOTimeout),
+		dialer:      cfg.Cluster.Dialers(cfg.Secret, cfg.IOTimeout),
 		fingerprint: cfg.Cluster.Fingerprint(),
 		started:     time.Now(),
 		conns:       make(map[*session]struct{}),
 		jobs:        make(map[uint64]*job),
+		pushed:      make([]atomic.Int64, len(cfg.Cluster.Servers)),
+		observer:    nobody{},
+	}
+	if cfg.Observe != nil {
+		n.observer = cfg.Observe(cfg.Index)
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	n.late, n.hurry = context.WithCancel(context.Background())
 	cfg.shared.enter()
+	n.auth = newAuthFailures(n.log)
 	n.bash = exec.FindBash() // once: a search of a long PATH shows in maps of small keys
 	n.path = taskPath()
 	n.env = baseEnv(cfg, n.path)
@@ -124,6 +146,9 @@ func New(cfg Config) (*Node, error) {
 	return n, nil
 }
 
+// Index returns the node's place in the cluster file.
+func (n *Node) Index() int { return n.cfg.Index }
+
 // Stats returns the counters of all connections of this node, also those to peers. Nodes
 // of StartLocal share the latter: each counts for the node that has made it.
 func (n *Node) Stats() *xfer.Stats { return &n.stats }
@@ -141,6 +166,7 @@ func (n *Node) Serve(l net.Listener) error {
 	n.wg.Add(1)
 	n.mu.Unlock()
 	defer n.wg.Done()
+	n.noteOpen(l.Addr())
 	var delay time.Duration
 	for {
 		c, err := l.Accept()
@@ -161,6 +187,15 @@ func (n *Node) Serve(l net.Listener) error {
 			return nil
 		}
 	}
+}
+
+// noteOpen notes whether whoever can reach an address may come in, and warns of it.
+func (n *Node) noteOpen(addr net.Addr) {
+	if tcp, ok := addr.(*net.TCPAddr); n.cfg.Secret.IsSet() || ok && tcp.IP.IsLoopback() {
+		return
+	}
+	n.open.Store(true)
+	n.log.Warn("whoever can reach this server can run commands on it (make a secret with 's4 secret', and give it to all with --secret-file)", zap.Stringer("listen", addr))
 }
 
 func (n *Node) accept(tcp *net.TCPConn) {
@@ -214,6 +249,7 @@ func (n *Node) Shutdown(ctx context.Context) {
 	}
 	n.hurry()
 	n.cfg.shared.leave()
+	n.auth.flush()
 	for _, j := range n.jobs { // that outlive a restart, or are prepared
 		j.release()
 	}
@@ -261,21 +297,28 @@ func taskPath() string {
 func baseEnv(cfg Config, path string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
-		if len(kv) > 9 && kv[:9] == "BASH_ENV=" {
-			continue // bash would run that file before every command
+		switch name, _, _ := strings.Cut(kv, "="); name {
+		case "BASH_ENV": // bash would run that file before every command
+		case "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC": // the server's own: sd_notify(3)
+		default:
+			env = append(env, kv)
 		}
-		env = append(env, kv)
-	}
-	conf := cfg.Cluster.Path
-	if abs, err := filepath.Abs(conf); err == nil && conf != "" {
-		conf = abs
 	}
 	// Of two settings of one name, os/exec keeps the last.
 	return append(env,
 		"LC_ALL=C",
 		"PATH="+path,
-		"S4_CONF_PATH="+conf,
+		"S4_CONF_PATH="+absolute(cfg.Cluster.Path),
+		"S4_SECRET_FILE="+absolute(cfg.SecretFile), // also if empty: the server's own may be set
 		fmt.Sprintf("S4_SERVER=%d", cfg.Index),
 		fmt.Sprintf("S4_SERVERS=%d", len(cfg.Cluster.Servers)),
 	)
+}
+
+// absolute returns the absolute path of a file, of "" that.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && path != "" {
+		return abs
+	}
+	return path
 }

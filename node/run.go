@@ -113,21 +113,23 @@ func (j *job) task(i int) error {
 		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)}
 		err := j.attempt(i, &t)
 		if j.ctx.Err() != nil {
-			j.stopped(&t)
+			j.stopped(&t, 1)
 			return context.Cause(j.ctx)
 		}
 		again := mayHelp(err) && attempt-before <= j.msg.Retries
-		if err = j.record(&t, err, again); !again {
+		if err = j.record(&t, 1, err, again); !again {
 			return err
 		}
 	}
 }
 
-// stopped records a run of a task that was stopped because the job is over.
-func (j *job) stopped(t *wire.Task) {
+// stopped records a run of a task that was stopped because the job is over. share is how
+// many tasks ran in one command.
+func (j *job) stopped(t *wire.Task, share int) {
 	if t.Wall > 0 { // its command has run
 		t.State = wire.TaskStopped
 		_ = j.log.Load().add(*t) // the job has a reason of its own
+		j.observeTask(t, share)
 	}
 	j.now.remove(t)
 }
@@ -139,14 +141,16 @@ func mayHelp(err error) bool {
 }
 
 // record puts a run of a task that has ended with err into the log. again says that the
-// task is run again. The error is err, or that of the log.
-func (j *job) record(t *wire.Task, err error, again bool) error {
+// task is run again, and share how many tasks ran in one command. The error is err, or
+// that of the log.
+func (j *job) record(t *wire.Task, share int, err error, again bool) error {
 	if err != nil {
 		t.State, t.Code, t.Error = wire.TaskFailed, toWire(err).Code, toWire(err).Text
 		if again {
 			t.State = wire.TaskRetried
 		}
 	}
+	j.observeTask(t, share)
 	lerr := j.log.Load().add(*t)
 	j.now.remove(t) // after log.add, so that a task is always in one of both
 	if lerr != nil && err == nil && j.msg.Durable() {
@@ -162,10 +166,10 @@ func (j *job) record(t *wire.Task, err error, again bool) error {
 // the command used and wrote.
 func (j *job) attempt(i int, t *wire.Task) (err error) {
 	// Take the slot first: a task that waits for one should hold no files open.
-	if err := j.node.sched.acquire(j.ctx, j.id); err != nil {
+	release, err := j.node.takeSlot(j.ctx, j.id)
+	if err != nil {
 		return err
 	}
-	release := sync.OnceFunc(func() { j.node.sched.release(j.id) })
 	defer release()
 	keys, size := j.inputs(i)
 	t.BytesIn = uint64(size)

@@ -68,6 +68,19 @@ func (s *ioSlot) release() {
 	}
 }
 
+// takeSlot waits for a task slot. release gives it back; calling that again does
+// nothing. job is as in acquire.
+func (n *Node) takeSlot(ctx context.Context, job any) (release func(), err error) {
+	if err := n.sched.acquire(ctx, job); err != nil {
+		return nil, err
+	}
+	n.running.Add(1)
+	return sync.OnceFunc(func() {
+		n.running.Add(-1)
+		n.sched.release(job)
+	}), nil
+}
+
 // withDefaults returns cfg with its numbers of slots and its timeout filled in, and with
 // shared.
 func (cfg Config) withDefaults() Config {
@@ -85,7 +98,7 @@ func (cfg Config) withDefaults() Config {
 			tasks:  newScheduler(cfg.MaxCPUJobs),
 			io:     make(chan struct{}, cfg.MaxIOJobs),
 			peers:  newPeers(),
-			client: s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout}),
+			client: s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout, Secret: cfg.Secret}),
 		}
 	}
 	return cfg

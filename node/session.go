@@ -28,8 +28,20 @@ type session struct {
 func (s *session) serve() {
 	defer s.conn.Close()
 	cfg := s.node.cfg
-	channel, err := s.conn.Accept(s.node.fingerprint, uint32(cfg.Index), cfg.Cluster.Servers[cfg.Index].String())
-	if err != nil {
+	channel, err := s.conn.Accept(&xfer.Acceptor{
+		Name:        cfg.Cluster.Servers[cfg.Index].String(),
+		Fingerprint: s.node.fingerprint,
+		Index:       uint32(cfg.Index),
+		Secret:      cfg.Secret,
+		Slow:        func() { s.node.auth.slow(s.node.ctx) },
+	})
+	switch {
+	case errors.Is(err, wire.CodeUnauthenticated):
+		s.node.refused.Add(1)
+		s.node.auth.add(time.Now(), s.peer, err)
+		return
+	case err != nil:
+		s.node.refused.Add(1)
 		s.node.log.Info("refused", zap.String("peer", s.peer), zap.Error(err))
 		return
 	}
@@ -111,13 +123,14 @@ func (n *Node) checkOwner(name string) error {
 	return nil
 }
 
-// logRequest logs a request and its outcome.
+// logRequest logs a request and its outcome, and tells the observer of it.
 func (s *session) logRequest(verb, key string, bytes int64, start time.Time, err error) {
+	outcome := s.observe(verb, start, err)
 	log := s.node.log
 	if err == nil {
 		log.Info(verb, zap.String("key", key), zap.Int64("bytes", bytes), zap.Duration("took", time.Since(start)), zap.String("outcome", "ok"))
 		return
 	}
 	log.Info(verb, zap.String("key", key), zap.Int64("bytes", bytes), zap.Duration("took", time.Since(start)),
-		zap.String("outcome", toWire(err).Code.String()), zap.String("peer", s.peer), zap.Error(err))
+		zap.String("outcome", outcome.String()), zap.String("peer", s.peer), zap.Error(err))
 }

@@ -212,6 +212,7 @@ func (b *batch) push(out *pushed, f *os.File) {
 				b.lose(out, err)
 			} else {
 				j.pushed.Add(uint64(out.size))
+				j.node.pushed[out.server].Add(out.size)
 			}
 			b.answered()
 		},
