@@ -31,6 +31,7 @@ type Options struct {
 type Client struct {
 	cluster    *Cluster
 	opts       Options
+	dialer     func(server int) xfer.Dialer // how to connect to a server
 	singleGets atomic.Int32                // gets of single keys under way
 	silent     []atomic.Pointer[time.Time] // when a server last gave no answer about jobs
 
@@ -53,6 +54,7 @@ func NewClient(cluster *Cluster, opts *Options) *Client {
 	if opts != nil {
 		c.opts = *opts
 	}
+	c.dialer = cluster.Dialers(c.opts.Secret, c.opts.IOTimeout)
 	return c
 }
 
@@ -174,11 +176,6 @@ func (c *Client) request(ctx context.Context, server int, kind requestKind, r xf
 // stuckTimeout is how long request waits, when the server has refused it, for a Send
 // that may be stuck in the caller's reader.
 const stuckTimeout = 200 * time.Millisecond
-
-// dialer returns how to connect to a server.
-func (c *Client) dialer(server int) xfer.Dialer {
-	return c.cluster.Dialer(server, c.opts.Secret, c.opts.IOTimeout)
-}
 
 // controlConn returns a control connection to a server, for this caller alone.
 func (c *Client) controlConn(ctx context.Context, server int) (*xfer.Conn, error) {

@@ -321,6 +321,9 @@ func (j *job) runTasks() error {
 	if err := j.begin(); err != nil {
 		return err
 	}
+	if j.tasks.len() == 0 {
+		return nil
+	}
 	log := j.log.Load()
 	ended := make(chan error, 1)
 	var wg sync.WaitGroup

@@ -68,7 +68,7 @@ func (l *finishedList) close() error {
 func (s *store) keepFinished(path, name string) error {
 	s.lists.Lock()
 	defer s.lists.Unlock()
-	err := os.Rename(path, s.sysPath(shuffledDir, name))
+	err := rename(path, s.sysPath(shuffledDir, name))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return storeError(withoutPath(err), "")
 	}
@@ -168,11 +168,7 @@ func (n *Node) complete(ctx context.Context, outdir string) (map[string]bool, er
 	rels := slices.Collect(maps.Keys(finished))
 	there := make([]atomic.Int64, len(rels))
 	errs := make([]error, len(n.cfg.Cluster.Servers))
-	var wg sync.WaitGroup
-	for peer := range errs {
-		wg.Go(func() { errs[peer] = n.countOn(ctx, peer, outdir, rels, there) })
-	}
-	wg.Wait()
+	n.eachServer(func(peer int) { errs[peer] = n.countOn(ctx, peer, outdir, rels, there) })
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}

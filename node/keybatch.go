@@ -34,9 +34,6 @@ const maxArgs = 512 << 10
 func (j *job) runBatches() {
 	slots := j.node.cfg.MaxCPUJobs
 	left := j.tasks.len() - j.tasks.done.count
-	if left == 0 {
-		return
-	}
 	// No more keys for one command than leave something for every slot.
 	most := min(int(min(j.msg.Batch, wire.MaxCount)), (left+slots-1)/slots)
 	room := argsRoom()
@@ -204,7 +201,7 @@ func (b *keyBatch) run() (err error) {
 		return err
 	}
 	defer release()
-	b.dir = filepath.Join(j.stage.path, "tasks", strconv.Itoa(b.tasks[0].i))
+	b.dir = filepath.Join(j.stage.path, workDir, strconv.Itoa(b.tasks[0].i))
 	if n := b.tasks[0].t.Attempt; n > 1 {
 		b.dir += "." + strconv.Itoa(int(n)) // the last run's may be left, if it could not be removed
 	}

@@ -41,28 +41,30 @@ type Config struct {
 	// once by New. nil for nothing.
 	Observe func(server int) Observer
 
-	slots *slots // shared by the nodes of StartLocal; nil for slots of its own
+	shared *shared // with the other nodes of StartLocal; nil for a node alone
 }
 
 // Node is one server. New opens its data directory, Serve accepts
 // connections, Shutdown ends everything and closes the directory.
 type Node struct {
-	cfg      Config
-	log      *zap.Logger
-	store    *store
-	sched    *scheduler
-	ioSlots  chan struct{}
-	peers    *peers
-	watch    *exec.Watchdog // kills the tasks if this process is killed; may be nil
-	client   *s4.Client     // for detached jobs
-	auth     *authFailures
-	open     atomic.Bool // whoever can reach this server may come in: set by Serve
-	stats    xfer.Stats
-	started  time.Time
-	observer Observer
-	bash     string   // path of bash, or empty if none was found at the start
-	path     string   // PATH of every task, which finds s4 itself
-	env      []string // variables that all tasks share
+	cfg         Config
+	log         *zap.Logger
+	store       *store
+	sched       *scheduler
+	ioSlots     chan struct{}
+	peers       *peers
+	watch       *exec.Watchdog // kills the tasks if this process is killed; may be nil
+	client      *s4.Client     // for detached jobs
+	dialer      func(server int) xfer.Dialer
+	fingerprint uint64 // of the cluster file
+	auth        *authFailures
+	open        atomic.Bool // whoever can reach this server may come in: set by Serve
+	stats       xfer.Stats
+	started     time.Time
+	observer    Observer
+	bash        string   // path of bash, or empty if none was found at the start
+	path        string   // PATH of every task, which finds s4 itself
+	env         []string // variables that all tasks share
 
 	maxSilent int // see silentConns
 
@@ -97,9 +99,6 @@ func New(cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("index %d: the cluster file lists servers 0 to %d", cfg.Index, len(cfg.Cluster.Servers)-1)
 	}
 	cfg = cfg.withDefaults()
-	if cfg.IOTimeout <= 0 {
-		cfg.IOTimeout = xfer.DefaultTimeout
-	}
 	if cfg.KeepSuspended <= 0 {
 		cfg.KeepSuspended = 24 * time.Hour
 	}
@@ -111,16 +110,20 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg:      cfg,
-		log:      cfg.Log.With(zap.Int("server", cfg.Index)),
-		store:    st,
-		sched:    cfg.slots.tasks,
-		ioSlots:  cfg.slots.io,
-		started:  time.Now(),
-		conns:    make(map[*session]struct{}),
-		jobs:     make(map[uint64]*job),
-		pushed:   make([]atomic.Int64, len(cfg.Cluster.Servers)),
-		observer: nobody{},
+		cfg:         cfg,
+		log:         cfg.Log.With(zap.Int("server", cfg.Index)),
+		store:       st,
+		sched:       cfg.shared.tasks,
+		ioSlots:     cfg.shared.io,
+		peers:       cfg.shared.peers,
+		client:      cfg.shared.client,
+		dialer:      cfg.Cluster.Dialers(cfg.Secret, cfg.IOTimeout),
+		fingerprint: cfg.Cluster.Fingerprint(),
+		started:     time.Now(),
+		conns:       make(map[*session]struct{}),
+		jobs:        make(map[uint64]*job),
+		pushed:      make([]atomic.Int64, len(cfg.Cluster.Servers)),
+		observer:    nobody{},
 
 		maxSilent: silentConns(),
 	}
@@ -129,11 +132,10 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	n.late, n.hurry = context.WithCancel(context.Background())
-	n.peers = newPeers(n)
+	cfg.shared.enter()
 	n.auth = newAuthFailures(n.log)
 	n.bash = exec.FindBash() // once: a search of a long PATH shows in maps of small keys
 	if n.path, err = cfg.Confinement.reach(n.bash, st.path, taskPath()); err != nil {
-		n.client = s4.NewClient(cfg.Cluster, nil)
 		n.Shutdown(n.ctx)
 		return nil, err
 	}
@@ -142,7 +144,6 @@ func New(cfg Config) (*Node, error) {
 		// Most likely there is no bash, and then no task can run either.
 		n.log.Warn("tasks would outlive this server if it were killed", zap.Error(err))
 	}
-	n.client = s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout, Secret: cfg.Secret})
 	if err := n.adopt(); err != nil {
 		n.Shutdown(n.ctx)
 		return nil, err
@@ -157,8 +158,8 @@ func New(cfg Config) (*Node, error) {
 // Index returns the node's place in the cluster file.
 func (n *Node) Index() int { return n.cfg.Index }
 
-// Stats returns the counters of all connections of this node, also those to
-// peers.
+// Stats returns the counters of all connections of this node, also those to peers. Nodes
+// of StartLocal share the latter: each counts for the node that has made it.
 func (n *Node) Stats() *xfer.Stats { return &n.stats }
 
 // Serve accepts connections on l until Shutdown, which closes l. It returns
@@ -255,12 +256,11 @@ func (n *Node) Shutdown(ctx context.Context) {
 	case <-ctx.Done():
 		n.hurry()
 		n.closeConns(func(*session) bool { return true })
-		n.peers.close() // a task may wait for a peer's answer
+		n.peers.interrupt() // a task may wait for a peer's answer
 		<-done
 	}
 	n.hurry()
-	n.peers.close()
-	n.client.Close()
+	n.cfg.shared.leave()
 	n.auth.flush()
 	for _, j := range n.jobs { // that outlive a restart, or are prepared
 		j.release()

@@ -93,7 +93,7 @@ func (n *Node) suspend(j *job, why error) {
 // clearWork removes the directories of tasks, which have ended.
 func clearWork(dir string) error {
 	var errs []error
-	for _, d := range []string{"tasks", "tmp"} {
+	for _, d := range []string{workDir, taskTmp} {
 		errs = append(errs, emptyDir(filepath.Join(dir, d)))
 	}
 	return errors.Join(errs...)

@@ -28,6 +28,10 @@ const stderrTail = 16 << 10
 // run runs all tasks. The first failure stops the others, unless the job is
 // to keep going.
 func (j *job) run() error {
+	left := j.tasks.len() - j.tasks.done.count
+	if left == 0 {
+		return context.Cause(j.ctx)
+	}
 	if j.msg.Batch > 0 {
 		j.runBatches()
 		return context.Cause(j.ctx)
@@ -36,7 +40,7 @@ func (j *job) run() error {
 	// run while it hashes, stages and pushes output. The number of workers is limited,
 	// so that a server whose peers or disk are slow does not start commands faster
 	// than it can store their output.
-	workers := min(j.tasks.len()-j.tasks.done.count, j.node.cfg.MaxCPUJobs+j.node.cfg.MaxIOJobs)
+	workers := min(left, j.node.cfg.MaxCPUJobs+j.node.cfg.MaxIOJobs)
 	var (
 		next atomic.Int64
 		wg   sync.WaitGroup
@@ -177,7 +181,7 @@ func (j *job) attempt(i int, w *worker, t *wire.Task) (err error) {
 	defer release()
 	keys, size := j.inputs(i)
 	t.BytesIn = uint64(size)
-	dir := filepath.Join(j.stage.path, "tasks", strconv.Itoa(i))
+	dir := filepath.Join(j.stage.path, workDir, strconv.Itoa(i))
 	if t.Attempt > 1 {
 		dir += "." + strconv.Itoa(int(t.Attempt)) // the last attempt's may be left, if it could not be removed
 	}

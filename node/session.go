@@ -43,7 +43,7 @@ func (s *session) serve() {
 	cfg := s.node.cfg
 	channel, err := s.conn.Accept(&xfer.Acceptor{
 		Name:        cfg.Cluster.Servers[cfg.Index].String(),
-		Fingerprint: cfg.Cluster.Fingerprint(),
+		Fingerprint: s.node.fingerprint,
 		Index:       uint32(cfg.Index),
 		Secret:      cfg.Secret,
 		Slow:        func() { s.node.auth.slow(s.node.ctx) },

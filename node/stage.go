@@ -19,8 +19,8 @@ import (
 // yet, the working directories of its tasks, and its record.
 //
 //	_s4/jobs/<id>/stage/bucket/path/name   output, named as the keys it will be
-//	_s4/jobs/<id>/tasks/<n>/               where task n runs
-//	_s4/jobs/<id>/tmp/                     the tasks' TMPDIR
+//	_s4/jobs/<id>/tasks/<n>/               where task n runs; if it has tasks to run
+//	_s4/jobs/<id>/tmp/                     the tasks' TMPDIR; likewise
 //	_s4/jobs/<id>/assets/                  files that came along with the job
 //	_s4/jobs/<id>/resumed                  is there if the job was suspended before
 //	_s4/jobs/<id>/inputs                   the list of its tasks, if it is durable
@@ -48,6 +48,9 @@ type stage struct {
 }
 
 const (
+	workDir = "tasks"
+	taskTmp = "tmp"
+
 	preparedMark = "prepared"
 	commitMark   = "commit"
 )
@@ -66,15 +69,23 @@ func (s *store) newStage(id uint64) (*stage, error) {
 		}
 		return nil, s.serverFileError(err)
 	}
-	for _, d := range []string{"stage", "tasks", "tmp"} {
-		if err := os.Mkdir(filepath.Join(p.path, d), 0o755); err != nil {
-			return nil, errors.Join(s.serverFileError(err), removeAll(p.path))
-		}
+	if err := os.Mkdir(filepath.Join(p.path, "stage"), 0o755); err != nil {
+		return nil, errors.Join(s.serverFileError(err), removeAll(p.path))
 	}
 	if err := p.open(); err != nil {
 		return nil, errors.Join(err, removeAll(p.path))
 	}
 	return p, nil
+}
+
+// makeWork makes the directories for tasks, which may be there already.
+func (p *stage) makeWork() error {
+	for _, d := range []string{workDir, taskTmp} {
+		if err := os.Mkdir(filepath.Join(p.path, d), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return p.store.serverFileError(err)
+		}
+	}
+	return nil
 }
 
 func (p *stage) open() (err error) {
@@ -216,16 +227,21 @@ func emptyBelow(t tree, name string) bool {
 // promise leaves a mark on disk, after prepare: a server that is killed from
 // then on keeps what is staged, and asks its peers what became of the job.
 func (p *stage) promise(without []uint32) error {
-	f, err := createPrivate(filepath.Join(p.path, preparedMark+".new"))
+	mark := filepath.Join(p.path, preparedMark)
+	name := mark
+	if len(without) > 0 {
+		name += ".new"
+	}
+	f, err := createPrivate(name)
 	if err != nil {
 		return storeError(withoutPath(err), "")
 	}
 	p.without = without
 	if len(without) > 0 {
 		_, err = f.Write(wire.AppendFrame(nil, 0, wire.FlagChecked, &wire.Prepare{Without: without}))
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(p.path, preparedMark))
+		if err == nil {
+			err = rename(name, mark)
+		}
 	}
 	if err != nil {
 		return errors.Join(storeError(withoutPath(err), ""), f.Close())
@@ -262,7 +278,7 @@ func (p *stage) readPromise() error {
 // decide makes the promise a decision, in one step that needs no space: a
 // server that is killed from then on finishes publish when it starts again.
 func (p *stage) decide() error {
-	if err := os.Rename(filepath.Join(p.path, preparedMark), filepath.Join(p.path, commitMark)); err != nil {
+	if err := rename(filepath.Join(p.path, preparedMark), filepath.Join(p.path, commitMark)); err != nil {
 		return storeError(withoutPath(err), "")
 	}
 	p.halfPublished = true
@@ -328,7 +344,9 @@ func (p *stage) move(dir string) error {
 			return unix.Renameat2(fd, d.name, to, base, unix.RENAME_NOREPLACE)
 		})
 		if d.dir && errors.Is(err, unix.EEXIST) {
-			err = p.move(name)
+			if err = p.move(name); err == nil {
+				_ = unix.Unlinkat(fd, d.name, unix.AT_REMOVEDIR) // clear does it else, with more calls
+			}
 		}
 		if err != nil {
 			return storeError(err, name)
@@ -339,10 +357,7 @@ func (p *stage) move(dir string) error {
 
 // takeBack undoes promise and prepare.
 func (p *stage) takeBack() error {
-	err := os.Remove(filepath.Join(p.path, preparedMark))
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
-	}
+	err := unlink(filepath.Join(p.path, preparedMark))
 	return errors.Join(withoutPath(err), p.close())
 }
 
@@ -354,19 +369,26 @@ func (p *stage) clear() error {
 	// First, and in one step: a server that is killed from then on takes the job for
 	// over, and neither goes on with it nor asks its peers.
 	gone := filepath.Join(p.path, "gone")
-	err := os.Rename(filepath.Join(p.path, "stage"), gone)
+	staged := filepath.Join(p.path, "stage")
+	err := unix.Rmdir(staged) // most often it is empty
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		err = rename(staged, gone)
+	}
 	if errors.Is(err, os.ErrExist) || errors.Is(err, unix.ENOTEMPTY) { // of a clear that was cut short
 		_ = removeAll(gone)
-		err = os.Rename(filepath.Join(p.path, "stage"), gone)
+		err = rename(staged, gone)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	if merr := os.Remove(filepath.Join(p.path, preparedMark)); !errors.Is(merr, os.ErrNotExist) {
-		err = errors.Join(err, merr)
+	for _, f := range []string{preparedMark, finishedFile, inputsFile} {
+		err = errors.Join(err, unlink(filepath.Join(p.path, f)))
 	}
-	for _, d := range []string{"gone", "stage", "tasks", "tmp", assetsDir, finishedFile, inputsFile} {
+	for _, d := range []string{"gone", workDir, taskTmp, assetsDir} {
 		err = errors.Join(err, removeAll(filepath.Join(p.path, d)))
+	}
+	if err != nil {
+		err = errors.Join(err, removeAll(staged)) // if it was not renamed
 	}
 	return withoutPath(err)
 }

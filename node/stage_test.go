@@ -391,7 +391,10 @@ func TestReadOnlyOutputWithoutRoot(t *testing.T) {
 	dir := t.TempDir()
 	s := testStore(t, dir)
 	p := testStage(t, s, 1)
-	work := filepath.Join(p.path, "tasks")
+	if err := p.makeWork(); err != nil {
+		t.Fatal(err)
+	}
+	work := filepath.Join(p.path, workDir)
 	if err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		return errors.Join(err, os.Chown(path, nobody, nobody))
 	}); err != nil {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"errors"
-	"os"
 	"path"
 	"strings"
 
@@ -20,16 +19,11 @@ type tree struct{ root *xfer.File }
 const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
 func openTree(dir string) (tree, error) {
-	for {
-		fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return tree{}, &os.PathError{Op: "open", Path: dir, Err: err}
-		default:
-			return tree{xfer.NewFile(fd, dir)}, nil
-		}
+	fd, err := openFD(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return tree{}, err
 	}
+	return tree{xfer.NewFile(fd, dir)}, nil
 }
 
 func (t tree) fd() int { return int(t.root.Fd()) }
