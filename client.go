@@ -32,8 +32,8 @@ type Client struct {
 	cluster    *Cluster
 	opts       Options
 	dialer     func(server int) xfer.Dialer // how to connect to a server
-	singleGets atomic.Int32                // gets of single keys under way
-	silent     []atomic.Pointer[time.Time] // when a server last gave no answer about jobs
+	singleGets atomic.Int32                 // gets of single keys under way
+	silent     []atomic.Pointer[time.Time]  // when a server last gave no answer about jobs
 
 	data    *xfer.Pool[*xfer.Pipeline] // idle data connections
 	control *xfer.Pool[*xfer.Conn]     // idle control connections
