@@ -31,7 +31,7 @@ func (s *session) control(h wire.Header) error {
 	case *wire.Remove:
 		return s.remove(h, m)
 	case *wire.Stat:
-		return s.stat(h.Tag, m)
+		return s.stat(h, m)
 	case *wire.Count:
 		return s.count(h.Tag, m)
 	case *wire.Job:
@@ -101,16 +101,18 @@ func (s *session) list(h wire.Header, m *wire.List) error {
 		batch.List, size = batch.List[:0], 0
 		return werr
 	}
-	err := s.node.store.list(s.node.ctx, m.Prefix, h.Flags&wire.FlagRecursive != 0, func(e *wire.Entry) error {
-		if size += e.EntrySize(); size > wire.MaxEntries {
+	w := &walker{recursive: h.Flags&wire.FlagRecursive != 0, sums: h.Flags&wire.FlagChecksums != 0}
+	w.each = func(e *wire.Entry) error {
+		if size += e.EntrySize(w.sums); size > wire.MaxEntries {
 			if err := flush(); err != nil {
 				return err
 			}
-			size = e.EntrySize()
+			size = e.EntrySize(w.sums)
 		}
 		batch.List = append(batch.List, *e)
 		return nil
-	})
+	}
+	err := s.node.store.listWith(s.node.ctx, m.Prefix, w)
 	if err == nil && len(batch.List) > 0 {
 		err = flush()
 	}
@@ -164,16 +166,20 @@ func (s *session) remove(h wire.Header, m *wire.Remove) error {
 	return s.conn.Write(h.Tag, 0, &wire.Removed{Count: uint64(n)})
 }
 
-func (s *session) stat(tag uint16, m *wire.Stat) error {
+func (s *session) stat(h wire.Header, m *wire.Stat) error {
 	err := s.node.checkOwner(m.Key)
 	if err == nil {
 		var o *object
 		if o, err = s.node.store.get(m.Key); err == nil {
 			o.Close()
-			return s.conn.Write(tag, 0, o.head())
+			head := o.head()
+			if h.Flags&wire.FlagPath != 0 {
+				head.Path = s.node.store.file(m.Key)
+			}
+			return s.conn.Write(h.Tag, 0, head)
 		}
 	}
-	return s.reply(tag, err)
+	return s.reply(h.Tag, err)
 }
 
 func (s *session) health(tag uint16) error {
