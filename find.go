@@ -28,11 +28,20 @@ type FindOptions struct {
 	Filter *Filter
 }
 
-// IsGlob reports whether a name has a character with a meaning in patterns: one of
-// * ? [ { and the backslash, which takes the meaning of the next one away. In a pattern,
-// * and ? do not match a slash, ** as a segment matches any number of segments, and
-// [a-z], [!a-z] and {a,b} are as in a shell. The bucket has no wildcards.
+// IsGlob reports whether a name has a wildcard: one of * ? [ {. In a pattern, * and ? do
+// not match a slash, ** as a segment matches any number of segments, [a-z], [!a-z] and
+// {a,b} are as in a shell, and a backslash takes the meaning of the next character away.
+// The bucket has no wildcards.
 func IsGlob(name string) bool { return names.IsPattern(name) }
+
+// GlobPrefix returns what all names that match a pattern begin with: what is before the
+// first wildcard. A name without wildcards it returns as it is.
+func GlobPrefix(pattern string) string {
+	if i := strings.IndexAny(pattern, names.PatternMeta); i >= 0 {
+		return pattern[:i]
+	}
+	return pattern
+}
 
 // Find yields what name stands for, from all servers, sorted by name. A prefix stands for
 // what List yields, and a pattern for the keys and directories of keys that it matches as

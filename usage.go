@@ -3,8 +3,6 @@ package s4
 import (
 	"context"
 	"strings"
-
-	"github.com/nathants/s4/names"
 )
 
 // Usage is how many keys there are somewhere, and how many bytes in them.
@@ -51,8 +49,8 @@ func (c *Client) Usage(ctx context.Context, name string, opts *FindOptions, each
 // wildcard, without its scheme.
 func dirOf(name string, glob bool) string {
 	name = strings.TrimPrefix(name, Scheme)
-	if i := strings.IndexAny(name, names.PatternMeta); glob && i >= 0 {
-		name = name[:i]
+	if glob {
+		name = GlobPrefix(name)
 	}
 	if !strings.Contains(name, "/") {
 		return name + "/"

@@ -8,11 +8,12 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// PatternMeta is what makes a name a pattern: see Pattern.
+// PatternMeta is what means something in a Pattern.
 const PatternMeta = `*?[{\`
 
-// IsPattern reports whether a name has a character that means something in a Pattern.
-func IsPattern(name string) bool { return strings.ContainsAny(name, PatternMeta) }
+// IsPattern reports whether a name has a wildcard. A backslash alone, which would take
+// the meaning of one away, makes no pattern.
+func IsPattern(name string) bool { return strings.ContainsAny(name, `*?[{`) }
 
 // Pattern is a name with wildcards, for keys and directories of keys:
 //
