@@ -20,8 +20,8 @@ import (
 // matches its path from the first segment with a wildcard on. dst ends in a slash, or is
 // a bucket or a local directory; with Recursive it may also be a name that is made one.
 //
-// Each failure goes to Report. CopyAll itself fails if srcs does, if ctx has ended, if a
-// server cannot list, or with ErrBadRequest for arguments that make no sense, which may
+// Each failure goes to Report. CopyAll itself fails with the error of srcs, if ctx has
+// ended, if a server cannot list, or with ErrBadRequest for arguments that make no sense, which may
 // be after some files have been copied.
 func (c *Client) CopyAll(ctx context.Context, srcs iter.Seq2[string, error], dst string, opts *CopyOptions) error {
 	if opts == nil {
@@ -57,9 +57,10 @@ func (c *Client) copyAll(ctx context.Context, srcs iter.Seq2[string, error], dst
 	default:
 		return badCopy("%s is no directory: end it in a slash to copy all that is meant into it", dst)
 	}
+	var noName error
 	each := func(add func(src string) error) error {
 		for src, err := range srcs {
-			if err != nil {
+			if noName = err; err != nil {
 				return err
 			}
 			if src == "-" {
@@ -85,6 +86,9 @@ func (c *Client) copyAll(ctx context.Context, srcs iter.Seq2[string, error], dst
 			g.one = one
 			return each(func(src string) error { return g.addSource(src, dst) })
 		})
+	}
+	if noName != nil && ctx.Err() == nil {
+		return noName
 	}
 	return c.opError(ctx, "cp", dst, -1, err)
 }

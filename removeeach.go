@@ -45,8 +45,8 @@ type Removal struct {
 // RemoveEach removes what many names stand for, with few round trips: the requests of a
 // server go over one connection, many at a time. It returns how many keys it has removed,
 // or would remove. A name that fails, or that stands for no key, does not stop the
-// others: Report has its error. RemoveEach itself fails if keys does, if a server cannot
-// list, or if ctx has ended.
+// others: Report has its error. RemoveEach itself fails with the error of keys, if a
+// server cannot list, or if ctx has ended.
 func (c *Client) RemoveEach(ctx context.Context, keys iter.Seq2[string, error], opts *RemoveOptions) (int64, error) {
 	if opts == nil {
 		opts = new(RemoveOptions)
@@ -57,12 +57,12 @@ func (c *Client) RemoveEach(ctx context.Context, keys iter.Seq2[string, error], 
 		r.queues[i] = make(chan string, xfer.Window)
 		wg.Go(func() { r.remover(i) })
 	}
-	var err error
+	var err, noName error
 	for name, nerr := range keys {
-		if err = nerr; err == nil {
-			err = r.addName(name)
+		if noName = nerr; nerr != nil {
+			break
 		}
-		if err != nil {
+		if err = r.addName(name); err != nil {
 			break
 		}
 	}
@@ -70,8 +70,11 @@ func (c *Client) RemoveEach(ctx context.Context, keys iter.Seq2[string, error], 
 		close(q)
 	}
 	wg.Wait()
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		err = ctx.Err()
+	case noName != nil:
+		return r.removed, noName
 	}
 	return r.removed, c.opError(ctx, "rm", "", -1, err)
 }

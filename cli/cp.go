@@ -89,12 +89,12 @@ where the network is what is slow, the data shrinks and a core is free. With
 			case split:
 				opts.Split = &s4.SplitOptions{Size: int64(size), Header: header}
 			}
-			if !many {
-				return a.copy(ctx, c, srcs[0], dst, pattern, opts)
-			}
 			names, err := choose.names(a, srcs)
 			if err != nil {
 				return err
+			}
+			if !many {
+				return a.copy(ctx, c, srcs[0], dst, pattern, opts)
 			}
 			a.subject = dst
 			return a.runCopy(opts, "", true, !down, func(opts *s4.CopyOptions) error { return c.CopyAll(ctx, names, dst, opts) })

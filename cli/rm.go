@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +38,10 @@ that cannot be removed does not stop the others. Nothing is asked: see --dryrun.
 			if len(args) == 0 && choose.from == "" {
 				return usagef("requires at least 1 arg(s), only received 0")
 			}
+			names, err := choose.names(a, args)
+			if err != nil {
+				return err
+			}
 			recursive := recursive || prefix
 			if choose.filtered && !recursive && !choose.many(args) {
 				return usagef("--include and --exclude are for -r, for patterns and for many names")
@@ -44,7 +49,7 @@ that cannot be removed does not stop the others. Nothing is asked: see --dryrun.
 			if len(args) == 1 && !choose.glob(args[0]) && !choose.filtered && !choose.dryRun && choose.from == "" {
 				return a.removeOne(ctx, c, args[0], recursive, prefix)
 			}
-			return a.removeMany(ctx, c, &choose, args, s4.RemoveOptions{Recursive: recursive, Prefix: prefix})
+			return a.removeMany(ctx, c, &choose, names, s4.RemoveOptions{Recursive: recursive, Prefix: prefix})
 		}),
 	}
 	f := cmd.Flags()
@@ -78,11 +83,7 @@ func (a *app) removeOne(ctx context.Context, c *s4.Client, name string, recursiv
 }
 
 // removeMany removes what many names stand for, or, with filters, a part of it.
-func (a *app) removeMany(ctx context.Context, c *s4.Client, choose *chooser, args []string, opts s4.RemoveOptions) error {
-	names, err := choose.names(a, args)
-	if err != nil {
-		return err
-	}
+func (a *app) removeMany(ctx context.Context, c *s4.Client, choose *chooser, names iter.Seq2[string, error], opts s4.RemoveOptions) error {
 	failed := failures{a: a, verb: "rm"}
 	var out error
 	opts.Glob, opts.Filter, opts.DryRun = choose.globs(), &choose.filter, choose.dryRun
