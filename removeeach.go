@@ -237,10 +237,12 @@ func (r *removals) removeBatch(server int, batch []string) (rest []string, err e
 		}
 		conn.Close()
 	}()
+	requests := make([]wire.Message, len(batch))
 	for i, name := range batch {
-		if err := conn.Write(uint16(i), 0, &wire.Remove{Prefix: name}); err != nil {
-			return batch, err
-		}
+		requests[i] = &wire.Remove{Prefix: name}
+	}
+	if err := conn.WriteAll(0, requests); err != nil {
+		return batch, err
 	}
 	for i, name := range batch {
 		m, err := conn.ReadReply(uint16(i))

@@ -14,6 +14,11 @@ import (
 // the connection is over.
 func (s *session) control(h wire.Header) error {
 	m, err := s.conn.ReadMessage(h)
+	if h.Type != wire.TypeRemove || h.Flags&wire.FlagRecursive != 0 {
+		if err := s.conn.SendHeld(); err != nil { // this one may take long
+			return err
+		}
+	}
 	if js := s.job.Load(); js != nil {
 		if taken, jerr := s.jobRequest(js, h, m, err); taken {
 			return jerr
@@ -163,7 +168,7 @@ func (s *session) remove(h wire.Header, m *wire.Remove) error {
 	if err != nil {
 		return s.reply(h.Tag, err)
 	}
-	return s.conn.Write(h.Tag, 0, &wire.Removed{Count: uint64(n)})
+	return s.conn.WriteSoon(h.Tag, 0, &wire.Removed{Count: uint64(n)})
 }
 
 func (s *session) stat(h wire.Header, m *wire.Stat) error {
