@@ -16,7 +16,7 @@ import (
 // output, … stands for anything within the line.
 func TestREADME(t *testing.T) {
 	bin, dir := t.TempDir(), t.TempDir()
-	build := exec.Command("go", "build", "-o", bin+"/", "./cli/s4", "./cli/s4-server")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", bin+"/", "./cli/s4", "./cli/s4-server")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}

@@ -121,7 +121,7 @@ shell commands where they lie.`,
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print data, listings and errors only")
 	root.AddCommand(a.cp(), a.cat(), a.head(), a.ls(), a.tree(), a.du(), a.stat(), a.rm(), a.eval(),
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
-		a.jobs(), a.config(), a.health(), a.partition(), a.frames())
+		a.jobs(), a.config(), a.health(), a.verify(), a.partition(), a.frames())
 	return root
 }
 

@@ -72,7 +72,7 @@ func TestProtocolExamplesTyped(t *testing.T) {
 		}
 	}
 	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin, "github.com/nathants/s4/cli/s4").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", bin, "github.com/nathants/s4/cli/s4").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	p := startProto(t, 0)
