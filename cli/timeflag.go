@@ -2,9 +2,9 @@ package cli
 
 import (
 	"errors"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/nathants/s4/cli/flags"
 )
 
 // timeFlag is a flag that takes a point in time; zero is not given.
@@ -31,15 +31,9 @@ var errNoTime = errors.New(`want a time such as 2006-01-02, "2006-01-02 15:04" o
 
 // parseTime returns the time that text says, in the local time zone unless it has one.
 func parseTime(text string, now time.Time) (time.Time, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil {
-			return time.Time{}, errNoTime
-		}
-		return now.AddDate(0, 0, -int(n)), nil
-	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
+	var ago flags.Period
+	if ago.Set(text) == nil {
+		return now.Add(-time.Duration(ago)), nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly} {
 		if at, err := time.ParseInLocation(layout, text, time.Local); err == nil {
