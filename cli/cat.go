@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -56,7 +55,7 @@ func (s *sink) Write(p []byte) (int, error) {
 // mark returns err, as an error of standard output if it is one.
 func (s *sink) mark(err error) error {
 	if s.err != nil {
-		return output(errors.Join(err))
+		return output(err)
 	}
 	return err
 }

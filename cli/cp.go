@@ -67,7 +67,7 @@ where the network is what is slow, the data shrinks and a core is free. With
   find . -name '*.csv' -print0 | s4 cp --from-file - -0 s4://bucket/in/`,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			if n := len(args); n < 2 && (choose.from == "" || n < 1) {
-				return usagef("accepts 2 or more args, received %d", n)
+				return usagef("requires at least 2 arg(s), only received %d", n)
 			}
 			srcs, dst := args[:len(args)-1], args[len(args)-1]
 			opts := s4.CopyOptions{Recursive: recursive, Stdin: a.stdin, Stdout: a.stdout,
