@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -18,6 +19,17 @@ import (
 type CopyOptions struct {
 	// Recursive copies all below a directory, of local files or of keys.
 	Recursive bool
+
+	// Glob lets a src of keys be a pattern; see IsGlob and CopyAll.
+	Glob bool
+
+	// Filter, if not nil, leaves files and keys out of a copy of many. Its rules look at
+	// paths relative to the directory that is copied.
+	Filter *Filter
+
+	// DryRun calls Report for what would be copied, and copies nothing. It looks for
+	// sources, and not for what is in their way.
+	DryRun bool
 
 	// Split, if not nil, cuts a local file or Stdin into many keys; see PutSplit.
 	Split *SplitOptions
@@ -54,26 +66,27 @@ func (c *Client) Copy(ctx context.Context, src, dst string, opts *CopyOptions) e
 		}
 	}
 	up, down := isRemote(dst), isRemote(src)
-	var err error
+	err := checkSides(up, down)
 	switch {
-	case up && down:
-		err = badCopy("both SRC and DST are remote: copy with 's4 map SRC/ DST/ cat', or 's4 cp SRC - | s4 cp - DST'")
-	case !up && !down:
-		err = badCopy("neither SRC nor DST starts with s4://")
+	case err != nil:
 	case opts.Split != nil && opts.Recursive:
 		err = badCopy("a split cuts one file, not all below a directory")
 	case opts.Split != nil && down:
 		err = badCopy("a split is of a file or stdin, into keys")
+	case opts.Split != nil && opts.DryRun:
+		err = badCopy("a split has no dry run")
 	case opts.Split != nil:
 		err = c.copySplit(ctx, src, dst, opts, report)
+	case down && opts.Glob && IsGlob(src):
+		err = c.copyAll(ctx, func(yield func(string, error) bool) { yield(src, nil) }, dst, true, opts, report)
 	case up && opts.Recursive:
-		err = c.copyTreeUp(ctx, src, dst, report)
+		err = c.copyTreeUp(ctx, src, dst, opts, report)
 	case down && opts.Recursive:
-		err = c.copyTreeDown(ctx, src, dst, report)
+		err = c.copyTreeDown(ctx, src, dst, opts, report)
 	case up:
-		err = c.copyUp(ctx, src, dst, opts.Stdin, report)
+		err = c.copyUp(ctx, src, dst, opts, report)
 	default:
-		err = c.copyDown(ctx, src, dst, opts.Stdout, report)
+		err = c.copyDown(ctx, src, dst, opts, report)
 	}
 	if err == nil {
 		err = first
@@ -86,16 +99,33 @@ func badCopy(format string, args ...any) error {
 	return &Error{Op: "cp", Kind: ErrBadRequest, Text: fmt.Sprintf(format, args...)}
 }
 
-func (c *Client) copyUp(ctx context.Context, src, dst string, stdin io.Reader, report func(Transfer)) error {
+// checkSides returns an error unless one of SRC and DST is remote.
+func checkSides(up, down bool) error {
+	switch {
+	case up && down:
+		return badCopy("both SRC and DST are remote: copy with 's4 map SRC/ DST/ cat', or 's4 cp SRC - | s4 cp - DST'")
+	case !up && !down:
+		return badCopy("neither SRC nor DST starts with s4://")
+	}
+	return nil
+}
+
+func (c *Client) copyUp(ctx context.Context, src, dst string, opts *CopyOptions, report func(Transfer)) error {
 	key, err := uploadKey(src, dst)
 	if err != nil {
 		return err
 	}
 	t := Transfer{Key: key, Path: src}
-	if src == "-" && stdin != nil {
+	stdin := src == "-" && opts.Stdin != nil
+	switch {
+	case stdin:
 		t.Path = ""
-		t.Size, err = c.put(ctx, key, xfer.Source{R: stdin, Size: -1})
-	} else {
+		if !opts.DryRun {
+			t.Size, err = c.put(ctx, key, xfer.Source{R: opts.Stdin, Size: -1})
+		}
+	case opts.DryRun:
+		t.Size, err = c.wouldPut(ctx, src, key)
+	default:
 		t.Size, err = c.putFile(ctx, src, key)
 	}
 	if err == nil {
@@ -104,12 +134,40 @@ func (c *Client) copyUp(ctx context.Context, src, dst string, stdin io.Reader, r
 	return err
 }
 
-func (c *Client) copyDown(ctx context.Context, src, dst string, stdout io.Writer, report func(Transfer)) error {
+// wouldPut is putFile as a dry run.
+func (c *Client) wouldPut(ctx context.Context, path, key string) (int64, error) {
+	if _, err := names.ParseKey(key); err != nil {
+		return 0, usage("put", key, err)
+	}
+	f, err := c.openForPut(ctx, path, key)
+	if err != nil {
+		return 0, err
+	}
+	f.Close()
+	return max(f.size, 0), nil
+}
+
+func (c *Client) copyDown(ctx context.Context, src, dst string, opts *CopyOptions, report func(Transfer)) error {
 	if strings.HasSuffix(src, "/") {
 		return badCopy("%s is a directory of keys: use -r for all below it", src)
 	}
-	if dst == "-" && stdout != nil {
-		o, err := c.Get(ctx, src, stdout)
+	stdout := dst == "-" && opts.Stdout != nil
+	if opts.DryRun {
+		o, err := c.Stat(ctx, src)
+		if err != nil {
+			return err
+		}
+		t := Transfer{Key: src, Size: o.Size}
+		if !stdout {
+			if t.Path = dst; isLocalDir(dst) {
+				t.Path = filepath.Join(dst, path.Base(src))
+			}
+		}
+		report(t)
+		return nil
+	}
+	if stdout {
+		o, err := c.Get(ctx, src, opts.Stdout)
 		if err == nil {
 			report(Transfer{Key: src, Size: o.Size})
 		}
@@ -126,7 +184,7 @@ func (c *Client) copyDown(ctx context.Context, src, dst string, stdout io.Writer
 	return err
 }
 
-func (c *Client) copyTreeUp(ctx context.Context, src, dst string, report func(Transfer)) error {
+func (c *Client) copyTreeUp(ctx context.Context, src, dst string, opts *CopyOptions, report func(Transfer)) error {
 	if src == "-" {
 		return badCopy("stdin is one key: leave -r off")
 	}
@@ -140,7 +198,7 @@ func (c *Client) copyTreeUp(ctx context.Context, src, dst string, report func(Tr
 		return fail(src+" is not a directory (leave -r off to copy a file)", nil)
 	}
 	some := false
-	err := c.PutTree(ctx, src, dst, func(t Transfer) {
+	err := c.putTree(ctx, src, dst, opts, func(t Transfer) {
 		some = some || !t.Skip
 		report(t)
 	})
@@ -150,11 +208,11 @@ func (c *Client) copyTreeUp(ctx context.Context, src, dst string, report func(Tr
 	return err
 }
 
-func (c *Client) copyTreeDown(ctx context.Context, src, dst string, report func(Transfer)) error {
+func (c *Client) copyTreeDown(ctx context.Context, src, dst string, opts *CopyOptions, report func(Transfer)) error {
 	if dst == "-" {
 		return badCopy("stdout takes one key: leave -r off")
 	}
-	err := c.GetTree(ctx, src, downloadDir(src, dst), report)
+	err := c.getTree(ctx, src, downloadDir(src, dst), opts, report)
 	if errors.Is(err, ErrNotFound) && !strings.HasSuffix(src, "/") {
 		if _, serr := c.Stat(ctx, src); serr == nil {
 			return &Error{Op: "cp", Key: src, Kind: wire.CodeInternal, Text: "it is a key, not a directory of keys (leave -r off)"}
@@ -210,10 +268,16 @@ func downloadPath(src, dst string) (string, error) {
 			return "", &localError{filepath.Join(dst, path.Base(src)), err}
 		}
 	}
-	if fi, err := os.Stat(dst); err == nil && fi.IsDir() {
+	if isLocalDir(dst) {
 		return filepath.Join(dst, path.Base(src)), nil
 	}
 	return dst, nil
+}
+
+// isLocalDir reports whether a local dst is a directory, or will be made one.
+func isLocalDir(dst string) bool {
+	fi, err := os.Stat(dst)
+	return strings.HasSuffix(dst, "/") || err == nil && fi.IsDir()
 }
 
 // downloadDir returns the local directory into which a recursive copy of the directory

@@ -21,6 +21,11 @@ import (
 // itself fails if a server cannot list, if nothing matches (ErrNotFound), or if ctx has
 // ended.
 func (c *Client) GetTree(ctx context.Context, prefix, dir string, report func(Transfer)) error {
+	return c.getTree(ctx, prefix, dir, &CopyOptions{}, report)
+}
+
+// getTree is GetTree with a filter, or as a dry run.
+func (c *Client) getTree(ctx context.Context, prefix, dir string, opts *CopyOptions, report func(Transfer)) error {
 	name, err := names.ParsePrefix(prefix)
 	if err != nil {
 		return usage("get", prefix, err)
@@ -42,7 +47,7 @@ func (c *Client) GetTree(ctx context.Context, prefix, dir string, report func(Tr
 	errs := make([]error, len(c.cluster.Servers))
 	var wg sync.WaitGroup
 	for i := range errs {
-		wg.Go(func() { errs[i] = c.opError(ctx, "get", prefix, i, c.download(ctx, i, name, dir, done)) })
+		wg.Go(func() { errs[i] = c.opError(ctx, "get", prefix, i, c.download(ctx, i, name, dir, opts, done)) })
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
@@ -59,13 +64,25 @@ func (c *Client) GetTree(ctx context.Context, prefix, dir string, report func(Tr
 	return nil
 }
 
+// fetch is one key on its way to a local file.
+type fetch struct {
+	name string // the key without its scheme
+	path string // of the file
+	size uint64 // as it was listed, or 0
+}
+
+// transfer returns the outcome of the fetch.
+func (f *fetch) transfer(err error) Transfer {
+	return Transfer{Key: Scheme + f.name, Path: f.path, Size: int64(f.size), Err: err}
+}
+
 // download copies one server's keys.
-func (c *Client) download(ctx context.Context, server int, prefix, dir string, done func(Transfer)) error {
-	queue := make(chan wire.Entry, xfer.Window)
+func (c *Client) download(ctx context.Context, server int, prefix, dir string, opts *CopyOptions, done func(Transfer)) error {
+	queue := make(chan fetch, xfer.Window)
 	lost := new(lostServer)
 	var wg sync.WaitGroup
 	for range connsPerServer {
-		wg.Go(func() { c.downloader(ctx, server, lost, prefix, dir, queue, done) })
+		wg.Go(func() { c.downloader(ctx, server, lost, queue, done) })
 	}
 	l := c.listOne(ctx, server, wire.FlagRecursive, prefix)
 	var bad error
@@ -75,8 +92,13 @@ func (c *Client) download(ctx context.Context, server int, prefix, dir string, d
 		case !strings.HasPrefix(e.Name, prefix) || names.CheckKey(e.Name) != nil:
 			// The name becomes a local path: do not let a server choose another place.
 			bad = wire.Errorf(wire.CodeBadRequest, "it lists %q, which was not asked for", e.Name)
-		default:
-			queue <- *e
+		case opts.Filter.Match(e.Name[len(prefix):]):
+			f := fetch{name: e.Name, path: localPath(dir, e.Name[len(prefix):]), size: e.Size}
+			if opts.DryRun {
+				done(f.transfer(nil))
+			} else {
+				queue <- f
+			}
 		}
 		l.batch = l.batch[1:]
 	}
@@ -88,31 +110,32 @@ func (c *Client) download(ctx context.Context, server int, prefix, dir string, d
 	return bad
 }
 
+// localPath returns the file in dir for a key's path relative to what is copied.
+func localPath(dir, rel string) string { return filepath.Join(dir, filepath.FromSlash(rel)) }
+
 // downloader fetches the keys of one queue over one connection, with many requests in
 // flight.
-func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, prefix, dir string, queue <-chan wire.Entry, done func(Transfer)) {
+func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, queue <-chan fetch, done func(Transfer)) {
 	conn := c.newWorkerConn(ctx, server, lost)
 	var dirs dirCache
 	defer dirs.close() // after conn.close, which waits for the last request
 	defer conn.close()
-	for e := range queue {
-		key := Scheme + e.Name
-		t := Transfer{Key: key, Path: filepath.Join(dir, filepath.FromSlash(e.Name[len(prefix):])), Size: int64(e.Size)}
+	for f := range queue {
 		finish := func(err error) {
-			t.Err = c.opError(ctx, "get", key, server, err)
-			done(t)
+			done(f.transfer(c.opError(ctx, "get", Scheme+f.name, server, err)))
 		}
 		p, err := conn.pipeline()
 		if err != nil {
 			finish(err)
 			continue
 		}
-		conn.do(p, c.getRequest(e.Name, func(conn *xfer.Conn, o *wire.Object) error {
-			d, err := dirs.open(filepath.Dir(t.Path))
+		conn.do(p, c.getRequest(f.name, func(conn *xfer.Conn, o *wire.Object) error {
+			f.size = o.Size
+			d, err := dirs.open(filepath.Dir(f.path))
 			if err != nil {
-				return drain(conn, &localError{t.Path, err})
+				return drain(conn, &localError{f.path, err})
 			}
-			return receiveFile(conn, int(d.Fd()), t.Path, o)
+			return receiveFile(conn, int(d.Fd()), f.path, o)
 		}), finish)
 	}
 }

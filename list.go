@@ -16,6 +16,7 @@ type Entry struct {
 	Dir      bool   // a directory of keys; Size and Modified are zero
 	Size     int64
 	Modified time.Time
+	XXH64    uint64 // of a key, with FindOptions.Checksums; 0 if it has none, or was not asked for
 }
 
 // Shown returns the name that 's4 ls' prints for e in a listing of prefix. If recursive,
@@ -115,6 +116,11 @@ func (c *Client) merge(ctx context.Context, prefix string, flags byte, name stri
 				l.batch = l.batch[1:]
 			}
 		}
+		if !strings.HasPrefix(out.Name, name) {
+			err := wire.Errorf(wire.CodeBadRequest, "a server lists %q, which was not asked for", out.Name)
+			yield(Entry{}, c.opError(ctx, "ls", prefix, -1, err))
+			return
+		}
 		if !yield(toEntry(out), nil) {
 			return
 		}
@@ -131,7 +137,7 @@ func earliest(a, b wire.Entry) int64 {
 }
 
 func toEntry(e wire.Entry) Entry {
-	out := Entry{Name: e.Name, Dir: e.Kind == wire.EntryDir, Size: int64(e.Size)}
+	out := Entry{Name: e.Name, Dir: e.Kind == wire.EntryDir, Size: int64(e.Size), XXH64: e.Sum}
 	if !out.Dir {
 		out.Modified = time.Unix(0, e.Mtime)
 	}

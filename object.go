@@ -213,19 +213,36 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 
 // Stat returns the size, time and checksum of a key, or ErrNotFound.
 func (c *Client) Stat(ctx context.Context, key string) (Object, error) {
+	l, err := c.stat(ctx, key, 0)
+	return l.Object, err
+}
+
+// Location says what a key is, and where.
+type Location struct {
+	Object
+	Server Server
+	Path   string // of its file on the server's disk, empty if the server does not say
+}
+
+// Locate returns what a key is, and where, or ErrNotFound.
+func (c *Client) Locate(ctx context.Context, key string) (Location, error) {
+	return c.stat(ctx, key, wire.FlagPath)
+}
+
+func (c *Client) stat(ctx context.Context, key string, flags byte) (Location, error) {
 	name, err := names.ParseKey(key)
 	if err != nil {
-		return Object{}, usage("stat", key, err)
+		return Location{}, usage("stat", key, err)
 	}
 	server := c.cluster.Place(name)
-	var o Object
-	err = c.ask(ctx, server, 0, &wire.Stat{Key: name}, func(m wire.Message) (bool, error) {
+	l := Location{Server: c.cluster.Servers[server]}
+	err = c.ask(ctx, server, flags, &wire.Stat{Key: name}, func(m wire.Message) (bool, error) {
 		head, ok := m.(*wire.Object)
 		if !ok {
 			return true, unexpected(m)
 		}
-		o = toObject(head)
+		l.Object, l.Path = toObject(head), head.Path
 		return true, nil
 	})
-	return o, c.opError(ctx, "stat", key, server, err)
+	return l, c.opError(ctx, "stat", key, server, err)
 }

@@ -23,33 +23,16 @@ var ErrAmbiguous = errors.New("other names begin with it")
 // returns ErrAmbiguous. A bucket, or a name that ends in a slash, is not ambiguous: it
 // means all below it.
 func (c *Client) RemoveAll(ctx context.Context, name string) (int64, error) {
-	prefix, err := names.ParsePrefix(name)
+	parts, err := c.meant(ctx, name)
 	if err != nil {
-		return 0, usage("rm", name, err)
-	}
-	if strings.HasSuffix(prefix, "/") {
-		return c.Remove(ctx, name, true)
-	}
-	key, dir, others, err := c.lookUp(ctx, name, prefix)
-	switch {
-	case err != nil:
 		return 0, err
-	case !key && !dir:
-		return c.Remove(ctx, name, true)
-	case len(others) > 0:
-		return 0, &Error{Op: "rm", Key: name, Kind: ErrBadRequest, Text: ambiguous(name, key, dir, others), Err: ErrAmbiguous}
 	}
-	// Not by prefix: since the listing, another key may exist whose name begins so.
+	if len(parts) == 1 && parts[0].recursive {
+		return c.Remove(ctx, parts[0].name, true)
+	}
 	var total int64
-	for _, part := range []struct {
-		there     bool
-		name      string
-		recursive bool
-	}{{key, name, false}, {dir, name + "/", true}} {
-		if !part.there {
-			continue
-		}
-		n, err := c.Remove(ctx, part.name, part.recursive)
+	for _, p := range parts {
+		n, err := c.Remove(ctx, p.name, p.recursive)
 		total += n
 		if err != nil && !errors.Is(err, ErrNotFound) { // if another client has removed it first
 			return total, err

@@ -39,6 +39,11 @@ type upload struct {
 // goroutine at a time. A file that fails does not stop the others: report has its error.
 // PutTree itself fails if dir cannot be read, or if ctx has ended.
 func (c *Client) PutTree(ctx context.Context, dir, prefix string, report func(Transfer)) error {
+	return c.putTree(ctx, dir, prefix, &CopyOptions{}, report)
+}
+
+// putTree is PutTree with a filter, or as a dry run.
+func (c *Client) putTree(ctx context.Context, dir, prefix string, opts *CopyOptions, report func(Transfer)) error {
 	base, err := names.ParsePrefix(prefix)
 	if err != nil {
 		return usage("put", prefix, err)
@@ -46,78 +51,110 @@ func (c *Client) PutTree(ctx context.Context, dir, prefix string, report func(Tr
 	if !strings.HasSuffix(base, "/") {
 		base += "/"
 	}
+	err = c.putMany(ctx, opts, report, func(p *puts) error { return p.walk(dir, base) })
+	if err != nil && ctx.Err() == nil {
+		err = &Error{Op: "put", Key: prefix, Kind: ErrStorage, Text: err.Error(), Err: err}
+	}
+	return c.opError(ctx, "put", prefix, -1, err)
+}
+
+// puts is a copy of many local files to keys.
+type puts struct {
+	c      *Client
+	ctx    context.Context
+	opts   *CopyOptions
+	queues []chan upload // of each server
+	done   func(Transfer)
+}
+
+// putMany copies the files that feed adds, to all servers in parallel, and returns the
+// error of feed, or of ctx. report is called once for every file, by one goroutine at a
+// time.
+func (c *Client) putMany(ctx context.Context, opts *CopyOptions, report func(Transfer), feed func(*puts) error) error {
 	var mu sync.Mutex
-	done := func(t Transfer) {
+	p := &puts{c: c, ctx: ctx, opts: opts, queues: make([]chan upload, len(c.cluster.Servers)), done: func(t Transfer) {
 		mu.Lock()
 		defer mu.Unlock()
 		report(t)
-	}
-	queues := make([]chan upload, len(c.cluster.Servers))
+	}}
 	var wg sync.WaitGroup
-	for i := range queues {
-		queues[i] = make(chan upload, xfer.Window)
+	for i := range p.queues {
+		p.queues[i] = make(chan upload, xfer.Window)
 		lost := new(lostServer)
 		for range connsPerServer {
-			wg.Go(func() { c.uploader(ctx, i, lost, queues[i], done) })
+			wg.Go(func() { c.uploader(ctx, i, lost, p.queues[i], p.done) })
 		}
 	}
-	err = c.walk(ctx, dir, base, queues, done)
-	for _, q := range queues {
+	err := feed(p)
+	for _, q := range p.queues {
 		close(q)
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
-		return c.opError(ctx, "put", prefix, -1, ctx.Err())
+		return context.Cause(ctx)
 	}
-	if err != nil {
-		return &Error{Op: "put", Key: prefix, Kind: ErrStorage, Text: err.Error(), Err: err}
-	}
-	return nil
+	return err
 }
 
-// walk finds the files below dir, and puts each into the queue of its key's server.
-func (c *Client) walk(ctx context.Context, dir, base string, queues []chan upload, done func(Transfer)) error {
+// walk finds the files below dir, and puts each as a key below base.
+func (p *puts) walk(dir, base string) error {
 	root := strings.TrimSuffix(dir, "/") + "/" // with the slash, dir may be a link to a directory
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if p.ctx.Err() != nil {
+			return p.ctx.Err()
 		}
 		rel, relErr := filepath.Rel(root, path)
 		if err = errors.Join(err, relErr); err != nil {
 			if path == root {
 				return err
 			}
-			done(Transfer{Path: path, Key: Scheme + base + rel, Err: err})
+			p.done(Transfer{Path: path, Key: Scheme + base + rel, Err: err})
 			return nil
 		}
-		if d.IsDir() {
+		rel = filepath.ToSlash(rel)
+		if d.IsDir() || !p.opts.Filter.Match(rel) {
 			return nil
 		}
-		key := Scheme + base + filepath.ToSlash(rel)
+		key := Scheme + base + rel
 		if d.Type()&fs.ModeSymlink != 0 {
 			fi, err := os.Stat(path)
 			if err != nil {
-				done(Transfer{Path: path, Key: key, Err: err})
+				p.done(Transfer{Path: path, Key: key, Err: err})
 				return nil
 			}
 			d = fs.FileInfoToDirEntry(fi)
 		}
 		if !d.Type().IsRegular() {
-			done(Transfer{Path: path, Key: key, Skip: true, Err: errors.New("not a regular file")})
+			p.done(Transfer{Path: path, Key: key, Skip: true, Err: errors.New("not a regular file")})
 			return nil
 		}
-		name, err := names.ParseKey(key)
-		if err != nil {
-			done(Transfer{Path: path, Key: key, Err: usage("put", key, err)})
-			return nil
-		}
-		select {
-		case queues[c.cluster.Place(name)] <- upload{path: path, name: name}:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return p.add(path, key, d.Info)
 	})
+}
+
+// add puts the file at path into the queue of its key's server. It fails only if ctx
+// has ended.
+func (p *puts) add(path, key string, info func() (fs.FileInfo, error)) error {
+	name, err := names.ParseKey(key)
+	if err != nil {
+		p.done(Transfer{Path: path, Key: key, Err: usage("put", key, err)})
+		return nil
+	}
+	if p.opts.DryRun {
+		t := Transfer{Path: path, Key: key}
+		fi, err := info()
+		if t.Err = err; err == nil {
+			t.Size = fi.Size()
+		}
+		p.done(t)
+		return nil
+	}
+	select {
+	case p.queues[p.c.cluster.Place(name)] <- upload{path: path, name: name}:
+		return nil
+	case <-p.ctx.Done():
+		return p.ctx.Err()
+	}
 }
 
 // lostServer remembers that a server cannot be reached, so that the keys that are left

@@ -13,12 +13,13 @@ import (
 
 func (a *app) cp() *cobra.Command {
 	var (
+		choose            chooser
 		recursive, header bool
 		size              sizeFlag
 	)
 	cmd := &cobra.Command{
-		Use:   "cp SRC DST",
-		Short: "copy a file to a key, or a key to a file; - is stdin or stdout",
+		Use:   "cp SRC... DST",
+		Short: "copy files to keys, or keys to files; - is stdin or stdout",
 		Long: `Copy between local files and keys. One of SRC and DST starts with s4://, the
 other is a path, or - for standard input or output. A DST that ends in a slash,
 is a directory or is a bucket keeps the name of SRC. Keys are immutable: an
@@ -26,6 +27,17 @@ existing one is not replaced. Local files are, when all is there and verified.
 
 With -r, SRC is a directory, local or of keys, and all below it is copied in
 parallel over all servers.
+
+With several SRC, DST is a directory, made if it ends in a slash or with -r; each keeps
+its name. A SRC of keys may have wildcards, as in 's4://bucket/2024-*/part_?': * and ?
+match no slash, ** any directories. The keys that match are copied by their paths from
+the first segment with a wildcard on, with -r matching directories, too. --from-file
+takes SRC from a list, as they are.
+
+--include and --exclude choose among files below SRC, by their paths relative to it. Of
+several, the last that matches counts; if the first is --include, all else is left out.
+'*.txt' stands for such files in every directory, tmp for all below a directory tmp,
+'a/*.txt' for such files in a.
 
 With --split-lines, SRC is a file or standard input and becomes many keys: it is
 cut at line ends, and each part is named by its number and the name in DST,
@@ -48,11 +60,26 @@ where the network is what is slow, the data shrinks and a core is free. With
   s4 cp s4://bucket/out/000 - | sort
   s4 cp -r dir s4://bucket/dir
   s4 cp --split-lines 64M --header data.csv s4://bucket/in/
-  s4 cp -r s4://bucket/out/ out/`,
-		Args: cobra.ExactArgs(2),
+  s4 cp -r s4://bucket/out/ out/
+  s4 cp a.csv b.csv s4://bucket/in/
+  s4 cp 's4://bucket/2024-*/part_?' out/
+  s4 cp -r -n --exclude .git --exclude '*.o' . s4://bucket/src
+  find . -name '*.csv' -print0 | s4 cp --from-file - -0 s4://bucket/in/`,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
-			opts := s4.CopyOptions{Recursive: recursive, Stdin: a.stdin, Stdout: a.stdout}
+			if n := len(args); n < 2 && (choose.from == "" || n < 1) {
+				return usagef("requires at least 2 arg(s), only received %d", n)
+			}
+			srcs, dst := args[:len(args)-1], args[len(args)-1]
+			opts := s4.CopyOptions{Recursive: recursive, Stdin: a.stdin, Stdout: a.stdout,
+				Glob: choose.globs(), Filter: &choose.filter, DryRun: choose.dryRun}
+			many := choose.from != "" || len(srcs) > 1
+			down := !strings.HasPrefix(dst, s4.Scheme)
+			pattern := down && len(srcs) == 1 && choose.glob(srcs[0])
 			switch split := size > 0; {
+			case choose.filtered && !recursive && !many && !pattern:
+				return usagef("--include and --exclude are for -r, for patterns and for many sources")
+			case split && (many || choose.dryRun):
+				return usagef("--split-lines cuts one file, and has no dry run")
 			case header && !split:
 				return usagef("--header is for --split-lines")
 			case split && recursive:
@@ -62,7 +89,15 @@ where the network is what is slow, the data shrinks and a core is free. With
 			case split:
 				opts.Split = &s4.SplitOptions{Size: int64(size), Header: header}
 			}
-			return a.copy(ctx, c, args[0], args[1], opts)
+			names, err := choose.names(a, srcs)
+			if err != nil {
+				return err
+			}
+			if !many {
+				return a.copy(ctx, c, srcs[0], dst, pattern, opts)
+			}
+			a.subject = dst
+			return a.runCopy(opts, "", true, !down, func(opts *s4.CopyOptions) error { return c.CopyAll(ctx, names, dst, opts) })
 		}),
 	}
 	f := cmd.Flags()
@@ -70,11 +105,15 @@ where the network is what is slow, the data shrinks and a core is free. With
 	f.BoolVarP(&recursive, "recursive", "r", false, "copy everything below SRC")
 	f.Var(&size, "split-lines", "cut SRC at line ends into keys of about `SIZE` bytes, as in 64M")
 	f.BoolVar(&header, "header", false, "with --split-lines, repeat the first line in every part")
+	choose.registerDryRun(f)
+	choose.registerFilter(f)
+	choose.registerGlob(f)
+	choose.registerFrom(f, "sources")
 	return cmd
 }
 
-// copy copies, and tells of it.
-func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, opts s4.CopyOptions) error {
+// copy copies one source, which may be a pattern, and tells of it.
+func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, pattern bool, opts s4.CopyOptions) error {
 	up := strings.HasPrefix(dst, s4.Scheme)
 	switch a.subject = src; {
 	case up:
@@ -85,36 +124,45 @@ func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, opts s4.C
 	case dst == "-" && !opts.Recursive && closedAtStart(a.stdout):
 		return errNoStdout
 	}
-	t := copyCounts{what: "file"}
+	run := func(opts *s4.CopyOptions) error {
+		if dst != "-" {
+			return c.Copy(ctx, src, dst, opts)
+		}
+		return unlessStuck(ctx, func() error { return c.Copy(ctx, src, dst, opts) })
+	}
+	given, many := src, opts.Split != nil
+	if opts.Recursive || pattern {
+		given, many = "", true
+	}
+	return a.runCopy(opts, given, many, up, run)
+}
+
+// runCopy calls run, which copies as opts say, and tells of it. src is the source as it
+// was given, or "" if there may be many; many says that there may be many files or keys.
+func (a *app) runCopy(opts s4.CopyOptions, src string, many, up bool, run func(*s4.CopyOptions) error) error {
+	t := copyCounts{what: "file", dry: opts.DryRun}
 	if opts.Split != nil {
 		t.what = "part"
 	}
-	many := opts.Recursive || opts.Split != nil
 	opts.Report = func(r s4.Transfer) {
 		from, to := r.Key, r.Path
 		if up {
 			from, to = to, from
 		}
-		if !opts.Recursive {
+		if src != "" {
 			from = src // as it was given
 		}
 		// A copy to stdout has no path: nothing but the key belongs there.
-		if many || a.json && to != "" {
+		if many || t.dry || a.json && to != "" {
 			a.each(&t, from, to, r)
 		}
 	}
-	run := func() error { return c.Copy(ctx, src, dst, &opts) }
-	var err error
-	if dst == "-" {
-		err = unlessStuck(ctx, run)
-	} else {
-		err = run()
-	}
+	err := run(&opts)
 	var e *s4.Error
 	switch {
 	case errors.As(err, &e) && e.Op == "cp" && e.Kind == s4.ErrBadRequest:
 		return usageError{errors.New(e.Text)}
-	case errors.As(err, &e) && e.Op == "cp":
+	case errors.As(err, &e) && e.Op == "cp" && e.Kind != s4.ErrCanceled:
 		err = errors.New(e.Text) // the line has the key already
 	}
 	if !many {
@@ -125,6 +173,7 @@ func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, opts s4.C
 
 // copyObject is one copied file as --json prints it.
 type copyObject struct {
+	Dryrun  bool   `json:"dryrun,omitempty"`
 	Src     text   `json:"src"`
 	Dst     text   `json:"dst,omitempty"`
 	Size    *int64 `json:"size,omitempty"`
@@ -134,6 +183,7 @@ type copyObject struct {
 // copyCounts counts the outcomes of a copy of many keys.
 type copyCounts struct {
 	what                           string // what is counted, in the singular
+	dry                            bool   // nothing is copied
 	copied, failed, skipped, bytes int64
 	existing                       int64         // keys that exist already
 	exists                         []s4.Transfer // the first of those
@@ -166,10 +216,25 @@ func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
 	default:
 		t.copied++
 		t.bytes += r.Size
-		if a.json {
+		switch {
+		case t.dry:
+			_ = a.line(dryRun(src, dst), copyObject{Dryrun: true, Src: text(src), Dst: text(dst), Size: &r.Size}) // nothing is lost
+		case a.json:
 			_ = a.line("", copyObject{Src: text(src), Dst: text(dst), Size: &r.Size}) // the copy itself is done
 		}
 	}
+}
+
+// dryRun is what --dryrun prints of a copy, in the words of aws s3.
+func dryRun(src, dst string) string {
+	verb := "download"
+	if strings.HasPrefix(dst, s4.Scheme) {
+		verb = "upload"
+	}
+	if dst == "" {
+		dst = "-"
+	}
+	return fmt.Sprintf("(dryrun) %s: %s to %s", verb, printable(src), printable(dst))
 }
 
 // summary prints the last line of a copy of many keys and makes its error.
@@ -197,7 +262,11 @@ func (a *app) summary(t *copyCounts, err error) error {
 		if t.skipped > 0 {
 			skipped = fmt.Sprintf(", %d skipped", t.skipped)
 		}
-		a.note("copied %s, %s%s", count(t.copied, t.what), bytes(t.bytes), skipped)
+		verb := "copied"
+		if t.dry {
+			verb = "would copy"
+		}
+		a.note("%s %s, %s%s", verb, count(t.copied, t.what), bytes(t.bytes), skipped)
 	}
 	return err
 }

@@ -295,6 +295,9 @@ func fields(v reflect.Value) string {
 			fmt.Fprintf(&b, " entries=%d", len(x))
 			for _, e := range x {
 				fmt.Fprintf(&b, " %q:%d", e.Name, e.Size)
+				if e.Sum != 0 {
+					fmt.Fprintf(&b, ":%016x", e.Sum)
+				}
 			}
 		case []wire.Task:
 			fmt.Fprintf(&b, " tasks=%d", len(x))
@@ -304,7 +307,8 @@ func fields(v reflect.Value) string {
 		case []string:
 			fmt.Fprintf(&b, " %s=%q", name, x)
 		case string:
-			if name != "server" || x != "" { // empty in most errors: it is then the server that answers
+			// Empty in most errors, which are then of the server that answers, and in most OBJECTs.
+			if name != "server" && name != "path" || x != "" {
 				fmt.Fprintf(&b, " %s=%q", name, x)
 			}
 		case uint64:

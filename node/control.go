@@ -12,6 +12,11 @@ import (
 // the connection is over.
 func (s *session) control(h wire.Header) error {
 	m, err := s.conn.ReadMessage(h)
+	if h.Type != wire.TypeRemove || h.Flags&wire.FlagRecursive != 0 {
+		if err := s.conn.SendHeld(); err != nil { // this one may take long
+			return err
+		}
+	}
 	if js := s.job.Load(); js != nil {
 		if taken, jerr := s.jobRequest(js, h, m, err); taken {
 			return jerr
@@ -29,7 +34,7 @@ func (s *session) control(h wire.Header) error {
 	case *wire.Remove:
 		return s.remove(h, m)
 	case *wire.Stat:
-		return s.stat(h.Tag, m)
+		return s.stat(h, m)
 	case *wire.Count:
 		return s.count(h.Tag, m)
 	case *wire.Verify:
@@ -101,16 +106,18 @@ func (s *session) list(h wire.Header, m *wire.List) error {
 		batch.List, size = batch.List[:0], 0
 		return werr
 	}
-	err := s.node.store.list(s.node.ctx, m.Prefix, h.Flags&wire.FlagRecursive != 0, func(e *wire.Entry) error {
-		if size += e.EntrySize(); size > wire.MaxEntries {
+	w := &walker{recursive: h.Flags&wire.FlagRecursive != 0, sums: h.Flags&wire.FlagChecksums != 0}
+	w.each = func(e *wire.Entry) error {
+		if size += e.EntrySize(w.sums); size > wire.MaxEntries {
 			if err := flush(); err != nil {
 				return err
 			}
-			size = e.EntrySize()
+			size = e.EntrySize(w.sums)
 		}
 		batch.List = append(batch.List, *e)
 		return nil
-	})
+	}
+	err := s.node.store.listWith(s.node.ctx, m.Prefix, w)
 	if err == nil && len(batch.List) > 0 {
 		err = flush()
 	}
@@ -166,10 +173,10 @@ func (s *session) remove(h wire.Header, m *wire.Remove) error {
 	if err != nil {
 		return s.reply(h.Tag, err)
 	}
-	return s.conn.Write(h.Tag, 0, &wire.Removed{Count: uint64(n)})
+	return s.conn.WriteSoon(h.Tag, 0, &wire.Removed{Count: uint64(n)})
 }
 
-func (s *session) stat(tag uint16, m *wire.Stat) error {
+func (s *session) stat(h wire.Header, m *wire.Stat) error {
 	start := time.Now()
 	err := s.node.checkOwner(m.Key)
 	var o *object
@@ -178,10 +185,14 @@ func (s *session) stat(tag uint16, m *wire.Stat) error {
 	}
 	s.observe("stat", start, err)
 	if err != nil {
-		return s.reply(tag, err)
+		return s.reply(h.Tag, err)
 	}
 	o.Close()
-	return s.conn.Write(tag, 0, o.head())
+	head := o.head()
+	if h.Flags&wire.FlagPath != 0 {
+		head.Path = s.node.store.file(m.Key)
+	}
+	return s.conn.Write(h.Tag, 0, head)
 }
 
 func (s *session) health(tag uint16) error {

@@ -37,14 +37,14 @@ func (p *stage) findDamaged(ctx context.Context) (map[string]string, error) {
 	}
 	defer unix.Close(fd)
 	bad := make(map[string]string)
-	err = walk(ctx, fd, "", "", true, func(e *wire.Entry) error {
+	err = (&walker{recursive: true, each: func(e *wire.Entry) error {
 		ok, err := p.isWhole(ctx, e.Name, e.Size, true)
 		if err == nil && !ok {
 			dir, _ := splitName(e.Name)
 			bad[dir] = e.Name
 		}
 		return err
-	})
+	}}).walk(ctx, fd, "", "")
 	return bad, err
 }
 

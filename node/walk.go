@@ -12,11 +12,16 @@ import (
 
 // list calls each for every entry that a LIST of prefix finds, in order: see wire.List.
 func (s *store) list(ctx context.Context, prefix string, recursive bool, each func(*wire.Entry) error) error {
+	return s.listWith(ctx, prefix, &walker{recursive: recursive, each: each})
+}
+
+// listWith is list with the options of w.
+func (s *store) listWith(ctx context.Context, prefix string, w *walker) error {
 	if err := s.dirGone(); err != nil {
 		return err
 	}
 	if prefix == "" {
-		return s.listBuckets(ctx, each)
+		return s.listBuckets(ctx, w.each)
 	}
 	dir, part := splitPrefix(prefix)
 	fd, err := s.keys.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
@@ -27,7 +32,7 @@ func (s *store) list(ctx context.Context, prefix string, recursive bool, each fu
 		return storeError(err, prefix)
 	}
 	defer unix.Close(fd)
-	return storeError(walk(ctx, fd, dir+"/", part, recursive, each), prefix)
+	return storeError(w.walk(ctx, fd, dir+"/", part), prefix)
 }
 
 // splitPrefix splits a prefix into the directory that all matches are in and
@@ -40,10 +45,17 @@ func splitPrefix(prefix string) (dir, part string) {
 	return prefix[:i], prefix[i+1:]
 }
 
-// walk lists the directory open as fd, whose name with its slash is base. It
-// holds the names of one directory at a time and level in memory, and a
-// descriptor per level.
-func walk(ctx context.Context, fd int, base, part string, recursive bool, each func(*wire.Entry) error) error {
+// walker lists the keys in and below a directory.
+type walker struct {
+	recursive bool // every key, not only those in the directory and the directories in it
+	sums      bool // with their checksums
+	each      func(*wire.Entry) error
+}
+
+// walk lists the directory open as fd, whose name with its slash is base, and whose
+// names begin with part. It holds the names of one directory at a time and level in
+// memory, and a descriptor per level.
+func (w *walker) walk(ctx context.Context, fd int, base, part string) error {
 	names, err := readDir(fd, part)
 	if err != nil {
 		return err
@@ -66,7 +78,10 @@ func walk(ctx context.Context, fd int, base, part string, recursive bool, each f
 				continue // a directory has taken its place
 			}
 			e = wire.Entry{Kind: wire.EntryKey, Size: uint64(st.Size), Mtime: st.Mtim.Nano(), Name: base + d.name}
-			if err := each(&e); err != nil {
+			if w.sums {
+				e.Sum = sumOf(fd, d.name)
+			}
+			if err := w.each(&e); err != nil {
 				return err
 			}
 			continue
@@ -78,11 +93,11 @@ func walk(ctx context.Context, fd int, base, part string, recursive bool, each f
 		if err != nil {
 			return err
 		}
-		if recursive {
-			err = walk(ctx, sub, base+d.name+"/", "", true, each)
+		if w.recursive {
+			err = w.walk(ctx, sub, base+d.name+"/", "")
 		} else if hasKey(sub) {
 			e = wire.Entry{Kind: wire.EntryDir, Name: base + d.name + "/"}
-			err = each(&e)
+			err = w.each(&e)
 		}
 		unix.Close(sub)
 		if err != nil {
@@ -90,6 +105,18 @@ func walk(ctx context.Context, fd int, base, part string, recursive bool, each f
 		}
 	}
 	return nil
+}
+
+// sumOf returns the stored checksum of a file in the directory open as fd, or 0 if it
+// has none that can be read.
+func sumOf(fd int, name string) uint64 {
+	f, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(f)
+	sum, _ := getSum(f)
+	return sum
 }
 
 // keysIn returns how many keys stand in a directory, not below a further one.

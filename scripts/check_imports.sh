@@ -19,7 +19,7 @@ esac
 allowed() {
 	case $1 in
 	s4/wire) echo github.com/cespare/xxhash/v2 ;;
-	s4/names) echo s4/wire ;;
+	s4/names) echo s4/wire github.com/bmatcuk/doublestar/v4 ;;
 	s4/xfer) echo s4/wire golang.org/x/sys/unix github.com/cespare/xxhash/v2 github.com/pierrec/lz4/v4 ;;
 	s4/exec) echo golang.org/x/sys/unix mvdan.cc/sh/v3/syntax os/exec ;;
 	s4) echo s4/names s4/wire s4/xfer github.com/cespare/xxhash/v2 ;;

@@ -49,6 +49,14 @@ func TestTruncated(t *testing.T) {
 		if m, ok := golden[i].m.(*JobInfo); ok {
 			fixed -= 4 * len(m.Without)
 		}
+		switch m := golden[i].m.(type) {
+		case *Object:
+			fixed -= len(m.Path)
+		case *Entries:
+			if m.summed() {
+				fixed -= 8 * len(m.List)
+			}
+		}
 		if h.Type == TypePrepare {
 			fixed = 0
 		}
@@ -145,6 +153,7 @@ func TestUnknownJobOptions(t *testing.T) {
 // Every string has the limit it should have: one at the limit passes, one
 // above does not.
 func TestStringLimits(t *testing.T) {
+	path := strings.Repeat("p", 4096)
 	key, longKey := strings.Repeat("k", 1024), strings.Repeat("k", 1025)
 	name, longName := strings.Repeat("n", 1025), strings.Repeat("n", 1026)
 	cmd, longCmd := strings.Repeat("c", 131071), strings.Repeat("c", 131072)
@@ -167,6 +176,7 @@ func TestStringLimits(t *testing.T) {
 		{"counted directory", &Count{[]string{key}}, &Count{[]string{longKey}}},
 		{"reset directory", &Reset{Dirs: []string{key}}, &Reset{Dirs: []string{longKey}}},
 		{"stat key", &Stat{key}, &Stat{longKey}},
+		{"path", &Object{Path: path}, &Object{Path: path + "x"}},
 		{"entry name", &Entries{[]Entry{{Name: name}}}, &Entries{[]Entry{{Name: longName}}}},
 		{"release", &HealthInfo{Release: key}, &HealthInfo{Release: longKey}},
 		{"indir", &Job{Indir: key}, &Job{Indir: longKey}},
@@ -279,13 +289,17 @@ func TestTaskSize(t *testing.T) {
 // than that still makes a legal frame. EntrySize is the number of bytes that an entry
 // takes.
 func TestEntrySize(t *testing.T) {
-	if MaxEntries+4+(&Entry{Name: strings.Repeat("x", MaxKey+1)}).EntrySize() > MaxMessage {
+	if MaxEntries+4+4+(&Entry{Name: strings.Repeat("x", MaxKey+1)}).EntrySize(true) > MaxMessage {
 		t.Error("a full ENTRIES frame is over MaxMessage")
 	}
 	for _, n := range []int{0, 1, 1025} {
-		e := Entry{EntryKey, 1, 2, strings.Repeat("n", n)}
-		if got, want := len((&Entries{[]Entry{e}}).append(nil)), 4+e.EntrySize(); got != want {
+		e := Entry{EntryKey, 1, 2, strings.Repeat("n", n), 0}
+		if got, want := len((&Entries{[]Entry{e}}).append(nil)), 4+e.EntrySize(false); got != want {
 			t.Errorf("name of %d bytes: %d bytes, EntrySize says %d", n, got, want)
+		}
+		e.Sum = 1
+		if got, want := len((&Entries{[]Entry{e}}).append(nil)), 4+e.EntrySize(true)+4; got != want {
+			t.Errorf("name of %d bytes with a checksum: %d bytes, want %d", n, got, want)
 		}
 	}
 }
@@ -311,13 +325,13 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Get{odd, u64, u64}, &Get{Length: 1}, &Get{}, &Flush{math.MaxUint16}, &Flush{},
 		&Push{u64, u64, odd, math.MaxUint32, u64}, &Push{Epoch: 1}, &Push{Source: 1}, &Push{},
 		&Eval{odd, odd}, &Eval{},
-		&Object{u64, lo, u64}, &Object{0, math.MaxInt64, 0},
+		&Object{u64, lo, u64, odd}, &Object{0, math.MaxInt64, 0, ""},
 		&Trailer{u64, u64}, &Trailer{},
 		&Exit{math.MinInt32, 255, Trailer{u64, u64}, Trailer{u64, u64}}, &Exit{Code: -1}, &Exit{Code: math.MaxInt32},
 		&List{odd}, &Remove{odd}, &Remove{}, &Removed{u64}, &Removed{}, &End{u64}, &End{}, &Stat{odd}, &Stat{},
 		&Verify{odd, u64, true}, &Verify{}, &Damaged{odd, u64, true, odd}, &Damaged{}, &Verified{u64, u64, u64, true}, &Verified{},
 		&Count{[]string{odd, ""}}, &Count{[]string{}}, &Counts{[]uint64{u64, 0}}, &Counts{[]uint64{}},
-		&Entries{[]Entry{{255, u64, lo, odd}, {}}}, &Entries{many},
+		&Entries{[]Entry{{255, u64, lo, odd, 0}, {}}}, &Entries{[]Entry{{255, u64, lo, odd, u64}, {}}}, &Entries{many},
 		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64, u64, u64, true}, &HealthInfo{SuspendedJobs: 1}, &HealthInfo{Open: true}, &HealthInfo{},
 		&Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32}, &Job{Wait: 1}, &Job{Driver: 1}, &Job{Batch: 1}, &Job{},
 		&Ready{u64, u64, u64, u64}, &Ready{},

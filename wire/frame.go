@@ -41,6 +41,13 @@ const FlagBash = 2
 // FlagRecursive on LIST and REMOVE asks for everything below the prefix.
 const FlagRecursive = 1
 
+// FlagChecksums on LIST asks for the checksums of keys, which cost the server several
+// system calls for each.
+const FlagChecksums = 2
+
+// FlagPath on STAT asks where the key's file is.
+const FlagPath = 1
+
 // Type is the kind of a frame. The numbers are append-only.
 type Type byte
 

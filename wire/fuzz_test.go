@@ -230,8 +230,8 @@ func BenchmarkDecodeFrame(b *testing.B) {
 func BenchmarkDecodeEntries(b *testing.B) {
 	e := &Entries{}
 	for size := 4; size < MaxEntries; {
-		e.List = append(e.List, Entry{EntryKey, 1, 2, "bucket/dir/name.txt"})
-		size += e.List[0].EntrySize()
+		e.List = append(e.List, Entry{EntryKey, 1, 2, "bucket/dir/name.txt", 0})
+		size += e.List[0].EntrySize(false)
 	}
 	body := e.append(nil)
 	b.SetBytes(int64(len(body)))

@@ -18,6 +18,10 @@ const (
 	// MaxKey is the longest key in bytes: bucket, slashes, path and name.
 	MaxKey = 1024
 
+	// MaxPath is the longest path in bytes of a key's file on a server's disk
+	// (PATH_MAX).
+	MaxPath = 4096
+
 	// MaxCommand is the longest command in bytes. Linux hands a program no
 	// single argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
 	MaxCommand = 128<<10 - 1

@@ -2,7 +2,7 @@ package wire
 
 // List asks for the keys with a prefix, or, with an empty prefix, for the
 // buckets. Without FlagRecursive, keys below a directory are summed up as
-// that directory. The answer is ENTRIES frames, sorted, then END; or ERROR.
+// that directory. With FlagChecksums, entries have checksums. The answer is ENTRIES frames, sorted, then END; or ERROR.
 type List struct{ Prefix string }
 
 // Type implements Message.
@@ -30,10 +30,17 @@ type Entry struct {
 	Size  uint64 // of a key; else 0
 	Mtime int64  // of a key or bucket, nanoseconds since 1970 UTC; else 0
 	Name  string // the whole key, directory or bucket, without s4://
+	Sum   uint64 // of a key, with FlagChecksums: its xxh64 as stored; 0 if it has none
 }
 
-// EntrySize returns how many bytes e takes in an ENTRIES body.
-func (e *Entry) EntrySize() int { return 1 + 8 + 8 + 4 + len(e.Name) }
+// EntrySize returns how many bytes e takes in an ENTRIES body, with checksums or without.
+func (e *Entry) EntrySize(sums bool) int {
+	n := 1 + 8 + 8 + 4 + len(e.Name)
+	if sums {
+		n += 8
+	}
+	return n
+}
 
 // MaxEntries is how many bytes of entries a server gathers in one frame.
 const MaxEntries = 64 << 10
@@ -52,7 +59,24 @@ func (m *Entries) append(b []byte) []byte {
 		b = appendU64(appendU64(b, e.Size), uint64(e.Mtime))
 		b = appendString(b, e.Name)
 	}
+	if !m.summed() {
+		return b // fields that may be missing
+	}
+	b = appendU32(b, uint32(len(m.List)))
+	for i := range m.List {
+		b = appendU64(b, m.List[i].Sum)
+	}
 	return b
+}
+
+// summed reports whether an entry has a checksum.
+func (m *Entries) summed() bool {
+	for i := range m.List {
+		if m.List[i].Sum != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *Entries) decode(d *decoder) {
@@ -71,6 +95,19 @@ func (m *Entries) decode(d *decoder) {
 		e.Size = d.u64("size")
 		e.Mtime = int64(d.u64("mtime"))
 		e.Name = d.str(MaxKey+1, "name")
+	}
+	if !d.more() {
+		return
+	}
+	sums := d.u32("count")
+	if d.err == nil && sums != 0 && sums != n {
+		d.err = Errorf(CodeBadRequest, "%d checksums of %d entries", sums, n)
+	}
+	for i := range sums {
+		if d.err != nil {
+			return
+		}
+		m.List[i].Sum = d.u64("checksum")
 	}
 }
 

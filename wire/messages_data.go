@@ -87,19 +87,27 @@ type Object struct {
 	Size  uint64
 	Mtime int64  // when it was written, nanoseconds since 1970 UTC
 	Sum   uint64 // xxh64 of its bytes, as stored when it was written
+	Path  string // where they are on its server's disk; only in the answer to STAT with FlagPath
 }
 
 // Type implements Message.
 func (*Object) Type() Type { return TypeObject }
 
 func (m *Object) append(b []byte) []byte {
-	return appendU64(appendU64(appendU64(b, m.Size), uint64(m.Mtime)), m.Sum)
+	b = appendU64(appendU64(appendU64(b, m.Size), uint64(m.Mtime)), m.Sum)
+	if m.Path == "" {
+		return b // a field that may be missing
+	}
+	return appendString(b, m.Path)
 }
 
 func (m *Object) decode(d *decoder) {
 	m.Size = d.u64("size")
 	m.Mtime = int64(d.u64("mtime"))
 	m.Sum = d.u64("checksum")
+	if d.more() {
+		m.Path = d.str(MaxPath, "path")
+	}
 }
 
 // Trailer ends a stream of DATA frames.

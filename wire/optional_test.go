@@ -7,6 +7,8 @@ import "testing"
 var optional = map[Type]int{
 	TypeGet:        2 * 8,
 	TypePush:       4 + 8,
+	TypeObject:     4, // and what the number says
+	TypeEntries:    4, // and what the number says
 	TypeHealthInfo: 2 * 8,
 	TypeJob:        2*8 + 4,
 	TypeJobInfo:    3*8 + 1 + 8 + 4 + 4, // and what the number says
@@ -21,6 +23,10 @@ func isShort(m Message) bool {
 		return m.Offset == 0 && m.Length == 0
 	case *Push:
 		return m.Source == 0 && m.Epoch == 0
+	case *Object:
+		return m.Path == ""
+	case *Entries:
+		return !m.summed()
 	case *HealthInfo:
 		return m.Suspended == 0 && m.SuspendedJobs == 0 && !m.Open
 	case *Job:

@@ -403,6 +403,22 @@ func (c *Conn) Write(tag uint16, flags byte, m wire.Message) error {
 	return err
 }
 
+// WriteAll writes a frame for each message, with tags from 0 on, in one go: several small
+// requests whose answers are read afterwards.
+func (c *Conn) WriteAll(flags byte, messages []wire.Message) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	c.wbuf = c.wbuf[:0]
+	for i, m := range messages {
+		c.wbuf = c.frame(c.wbuf, uint16(i), flags, m)
+	}
+	err := c.send(c.wbuf, false)
+	if cap(c.wbuf) > 8<<10 {
+		c.wbuf = nil
+	}
+	return err
+}
+
 // WriteRaw writes p as it is: for the preamble, before there are frames.
 func (c *Conn) WriteRaw(p []byte) error {
 	c.wmu.Lock()

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nathants/s4"
+)
+
+func (a *app) tree() *cobra.Command {
+	t := treePrinter{app: a}
+	cmd := &cobra.Command{
+		Use:   "tree DIR",
+		Short: "print the keys below a directory as a tree",
+		Long: `Print a directory of keys, s4://bucket or s4://bucket/path, as a tree. Every
+directory is listed by itself, so that -L 2 is quick however many keys there are
+below. Exit code 1 if there is no key.`,
+		Example: `  s4 tree s4://bucket/in/
+  s4 tree -L 1 s4://bucket
+  s4 tree -d s4://bucket`,
+		Args: cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+			a.subject = args[0]
+			out := bufio.NewWriter(a.stdout)
+			buffered := *a
+			buffered.stdout = out
+			t.app, t.c = &buffered, c
+			dir := strings.TrimSuffix(args[0], "/") + "/"
+			err := t.top(ctx, dir)
+			return errors.Join(err, out.Flush())
+		}),
+	}
+	f := cmd.Flags()
+	t.human.register(cmd)
+	f.IntVarP(&t.levels, "level", "L", 0, "go down `N` levels only")
+	f.BoolVarP(&t.dirsOnly, "directories", "d", false, "print directories only")
+	f.BoolVarP(&t.sizes, "size", "s", false, "print sizes")
+	return cmd
+}
+
+// treePrinter prints a tree.
+type treePrinter struct {
+	app      *app
+	c        *s4.Client
+	human    humanFlag
+	levels   int // 0: all
+	dirsOnly bool
+	sizes    bool
+
+	dirs, keys int64
+}
+
+// top prints the whole tree of a directory.
+func (t *treePrinter) top(ctx context.Context, dir string) error {
+	if !t.app.json {
+		if _, err := fmt.Fprintln(t.app.stdout, strings.TrimSuffix(dir, "/")); err != nil {
+			return err
+		}
+	}
+	if err := t.print(ctx, dir, "", 1); err != nil {
+		return err
+	}
+	if t.dirs+t.keys == 0 {
+		return errors.New("no key below it")
+	}
+	if t.app.json {
+		return nil
+	}
+	total := fmt.Sprintf("%d directories", t.dirs)
+	if t.dirs == 1 {
+		total = "1 directory"
+	}
+	if !t.dirsOnly {
+		total += ", " + count(t.keys, "key")
+	}
+	_, err := fmt.Fprintf(t.app.stdout, "\n%s\n", total)
+	return err
+}
+
+// print prints what is in a directory, each line behind indent.
+func (t *treePrinter) print(ctx context.Context, dir, indent string, level int) error {
+	next, stop := iter.Pull2(t.c.Find(ctx, dir, nil))
+	defer stop()
+	one := func() (s4.Entry, bool, error) {
+		for {
+			e, err, ok := next()
+			if err != nil || !ok || e.Dir || !t.dirsOnly {
+				return e, ok, err
+			}
+		}
+	}
+	e, ok, err := one()
+	for ok && err == nil {
+		var (
+			after s4.Entry
+			more  bool
+		)
+		// The last entry of a directory is drawn in another way.
+		if after, more, err = one(); err != nil {
+			break
+		}
+		branch, below := "├── ", "│   "
+		if !more {
+			branch, below = "└── ", "    "
+		}
+		if err = t.line(e, dir, indent+branch); err != nil {
+			return err
+		}
+		if e.Dir && (t.levels == 0 || level < t.levels) {
+			if err = t.print(ctx, s4.Scheme+e.Name, indent+below, level+1); err != nil {
+				return err
+			}
+		}
+		e, ok = after, more
+	}
+	return err
+}
+
+// line prints one entry.
+func (t *treePrinter) line(e s4.Entry, dir, branch string) error {
+	size := ""
+	if e.Dir {
+		t.dirs++
+	} else {
+		t.keys++
+		if t.sizes || bool(t.human) {
+			size = fmt.Sprintf("[%10s]  ", t.human.size(e.Size))
+		}
+	}
+	return t.app.line(branch+size+e.Name[len(dir)-len(s4.Scheme):], toEntryObject(e))
+}

@@ -1,0 +1,81 @@
+package s4
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nathants/s4/names"
+	"github.com/nathants/s4/wire"
+)
+
+// Filter says which of many keys or files are meant, by rules that look at their paths
+// relative to the directory that is copied, listed or removed. The last rule that matches
+// a path decides. If none does, the path is meant, unless the first rule is an Include:
+// what nobody asked for is then left out. The zero value, and a nil *Filter, mean all.
+//
+// A rule is a pattern of shells: * and ? do not match a slash, ** matches any number of
+// segments, [a-z] and {a,b} are as usual. A pattern without a slash is compared with each
+// segment of a path, as in .gitignore: *.txt means such files in every directory, and tmp
+// all below a directory tmp. One with a slash is compared with the path from its
+// beginning, and means all below a directory that it matches. One that ends in a slash
+// means directories only.
+type Filter struct {
+	rules []rule
+}
+
+// rule is one rule of a Filter.
+type rule struct {
+	pattern string // without slashes at its ends
+	include bool
+	whole   bool // compare it with the path, not with its segments
+	dirs    bool // only directories
+}
+
+// Include adds a rule for what is meant. A pattern that is malformed is ErrBadRequest.
+func (f *Filter) Include(pattern string) error { return f.add(pattern, true) }
+
+// Exclude adds a rule for what is not meant. A pattern that is malformed is
+// ErrBadRequest.
+func (f *Filter) Exclude(pattern string) error { return f.add(pattern, false) }
+
+func (f *Filter) add(pattern string, include bool) error {
+	r := rule{include: include}
+	r.pattern, r.dirs = strings.CutSuffix(pattern, "/")
+	r.whole = strings.Contains(r.pattern, "/")
+	r.pattern = strings.TrimPrefix(r.pattern, "/")
+	if r.pattern == "" || !names.ValidPattern(r.pattern) {
+		return &Error{Op: "filter", Kind: wire.CodeBadRequest, Text: fmt.Sprintf("malformed pattern %q", pattern)}
+	}
+	f.rules = append(f.rules, r)
+	return nil
+}
+
+// Match reports whether the path is meant. A directory's ends in a slash.
+func (f *Filter) Match(path string) bool {
+	if f == nil || len(f.rules) == 0 {
+		return true
+	}
+	for i := len(f.rules) - 1; i >= 0; i-- {
+		if f.rules[i].match(path) {
+			return f.rules[i].include
+		}
+	}
+	return !f.rules[0].include
+}
+
+// match reports whether the rule is about the path, or about a directory that it is in.
+func (r *rule) match(path string) bool {
+	for start, i := 0, 0; i <= len(path); i++ {
+		dir := i < len(path)
+		if dir && path[i] != '/' || start == i && !dir {
+			continue // in a segment, or after the slash of a directory
+		}
+		if (dir || !r.dirs) && names.MatchPattern(r.pattern, path[start:i]) {
+			return true
+		}
+		if !r.whole {
+			start = i + 1
+		}
+	}
+	return false
+}

@@ -1,0 +1,70 @@
+package s4_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/nathants/s4"
+)
+
+// filterOf returns a filter of rules: +PATTERN includes, -PATTERN excludes.
+func filterOf(t *testing.T, rules string) *s4.Filter {
+	t.Helper()
+	f := new(s4.Filter)
+	for r := range strings.FieldsSeq(rules) {
+		add := f.Include
+		if r[0] == '-' {
+			add = f.Exclude
+		}
+		if err := add(r[1:]); err != nil {
+			t.Fatalf("%s: %v", r, err)
+		}
+	}
+	return f
+}
+
+func TestFilter(t *testing.T) {
+	const paths = "a.txt b.log d/a.txt d/b.log d/e/f.txt tmp tmpx/k x/tmp/k"
+	for rules, want := range map[string]string{
+		"":                      paths,
+		"-*":                    "",
+		"-* +*.txt":             "a.txt d/a.txt d/e/f.txt",
+		"+*.txt":                "a.txt d/a.txt d/e/f.txt",
+		"+*.txt -*":             "",
+		"-*.txt +a.txt":         "a.txt b.log d/a.txt d/b.log tmp tmpx/k x/tmp/k",
+		"-tmp":                  "a.txt b.log d/a.txt d/b.log d/e/f.txt tmpx/k",
+		"-tmp/":                 "a.txt b.log d/a.txt d/b.log d/e/f.txt tmp tmpx/k",
+		"-/tmp":                 "a.txt b.log d/a.txt d/b.log d/e/f.txt tmpx/k x/tmp/k",
+		"-d/*":                  "a.txt b.log tmp tmpx/k x/tmp/k",
+		"-d/*.txt":              "a.txt b.log d/b.log d/e/f.txt tmp tmpx/k x/tmp/k",
+		"-d/**/*.txt":           "a.txt b.log d/b.log tmp tmpx/k x/tmp/k",
+		"-d +d/e":               "a.txt b.log d/e/f.txt tmp tmpx/k x/tmp/k",
+		"+d -*.log":             "d/a.txt d/e/f.txt",
+		"+?.{txt,log} -[b-z].*": "a.txt d/a.txt",
+		"-**/tmp/*":             "a.txt b.log d/a.txt d/b.log d/e/f.txt tmp tmpx/k",
+	} {
+		f := filterOf(t, rules)
+		var got []string
+		for p := range strings.FieldsSeq(paths) {
+			if f.Match(p) {
+				got = append(got, p)
+			}
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("%s:\n%s, want\n%s", rules, s, want)
+		}
+	}
+	var none *s4.Filter
+	if !none.Match("k") {
+		t.Error("no filter means nothing")
+	}
+	if f := filterOf(t, "-tmp/"); f.Match("tmp/") || f.Match("x/tmp/") || !f.Match("tmpx/") {
+		t.Error("a directory is not told by its slash")
+	}
+	for _, bad := range []string{"", "/", "[a", "{a", `a\`, "a/[", strings.Repeat("{a,b}", 9)} {
+		if err := new(s4.Filter).Exclude(bad); !errors.Is(err, s4.ErrBadRequest) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
