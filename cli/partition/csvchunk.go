@@ -9,7 +9,9 @@ func (p *Partitioner) csvChunk(b []byte) error {
 	quote := bytes.IndexByte(b, '"')
 	for {
 		i := bytes.IndexByte(b, '\n')
-		if i < 0 || quote >= 0 && quote < i {
+		quoted := i < 0 || quote >= 0 && quote < i
+		p.key.setQuoted(quoted)
+		if quoted {
 			var err error
 			if i, err = p.scan(b); err != nil {
 				return err

@@ -18,7 +18,7 @@ type keyer struct {
 	fields    []int // the columns; none is the whole record
 	last      int   // the greatest of them
 	delimiter byte
-	csv       bool
+	csv       bool   // there may be quotes
 	plain     bool   // the key is plainField(record, last, delimiter)
 	value     []byte // of a quoted field
 	joined    []byte // of several columns
@@ -31,6 +31,12 @@ func (k *keyer) set(fields []int) {
 	for _, n := range fields {
 		k.last = max(k.last, n)
 	}
+}
+
+// setQuoted says whether there may be quotes in the records of CSV that come.
+func (k *keyer) setQuoted(quoted bool) {
+	k.csv = quoted
+	k.plain = len(k.fields) == 1 && !quoted
 }
 
 // key returns the key of a record, which may lack everything behind the key. If
