@@ -31,6 +31,7 @@ allowed() {
 	s4/cli/server) echo s4 s4/cli/flags s4/node s4/xfer github.com/spf13/cobra go.uber.org/zap go.uber.org/zap/zapcore ;;
 	s4/cli/s4) echo s4/cli ;;
 	s4/cli/s4-server) echo s4/cli/server ;;
+	s4/scripts/mkshare) echo s4 s4/cli s4/cli/server github.com/spf13/cobra github.com/spf13/cobra/doc ;;
 	s4/bench/s4-bench) echo s4/bench ;;
 	*) echo "" ;;
 	esac
