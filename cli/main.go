@@ -131,7 +131,8 @@ shell commands where they lie.`,
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print data, listings and errors only")
 	root.AddCommand(a.cp(), a.ls(), a.rm(), a.eval(),
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
-		a.jobs(), a.config(), a.health(), a.partition(), a.frames(), a.docs(), a.completion())
+		a.jobs(), a.config(), a.health(), a.verify(), a.partition(), a.frames(),
+		a.docs(), a.completion())
 	return root
 }
 

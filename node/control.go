@@ -34,6 +34,8 @@ func (s *session) control(h wire.Header) error {
 		return s.stat(h.Tag, m)
 	case *wire.Count:
 		return s.count(h.Tag, m)
+	case *wire.Verify:
+		return s.verifyKeys(h.Tag, m)
 	case *wire.Job:
 		return s.startJob(h.Tag, m)
 	case *wire.Attach:

@@ -29,6 +29,7 @@ type Config struct {
 	IOTimeout     time.Duration // 0 for 30 s
 	Fsync         bool          // an acknowledged write survives power loss
 	KeepSuspended time.Duration // how long a suspended job is kept, 0 for a day
+	Scrub         time.Duration // how often all keys are compared with their checksums, 0 for never
 	Version       string        // of the program, for HEALTH
 	Log           *zap.Logger   // nil for none
 
@@ -62,7 +63,7 @@ type Node struct {
 	listeners []net.Listener
 	conns     map[*session]struct{}
 	jobs      map[uint64]*job
-	wg        sync.WaitGroup // sessions, accept loops, jobs and what is done for them, expire
+	wg        sync.WaitGroup // sessions, accept loops, jobs and what is done for them, expire, scrubEvery
 	evals     atomic.Uint64  // to name their directories
 }
 
@@ -115,6 +116,9 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.wg.Go(func() { n.expire(min(expireEvery, cfg.KeepSuspended/4+1)) })
+	if cfg.Scrub > 0 {
+		n.wg.Go(func() { n.scrubEvery(cfg.Scrub) })
+	}
 	return n, nil
 }
 

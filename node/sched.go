@@ -131,3 +131,10 @@ func (s *scheduler) put(j any) {
 	s.held[t.job]++
 	close(t.got)
 }
+
+// isBusy reports whether a slot is taken.
+func (s *scheduler) isBusy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.held) > 0
+}

@@ -191,7 +191,12 @@ func lookAt(fd int) (inputFile, error) {
 // verifyFile compares a key's file, open as fd, with the checksum stored with it. It
 // does not use the offset of fd.
 func verifyFile(ctx context.Context, fd int, sum uint64) error {
-	_, got, err := xfer.Hash(&contents{ctx: ctx, fd: fd})
+	return verifyReader(ctx, &contents{ctx: ctx, fd: fd}, sum)
+}
+
+// verifyReader is verifyFile of a reader that ends with ctx.
+func verifyReader(ctx context.Context, r io.Reader, sum uint64) error {
+	_, got, err := xfer.Hash(r)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

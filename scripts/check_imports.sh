@@ -23,7 +23,7 @@ allowed() {
 	s4/xfer) echo s4/wire golang.org/x/sys/unix github.com/cespare/xxhash/v2 github.com/pierrec/lz4/v4 ;;
 	s4/exec) echo golang.org/x/sys/unix mvdan.cc/sh/v3/syntax os/exec ;;
 	s4) echo s4/names s4/wire s4/xfer github.com/cespare/xxhash/v2 ;;
-	s4/node) echo s4 s4/names s4/wire s4/xfer s4/exec golang.org/x/sys/unix github.com/cespare/xxhash/v2 go.uber.org/zap ;;
+	s4/node) echo s4 s4/names s4/wire s4/xfer s4/exec golang.org/x/sys/unix golang.org/x/time/rate github.com/cespare/xxhash/v2 go.uber.org/zap ;;
 	s4/node/nodetest) echo s4 s4/node s4/wire golang.org/x/sys/unix go.uber.org/zap ;;
 	s4/cli) echo s4 s4/cli/flags s4/cli/partition s4/wire github.com/cespare/xxhash/v2 github.com/spf13/cobra github.com/spf13/pflag golang.org/x/sys/unix golang.org/x/term ;;
 	s4/cli/flags) echo github.com/spf13/cobra github.com/spf13/pflag ;;

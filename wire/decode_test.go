@@ -309,6 +309,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Trailer{u64, u64}, &Trailer{},
 		&Exit{math.MinInt32, 255, Trailer{u64, u64}, Trailer{u64, u64}}, &Exit{Code: -1}, &Exit{Code: math.MaxInt32},
 		&List{odd}, &Remove{odd}, &Remove{}, &Removed{u64}, &Removed{}, &End{u64}, &End{}, &Stat{odd}, &Stat{},
+		&Verify{odd, u64, true}, &Verify{}, &Damaged{odd, u64, true, odd}, &Damaged{}, &Verified{u64, u64, u64, true}, &Verified{},
 		&Count{[]string{odd, ""}}, &Count{[]string{}}, &Counts{[]uint64{u64, 0}}, &Counts{[]uint64{}},
 		&Entries{[]Entry{{255, u64, lo, odd}, {}}}, &Entries{many},
 		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64, u64, u64}, &HealthInfo{},
@@ -344,7 +345,7 @@ func TestRoundTripExtremes(t *testing.T) {
 
 // Raw and unknown types hold no message, whatever their body.
 func TestDecodeRawTypes(t *testing.T) {
-	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x05, 0x1b, 0x2a, 0x45, 0xff} {
+	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x05, 0x1b, 0x2d, 0x45, 0xff} {
 		for _, body := range []string{"", "x", strings.Repeat("\x00", 64)} {
 			m, err := Decode(typ, []byte(body))
 			if m != nil {

@@ -79,6 +79,9 @@ const (
 	TypeHealthInfo Type = 0x27
 	TypeCount      Type = 0x28
 	TypeCounts     Type = 0x29
+	TypeVerify     Type = 0x2a
+	TypeDamaged    Type = 0x2b
+	TypeVerified   Type = 0x2c
 	TypeJob        Type = 0x30
 	TypeReady      Type = 0x31
 	TypeStart      Type = 0x32
@@ -111,6 +114,7 @@ var typeNames = [...]string{
 	TypeRemove: "REMOVE", TypeRemoved: "REMOVED", TypeStat: "STAT",
 	TypeHealth: "HEALTH", TypeHealthInfo: "HEALTHINFO",
 	TypeCount: "COUNT", TypeCounts: "COUNTS",
+	TypeVerify: "VERIFY", TypeDamaged: "DAMAGED", TypeVerified: "VERIFIED",
 	TypeJob: "JOB", TypeReady: "READY", TypeStart: "START",
 	TypeProgress: "PROGRESS", TypeDone: "DONE", TypePrepare: "PREPARE",
 	TypePrepared: "PREPARED", TypeCommit: "COMMIT", TypeCommitted: "COMMITTED",

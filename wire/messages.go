@@ -53,6 +53,12 @@ func New(t Type) Message {
 		return new(Count)
 	case TypeCounts:
 		return new(Counts)
+	case TypeVerify:
+		return new(Verify)
+	case TypeDamaged:
+		return new(Damaged)
+	case TypeVerified:
+		return new(Verified)
 	case TypeJob:
 		return new(Job)
 	case TypeReady:

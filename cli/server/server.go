@@ -45,6 +45,7 @@ type options struct {
 	ioTimeout time.Duration
 	fsync     bool
 	keep      time.Duration
+	scrub     flags.Period
 	logFormat string
 	logLevel  string
 }
@@ -113,6 +114,7 @@ Long flags may have one dash, too: -port 8080.`,
 	p.IntVar(&f.maxCPU, "max-cpu-jobs", 0, "commands at once, of all --nodes (default CPUs + 2)")
 	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "how long a peer may be silent in mid transfer")
 	p.DurationVar(&f.keep, "keep-suspended", 24*time.Hour, "how long a suspended job is kept, see s4 jobs resume")
+	p.Var(&f.scrub, "scrub", "compare all keys with their checksums this often, while the server is idle, as in 7d; 0 for never")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
 	p.StringVar(&f.logFormat, "log-format", "console", "console or json")
 	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -151,6 +153,7 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 		IOTimeout:     f.ioTimeout,
 		Fsync:         f.fsync,
 		KeepSuspended: f.keep,
+		Scrub:         time.Duration(f.scrub),
 		Version:       s4.Release,
 		Log:           log,
 	}

@@ -1,0 +1,131 @@
+package s4
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/nathants/s4/names"
+	"github.com/nathants/s4/wire"
+)
+
+// VerifyOptions say how Verify works. A nil *VerifyOptions has the defaults.
+type VerifyOptions struct {
+	Rate   int64                // how much each server reads, in bytes a second; 0 for as much as it can
+	Remove bool                 // remove the keys that are damaged
+	Report func(VerifyProgress) // told about once a second how far all are, by one goroutine at a time; may be nil
+}
+
+// VerifyProgress is how far a Verify is.
+type VerifyProgress struct {
+	Keys    int64 // that were compared, the damaged ones with them
+	Bytes   int64 // in them
+	Damaged int64
+}
+
+// DamagedKey is a key whose bytes are not those that were written.
+type DamagedKey struct {
+	Key     string // with its scheme
+	Server  Server
+	Size    int64  // bytes of its file
+	Removed bool   // by VerifyOptions.Remove
+	Reason  string // what was found, for people
+}
+
+// Verify has every server compare its keys that begin with prefix with the checksums
+// stored with them, all keys if prefix is empty or s4://. It calls each for every key that
+// is damaged as soon as it is found, from one goroutine at a time, and returns what was
+// compared. An error of each ends it. A server that fails does not stop the others; the
+// first error is returned with what they have compared. ErrNotFound means that no key
+// begins with prefix.
+//
+// Servers read keys as any reader would: from the page cache, if they are there.
+func (c *Client) Verify(ctx context.Context, prefix string, opts *VerifyOptions, each func(DamagedKey) error) (VerifyProgress, error) {
+	if opts == nil {
+		opts = new(VerifyOptions)
+	}
+	var name string
+	if prefix != "" && prefix != Scheme {
+		var err error
+		if name, err = names.ParsePrefix(prefix); err != nil {
+			return VerifyProgress{}, usage("verify", prefix, err)
+		}
+	}
+	request := &wire.Verify{Prefix: name, Rate: uint64(max(0, opts.Rate)), Remove: opts.Remove}
+	v := verifying{opts: opts, each: each, parts: make([]VerifyProgress, len(c.cluster.Servers))}
+	ctx, v.stop = context.WithCancelCause(ctx)
+	defer v.stop(nil)
+	errs := make([]error, len(v.parts))
+	var wg sync.WaitGroup
+	for i, server := range c.cluster.Servers {
+		wg.Go(func() {
+			err := c.ask(ctx, i, 0, request, func(m wire.Message) (bool, error) { return v.take(i, server, m) })
+			errs[i] = c.opError(ctx, "verify", cmp.Or(prefix, Scheme), i, err)
+		})
+	}
+	wg.Wait()
+	var stopped verifyStopped
+	if errors.As(context.Cause(ctx), &stopped) {
+		return v.total(), stopped.error
+	}
+	for _, err := range errs {
+		if err != nil {
+			return v.total(), err
+		}
+	}
+	if v.total().Keys == 0 {
+		return VerifyProgress{}, &Error{Op: "verify", Key: cmp.Or(prefix, Scheme), Kind: ErrNotFound, Text: "no key matches"}
+	}
+	return v.total(), nil
+}
+
+// verifying is a Verify under way.
+type verifying struct {
+	opts *VerifyOptions
+	each func(DamagedKey) error
+	stop context.CancelCauseFunc
+
+	mu    sync.Mutex
+	parts []VerifyProgress // by server; guarded by mu
+}
+
+// verifyStopped is the error of each.
+type verifyStopped struct{ error }
+
+// take takes a message of a server.
+func (v *verifying) take(i int, server Server, m wire.Message) (last bool, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch m := m.(type) {
+	case *wire.Damaged:
+		err := v.each(DamagedKey{Key: Scheme + m.Key, Server: server, Size: int64(m.Size), Removed: m.Removed, Reason: m.Text})
+		if err != nil {
+			v.stop(verifyStopped{err})
+		}
+		return false, err
+	case *wire.Verified:
+		v.parts[i] = VerifyProgress{Keys: int64(m.Keys), Bytes: int64(m.Bytes), Damaged: int64(m.Damaged)}
+		if v.opts.Report != nil {
+			v.opts.Report(v.sum())
+		}
+		return m.Last, nil
+	}
+	return true, unexpected(m)
+}
+
+// total is sum for who does not hold v.mu.
+func (v *verifying) total() VerifyProgress {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.sum()
+}
+
+func (v *verifying) sum() (p VerifyProgress) {
+	for _, part := range v.parts {
+		p.Keys += part.Keys
+		p.Bytes += part.Bytes
+		p.Damaged += part.Damaged
+	}
+	return p
+}
