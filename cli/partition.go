@@ -57,7 +57,8 @@ without their quotes. A record without one of the fields is an error, unless
 
 --sample writes no files, but such a FILE to standard output: N-1 split points
 that make the files alike in records, found from --sample-size keys, which are
-taken at random, and the same for the same input.
+taken at random, and the same for the same input. They take no more than 64 MiB:
+where they are long, it is fewer.
 
 Records may have any length: only the part up to the end of the key, and a header
 that is kept, is looked up in, or is CSV, are held in memory, and may have at most
@@ -101,12 +102,12 @@ that is kept, is looked up in, or is CSV, are held in memory, and may have at mo
 	fl.StringVar(&f.header, "header", "", "first record: drop it, or keep it as the first of every file")
 	fl.StringVar(&f.missing, "missing", "error", "field of the key that a record lacks: error, or empty")
 	fl.BoolVar(&f.sample, "sample", false, "print split points for --by range, and write no files")
-	fl.IntVar(&f.sampleSize, "sample-size", 0, "keys that --sample keeps, 1 to 10000000 (default 100000, or 10 for each file)")
+	fl.IntVar(&f.sampleSize, "sample-size", 0, "keys that --sample keeps, 1 to 1000000 (default 100000, or 10 for each file if that is more)")
 	return cmd
 }
 
 // maxSample is the most keys a sample may have.
-const maxSample = 10_000_000
+const maxSample = 1_000_000
 
 // partitioner returns the partitioner that the flags describe. Its errors are errors in
 // usage.
@@ -256,7 +257,7 @@ func (a *app) runPartition(ctx context.Context, p *partition.Partitioner) error 
 func (a *app) samplePoints(ctx context.Context, p *partition.Partitioner, f *partitionFlags) error {
 	size := f.sampleSize
 	if size == 0 {
-		size = max(100_000, 10*f.n)
+		size = min(max(100_000, 10*f.n), maxSample)
 	}
 	points, err := p.Sample(ctx, a.stdin, size)
 	if err != nil {

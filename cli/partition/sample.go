@@ -39,13 +39,17 @@ func (p *Partitioner) Sample(ctx context.Context, in io.Reader, size int) ([][]b
 // Vitter, "Random Sampling with a Reservoir", 1985.
 type reservoir struct {
 	size   int // how many keys to keep
-	memory int // bytes of keys to keep
+	memory int // bytes that they may take
 	random *rand.Rand
 	cut    bool // keys end before a newline
 	keys   [][]byte
-	bytes  int
+	bytes  int // that they take
 	seen   uint64
 }
+
+// keyOverhead is what a key takes beside its bytes: a slice's three words, and what the
+// allocator rounds up.
+const keyOverhead = 40
 
 // add takes the next key.
 func (r *reservoir) add(key []byte) {
@@ -59,6 +63,7 @@ func (r *reservoir) add(key []byte) {
 		at = int(n)
 	} else {
 		r.keys = append(r.keys, nil)
+		r.bytes += keyOverhead
 	}
 	if r.cut {
 		key, _, _ = bytes.Cut(key, []byte{'\n'})
@@ -76,7 +81,7 @@ func (r *reservoir) shrink() {
 	r.random.Shuffle(len(r.keys), func(i, j int) { r.keys[i], r.keys[j] = r.keys[j], r.keys[i] })
 	r.size = len(r.keys) / 2
 	for _, key := range r.keys[r.size:] {
-		r.bytes -= len(key)
+		r.bytes -= len(key) + keyOverhead
 	}
 	clear(r.keys[r.size:])
 	r.keys = r.keys[:r.size]

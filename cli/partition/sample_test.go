@@ -57,7 +57,7 @@ func TestSampleIsUniform(t *testing.T) {
 	for i := range n {
 		fmt.Fprintf(&in, "%06d\n", i)
 	}
-	for _, c := range []Config{{N: files}, {N: files, Memory: 6 * 4000}} {
+	for _, c := range []Config{{N: files}, {N: files, Memory: (6 + keyOverhead) * 4000}} {
 		got := sample(t, in.String(), c, 5000)
 		if again := sample(t, in.String(), c, 5000); !slices.Equal(got, again) {
 			t.Errorf("points differ from run to run: %q, %q", got, again)
@@ -80,18 +80,18 @@ func TestSampleIsUniform(t *testing.T) {
 // TestReservoir keeps its promise on memory, also with one key that is too large.
 func TestReservoir(t *testing.T) {
 	t.Parallel()
-	r := reservoir{size: 100, memory: 1000, random: rand.New(rand.NewPCG(0, 0))}
+	r := reservoir{size: 100, memory: 5000, random: rand.New(rand.NewPCG(0, 0))}
 	for range 1000 {
 		r.add(make([]byte, r.random.IntN(300)))
 		held := 0
 		for _, key := range r.keys {
-			held += len(key)
+			held += len(key) + keyOverhead
 		}
 		if held != r.bytes || held > r.memory {
 			t.Fatalf("%d bytes in %d keys, %d were counted", held, len(r.keys), r.bytes)
 		}
 	}
-	r.add(make([]byte, 5000))
+	r.add(make([]byte, 6000))
 	if len(r.keys) == 0 {
 		t.Error("no key is left")
 	}
