@@ -66,8 +66,8 @@ soak: ## the long tests: gigabytes, minutes
 chaos: ## a cluster under faults, for S4_CHAOS=5m
 	S4_CHAOS=$${S4_CHAOS:-5m} $(GO) test -race -timeout 0 -count 1 -v -run TestChaos ./node/chaos
 
-install: ## build and put the programs on PATH
-	scripts/install.sh
+install: ## programs, completions and man pages; PREFIX=/opt/s4, DESTDIR=package
+	scripts/install.sh $(if $(PREFIX),--prefix '$(PREFIX)')
 
 clean:
 	rm -rf bin

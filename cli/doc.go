@@ -4,4 +4,6 @@
 //
 //	Main ── cobra ── a file per verb ── s4.Client, or partition.Partitioner
 //	  └── report: the one place that words an error for the user
+//
+// What a shell may complete follows from names in usage lines, see complete.go.
 package cli

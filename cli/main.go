@@ -56,6 +56,9 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 
 func (a *app) main(ctx context.Context, args []string) int {
 	root := a.command()
+	if isCompletion(args) {
+		a.complete(root)
+	}
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -85,6 +88,13 @@ func verbOf(cmd *cobra.Command) string {
 		cmd = cmd.Parent()
 	}
 	return cmd.Name()
+}
+
+// Command returns the s4 command for programs that describe it. It is not to be run.
+func Command() *cobra.Command {
+	root := new(app).command()
+	root.InitDefaultHelpFlag()
+	return root
 }
 
 func (a *app) command() *cobra.Command {
@@ -117,13 +127,14 @@ shell commands where they lie.`,
 	root.FParseErrWhitelist.UnknownFlags = true
 	root.SetFlagErrorFunc(flags.Explain)
 	f := root.PersistentFlags()
-	f.StringVarP(&a.conf, "conf", "c", "", "cluster file (default $S4_CONF_PATH, else ~/.s4.conf)")
-	f.StringVar(&a.secretFile, "secret-file", "", "file with the cluster's secret, if it has one (default $S4_SECRET_FILE)")
+	f.StringVarP(&a.conf, "conf", "c", "", "cluster `FILE` (default $S4_CONF_PATH, else ~/.s4.conf)")
+	f.StringVar(&a.secretFile, "secret-file", "", "`FILE` with the cluster's secret, if it has one (default $S4_SECRET_FILE)")
 	f.BoolVar(&a.json, "json", false, "print JSON, one object per line")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print data, listings and errors only")
 	root.AddCommand(a.cp(), a.cat(), a.head(), a.ls(), a.tree(), a.du(), a.stat(), a.rm(), a.eval(),
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
-		a.jobs(), a.config(), a.health(), a.verify(), a.secret(), a.partition(), a.frames())
+		a.jobs(), a.config(), a.health(), a.verify(), a.secret(), a.partition(), a.frames(),
+		a.docs(), a.completion())
 	return root
 }
 

@@ -132,6 +132,7 @@ func TestScript(t *testing.T) {
 			"mount":    mount,
 			"waitgone": waitgone,
 			"idle":     idle,
+			"told":     told,
 		},
 	})
 }

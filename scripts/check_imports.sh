@@ -32,6 +32,7 @@ allowed() {
 	s4/cli/server/metrics) echo s4/node s4/wire github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors ;;
 	s4/cli/s4) echo s4/cli ;;
 	s4/cli/s4-server) echo s4/cli/server ;;
+	s4/scripts/mkshare) echo s4 s4/cli s4/cli/server github.com/spf13/cobra github.com/spf13/cobra/doc ;;
 	s4/bench/s4-bench) echo s4/bench ;;
 	*) echo "" ;;
 	esac

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# install.sh: build s4 and s4-server from this checkout and put them on PATH.
+# install.sh: build s4 and s4-server from this checkout and install them, with
+# the completions of bash, zsh and fish, and man pages.
 #
 # Usage: scripts/install.sh [--prefix DIR]
 #
-#   --prefix DIR   install to DIR/bin (default: /usr/local if its bin is
-#                  writable, else ~/.local)
+#   --prefix DIR   install to DIR/bin and DIR/share (default: /usr/local if its
+#                  bin is writable, else ~/.local, with $XDG_DATA_HOME, if set,
+#                  in place of ~/.local/share)
 #   -h, --help     this text
 #
+# With $DESTDIR, all goes below that directory, as packages want it.
 # Needs Go and nothing else. May be run from any directory, and again to update:
 # each program is replaced in one step, also while it runs.
 
@@ -40,21 +43,28 @@ while (($#)); do
 	[[ -n $prefix ]] || bad_usage "--prefix needs a directory"
 done
 
+share=
 if [[ -z $prefix ]]; then
-	if [[ -w /usr/local/bin ]]; then
+	if [[ -w /usr/local/bin || -n ${DESTDIR-} ]]; then
 		prefix=/usr/local
 	else
 		prefix=${HOME:?HOME is not set, use --prefix}/.local
+		share=${XDG_DATA_HOME-}
 	fi
 fi
+if [[ -n ${DESTDIR-} && $prefix != /* ]]; then
+	bad_usage "with DESTDIR, --prefix is the absolute path that DIR will have"
+fi
+share=${DESTDIR-}${share:-$prefix/share}
 
 command -v go >/dev/null || {
 	echo "install.sh: go is not on PATH (see https://go.dev/dl)" >&2
 	exit 1
 }
 
-mkdir -p -- "$prefix/bin"
-bin=$(cd -- "$prefix/bin" && pwd)
+mkdir -p -- "${DESTDIR-}$prefix/bin" "$share"
+bin=$(cd -- "${DESTDIR-}$prefix/bin" && pwd)
+share=$(cd -- "$share" && pwd)
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Beside the destination, so that mv is a rename.
@@ -75,7 +85,15 @@ for program in s4 s4-server; do
 	echo "installed $bin/$program"
 done
 
+(cd -- "$root" && go run "${flags[@]}" ./scripts/mkshare "$share")
+echo "installed completions and man pages in $share"
+
+[[ -z ${DESTDIR-} ]] || exit 0
 case :$PATH: in
 *:"$bin":*) ;;
 *) echo "note: $bin is not on PATH; add it: export PATH=\"$bin:\$PATH\"" ;;
+esac
+case $share in
+/usr/share | /usr/local/share) ;; # where zsh looks
+*) echo "note: for zsh, before compinit: fpath=(\"$share/zsh/site-functions\" \$fpath)" ;;
 esac

@@ -25,12 +25,12 @@ type output struct {
 
 // file is one file of the output. There may be a million.
 type file struct {
-	lines int64
-	bytes int64 // written
-	slot  int32 // 0 for none, else 1 + its index
-	fill  int32 // bytes in the slot
-	fd    int32 // if kept
-	state fileState
+	records int64
+	bytes   int64 // written
+	slot    int32 // 0 for none, else 1 + its index
+	fill    int32 // bytes in the slot
+	fd      int32 // if kept
+	state   fileState
 }
 
 type fileState uint8

@@ -11,17 +11,22 @@ import (
 
 // Partitioner splits one input.
 type Partitioner struct {
-	config Config
-	out    *output
-	lines  int64 // placed so far, for RoundRobin; without the header
+	config  Config
+	eol     byte // ends a record
+	key     keyer
+	out     *output    // nil for a sample
+	sample  *reservoir // of keys, where nothing is to be written
+	records int64      // placed so far, for RoundRobin; without the header
 
-	// The line that the next chunk begins in the middle of.
-	held      []byte // its start, while its key has not ended
-	delims    int    // delimiters in held
-	streaming bool   // its file is known: what follows goes to current
-	current   int    // the file of the last line
+	// The record that the next chunk begins in the middle of.
+	held      []byte     // its start, while its key has not ended
+	delims    int        // delimiters in held
+	streaming bool       // its file is known: what follows goes to current
+	current   int        // the file of the last record
+	csv       csvScanner // how far it was scanned
+	newlines  int64      // of the records before, but one each: of CSV's fields and empty lines
 
-	header   []byte // to repeat
+	header   []byte // to repeat, or to look for columns
 	inHeader bool   // the header has not ended yet
 }
 
@@ -30,20 +35,43 @@ func New(c Config) (*Partitioner, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return &Partitioner{config: c, inHeader: c.Header != HeaderNone}, nil
+	p := &Partitioner{
+		config:   c,
+		eol:      c.Format.end(),
+		key:      keyer{delimiter: c.Delimiter, csv: c.Format == CSV},
+		csv:      csvScanner{delimiter: c.Delimiter},
+		inHeader: c.Header != HeaderNone,
+	}
+	if !c.named() {
+		var fields []int
+		for _, k := range c.Key {
+			fields = append(fields, k.Field)
+		}
+		p.key.set(fields)
+	}
+	return p, nil
 }
 
 // File is one file that was written.
 type File struct {
-	Name  string
-	Lines int64 // with a header that was kept
-	Bytes int64
+	Name    string
+	Records int64 // with a header that was kept
+	Bytes   int64
 }
 
-// Run reads in to its end and writes its lines to new files in dir; one that
-// exists is an error. After an error some files may be there, in any state.
-// When ctx ends, Run returns its error at once; a Read of in that blocks is
-// left behind. Run can be called once.
+// InputError says what is wrong with the input, and where.
+type InputError struct {
+	Where  string // as "line 7"
+	Reason string
+}
+
+func (e *InputError) Error() string { return e.Where + ": " + e.Reason }
+
+// Run reads in to its end and writes its records to new files in dir; one that
+// exists is an error. After an error, which is an InputError if the input is not
+// what Config says, some files may be there, in any state. When ctx ends, Run
+// returns its error at once; a Read of in that blocks is left behind. Run can be
+// called once.
 func (p *Partitioner) Run(ctx context.Context, in io.Reader, dir string) error {
 	out, err := newOutput(dir, &p.config)
 	if err != nil {
@@ -52,9 +80,6 @@ func (p *Partitioner) Run(ctx context.Context, in io.Reader, dir string) error {
 	p.out = out
 	defer out.close()
 	if err := p.read(ctx, in); err != nil {
-		return err
-	}
-	if err := p.end(); err != nil {
 		return err
 	}
 	return out.finish(ctx)
@@ -68,14 +93,18 @@ func (p *Partitioner) Files() iter.Seq[File] {
 		}
 		for i := range p.out.files {
 			f := &p.out.files[i]
-			if f.state != fileAbsent && !yield(File{p.out.name(i), f.lines, f.bytes}) {
+			if f.state != fileAbsent && !yield(File{p.out.name(i), f.records, f.bytes}) {
 				return
 			}
 		}
 	}
 }
 
+// read takes the whole input.
 func (p *Partitioner) read(ctx context.Context, in io.Reader) error {
+	if p.config.Format == CSV || p.config.named() {
+		in = &unmarked{r: in}
+	}
 	a := newAhead()
 	defer close(a.free)
 	go a.run(in)
@@ -92,7 +121,7 @@ func (p *Partitioner) read(ctx context.Context, in io.Reader) error {
 			}
 			if c.err != nil {
 				if errors.Is(c.err, io.EOF) {
-					return nil
+					return p.end()
 				}
 				return fmt.Errorf("input: %w", c.err)
 			}
@@ -104,28 +133,42 @@ func (p *Partitioner) read(ctx context.Context, in io.Reader) error {
 // chunk takes the next bytes of the input.
 func (p *Partitioner) chunk(b []byte) error {
 	for p.inHeader || p.streaming || len(p.held) > 0 {
-		i := bytes.IndexByte(b, '\n')
+		i, err := p.find(b)
+		if err != nil {
+			return err
+		}
 		if i < 0 {
 			return p.part(b)
 		}
-		if err := p.endLine(b[:i+1]); err != nil {
+		if err := p.endRecord(b[:i+1]); err != nil {
 			return err
 		}
 		b = b[i+1:]
 	}
+	if p.config.Format == CSV {
+		return p.csvChunk(b)
+	}
 	for {
-		i := bytes.IndexByte(b, '\n')
+		i := bytes.IndexByte(b, p.eol)
 		if i < 0 {
 			return p.part(b)
 		}
-		if err := p.line(b[:i], b[:i+1]); err != nil {
+		if err := p.record(b[:i], b[:i+1]); err != nil {
 			return err
 		}
 		b = b[i+1:]
 	}
 }
 
-// part takes bytes of a line that goes on in the next chunk.
+// find returns the index of the byte that ends the record which b goes on with, or -1.
+func (p *Partitioner) find(b []byte) (int, error) {
+	if p.config.Format == CSV {
+		return p.scan(b)
+	}
+	return bytes.IndexByte(b, p.eol), nil
+}
+
+// part takes bytes of a record that goes on in the next chunk.
 func (p *Partitioner) part(b []byte) error {
 	switch {
 	case len(b) == 0:
@@ -133,7 +176,7 @@ func (p *Partitioner) part(b []byte) error {
 	case p.inHeader:
 		return p.addHeader(b)
 	case p.streaming:
-		return p.out.put(p.current, b)
+		return p.put(p.current, b)
 	}
 	p.hold(b)
 	if p.keySeen(b) {
@@ -141,24 +184,31 @@ func (p *Partitioner) part(b []byte) error {
 		return p.releaseHeld(p.held)
 	}
 	if len(p.held) > p.config.held {
-		return fmt.Errorf("line %d: the key does not end within %d bytes", p.number(), p.config.held)
+		return p.errorf("the key does not end within %d bytes", p.config.held)
 	}
 	return nil
 }
 
-// endLine takes the end of a line, with its newline, that began before b, or
-// of the header.
-func (p *Partitioner) endLine(b []byte) error {
+// endRecord takes the end of a record, with the byte that ends it, that began
+// before b, or of the header.
+func (p *Partitioner) endRecord(b []byte) error {
 	switch {
 	case p.inHeader:
-		err := p.addHeader(b)
-		p.inHeader = false
-		return err
+		if err := p.addHeader(b); err != nil {
+			return err
+		}
+		return p.endHeader()
 	case p.streaming:
 		p.streaming = false
-		return p.out.put(p.current, b)
+		p.endCSV()
+		return p.put(p.current, b)
 	}
 	p.hold(b)
+	if p.config.Format == CSV {
+		err := p.csvRecord(p.held)
+		p.held = p.held[:0]
+		return err
+	}
 	return p.releaseHeld(p.held[:len(p.held)-1])
 }
 
@@ -172,69 +222,82 @@ func (p *Partitioner) hold(b []byte) {
 	p.held = append(p.held, b...)
 }
 
-// keySeen reports whether the key of the line that is held ends in it; b is
+// keySeen reports whether the key of the record that is held ends in it; b is
 // what was added last.
 func (p *Partitioner) keySeen(b []byte) bool {
 	switch {
 	case p.config.By == RoundRobin:
-		return true
-	case p.config.Key == 0:
+		return string(p.held) != "\r" // of CSV, this may be an empty line
+	case p.key.last == 0:
 		return false
+	case p.config.Format == CSV:
+		return p.csv.fields >= p.key.last
 	}
 	p.delims += bytes.Count(b, []byte{p.config.Delimiter})
-	return p.delims >= p.config.Key
+	return p.delims >= p.key.last
 }
 
-// releaseHeld puts what is held where its line belongs; line is the same
-// without the newline.
-func (p *Partitioner) releaseHeld(line []byte) error {
-	err := p.line(line, p.held)
+// releaseHeld puts what is held where its record belongs; record is the same
+// without what ends it.
+func (p *Partitioner) releaseHeld(record []byte) error {
+	err := p.record(record, p.held)
 	p.held, p.delims = p.held[:0], 0
 	return err
 }
 
-// line begins a new line: data, which may not be all of it, but has its key.
-// line is data without the newline.
-func (p *Partitioner) line(line, data []byte) error {
-	i := p.config.place(line, p.lines)
-	p.lines++
+// record begins a new record: data, which may not be all of it, but has its key.
+// record is data without what ends it.
+func (p *Partitioner) record(record, data []byte) error {
+	i, err := p.place(record)
+	if err != nil {
+		return err
+	}
+	p.records++
 	p.current = i
+	if p.sample != nil {
+		return nil
+	}
 	f := &p.out.files[i]
-	if f.lines == 0 && len(p.header) > 0 {
+	if f.records == 0 && p.config.Header == HeaderKeep && len(p.header) > 0 {
 		if err := p.out.put(i, p.header); err != nil {
 			return err
 		}
-		f.lines++
+		f.records++
 	}
-	f.lines++
+	f.records++
 	return p.out.put(i, data)
 }
 
-// addHeader takes bytes of the header.
-func (p *Partitioner) addHeader(b []byte) error {
-	if p.config.Header != HeaderKeep {
+// put adds to a record that has begun.
+func (p *Partitioner) put(i int, data []byte) error {
+	if p.sample != nil {
 		return nil
 	}
-	p.header = append(p.header, b...)
-	if len(p.header) > p.config.held {
-		return fmt.Errorf("line 1: the header does not end within %d bytes", p.config.held)
-	}
-	return nil
+	return p.out.put(i, data)
 }
 
-// end ends a last line that has no newline. A header without lines after it is
-// nothing.
+// end ends a last record that nothing ends.
 func (p *Partitioner) end() error {
-	if p.streaming || len(p.held) > 0 {
-		return p.endLine([]byte("\n"))
+	if err := p.csv.end(); err != nil {
+		return p.errorf("%v", err)
+	}
+	if p.streaming || len(p.held) > 0 || p.inHeader && len(p.header) > 0 {
+		return p.endRecord([]byte{p.eol})
 	}
 	return nil
 }
 
-// number is the number of the line that is held, from 1 on.
-func (p *Partitioner) number() int64 {
-	if p.config.Header != HeaderNone {
-		return p.lines + 2
+// errorf returns an error in the record that is held, or that comes next.
+func (p *Partitioner) errorf(format string, args ...any) error {
+	what, n := "line", p.records+1+p.newlines
+	if p.config.Format == Null {
+		what = "record"
 	}
-	return p.lines + 1
+	if p.config.Header != HeaderNone && !p.inHeader {
+		n++
+	}
+	if p.streaming {
+		n-- // it was counted when it began
+	}
+	return &InputError{fmt.Sprintf("%s %d", what, n), fmt.Sprintf(format, args...)}
 }

@@ -7,34 +7,29 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// key returns the key of a line, which may lack everything behind the key. It
-// is empty where there are too few fields.
-func (c *Config) key(line []byte) []byte {
-	if c.Key == 0 {
-		return line
+// place returns the number of the file for a record, without what ends it. The
+// record may lack everything behind its key.
+func (p *Partitioner) place(record []byte) (int, error) {
+	c := &p.config
+	if c.By == RoundRobin {
+		return int(p.records % int64(c.N)), nil
 	}
-	for range c.Key - 1 {
-		i := bytes.IndexByte(line, c.Delimiter)
-		if i < 0 {
-			return nil
-		}
-		line = line[i+1:]
+	var key []byte
+	var ok bool
+	if p.key.plain { // a call less for each of millions of records
+		key, ok = plainField(record, p.key.last, c.Delimiter)
+	} else {
+		key, ok = p.key.key(record)
 	}
-	if i := bytes.IndexByte(line, c.Delimiter); i >= 0 {
-		return line[:i]
+	if !ok && !c.Missing {
+		return 0, p.errorf("there is no field %d", p.key.missing(record))
 	}
-	return line
-}
-
-// place returns the number of the file for a line without its newline, the
-// nth of the input from 0 on. The line may lack everything behind its key.
-func (c *Config) place(line []byte, nth int64) int {
-	switch c.By {
-	case RoundRobin:
-		return int(nth % int64(c.N))
-	case Range:
-		key := c.key(line)
-		return sort.Search(len(c.Points), func(i int) bool { return bytes.Compare(c.Points[i], key) > 0 })
+	switch {
+	case p.sample != nil:
+		p.sample.add(key)
+		return 0, nil
+	case c.By == Range:
+		return sort.Search(len(c.Points), func(i int) bool { return bytes.Compare(c.Points[i], key) > 0 }), nil
 	}
-	return int(xxhash.Sum64(c.key(line)) % uint64(c.N))
+	return int(xxhash.Sum64(key) % uint64(c.N)), nil
 }

@@ -9,10 +9,10 @@ import (
 // maxPoints is the most bytes a file of split points may have.
 const maxPoints = 64 << 20
 
-// ReadPoints reads split points, one a line, for n files. They must be in
-// bytewise order, as LC_ALL=C sort makes it, and at most n-1. One that is
-// there twice has an empty file between.
-func ReadPoints(in io.Reader, n int) ([][]byte, error) {
+// ReadPoints reads split points for c, one a line, or with NUL after each if its
+// records have that. They must be in bytewise order, as LC_ALL=C sort makes it, and
+// at most c.N-1. One that is there twice has an empty file between.
+func ReadPoints(in io.Reader, c Config) ([][]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(in, maxPoints+1))
 	if err != nil {
 		return nil, err
@@ -22,11 +22,11 @@ func ReadPoints(in io.Reader, n int) ([][]byte, error) {
 	}
 	var points [][]byte
 	for len(text) > 0 {
-		line, rest, _ := bytes.Cut(text, []byte("\n"))
+		line, rest, _ := bytes.Cut(text, []byte{c.Format.end()})
 		text = rest
 		k := len(points)
-		if k >= n-1 {
-			return nil, fmt.Errorf("line %d: too many split points: %d partitions have at most %d", k+1, n, n-1)
+		if k >= c.N-1 {
+			return nil, fmt.Errorf("line %d: too many split points: %d partitions have at most %d", k+1, c.N, c.N-1)
 		}
 		if k > 0 && bytes.Compare(points[k-1], line) > 0 {
 			return nil, fmt.Errorf("line %d: split points are not in order: sort them with LC_ALL=C sort", k+1)

@@ -65,6 +65,32 @@ type failure struct{ error }
 // program's name, until ctx ends, and returns its exit code. Logs go to
 // stderr; stdout gets the lines that say how to use an embedded cluster.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cmd := command(func(cmd *cobra.Command, f *options) error { return f.run(cmd, stdout, stderr) })
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	// The original server's flags had one dash, as in -port 8080.
+	cmd.SetArgs(flags.OneDash(cmd.Flags(), args))
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	text := strings.ReplaceAll(err.Error(), "\n", " ")
+	var fail failure
+	if errors.As(err, &fail) {
+		fmt.Fprintf(stderr, "s4-server: %s\n", text)
+		return exitFailed
+	}
+	fmt.Fprintf(stderr, "s4-server: %s (see 's4-server --help')\n", text)
+	return exitUsage
+}
+
+// Command returns the s4-server command for programs that describe it. It is not to
+// be run.
+func Command() *cobra.Command {
+	return command(func(*cobra.Command, *options) error { return nil })
+}
+
+func command(run func(*cobra.Command, *options) error) *cobra.Command {
 	var f options
 	cmd := &cobra.Command{
 		Use:   "s4-server",
@@ -85,14 +111,12 @@ Long flags may have one dash, too: -port 8080.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       s4.Release,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return f.run(cmd, stdout, stderr) },
+		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd, &f) },
 	}
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
 	cmd.SetFlagErrorFunc(flags.Explain)
 	p := cmd.Flags()
-	p.StringVar(&f.dir, "dir", "s4_data", "data directory, made if absent")
-	p.StringVarP(&f.conf, "conf", "c", "", "cluster file (default $S4_CONF_PATH, else ~/.s4.conf)")
+	p.StringVar(&f.dir, "dir", "s4_data", "data directory `DIR`, made if absent")
+	p.StringVarP(&f.conf, "conf", "c", "", "cluster `FILE` (default $S4_CONF_PATH, else ~/.s4.conf)")
 	p.IntVar(&f.port, "port", 0, "this server is the one with this port; with --nodes, the first port")
 	p.IntVar(&f.index, "index", -1, "this server is the one at this place of the list, from 0")
 	p.StringVar(&f.listen, "listen", "", "listen on this host:port instead of the listed one")
@@ -113,20 +137,11 @@ Long flags may have one dash, too: -port 8080.`,
 	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	cmd.InitDefaultHelpFlag()
 	cmd.InitDefaultVersionFlag()
-	// The original server's flags had one dash, as in -port 8080.
-	cmd.SetArgs(flags.OneDash(p, args))
-	err := cmd.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
-	}
-	text := strings.ReplaceAll(err.Error(), "\n", " ")
-	var fail failure
-	if errors.As(err, &fail) {
-		fmt.Fprintf(stderr, "s4-server: %s\n", text)
-		return exitFailed
-	}
-	fmt.Fprintf(stderr, "s4-server: %s (see 's4-server --help')\n", text)
-	return exitUsage
+	flags.Complete(cmd, map[string][]string{
+		"log-format": {"console", "json"},
+		"log-level":  {"debug", "info", "warn", "error"},
+	})
+	return cmd
 }
 
 func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
