@@ -204,5 +204,6 @@ func (s *session) health(tag uint16) error {
 
 		Suspended:     bytes,
 		SuspendedJobs: jobs,
+		Open:          n.open.Load(),
 	})
 }

@@ -31,6 +31,8 @@ type Config struct {
 	Fsync         bool          // an acknowledged write survives power loss
 	KeepSuspended time.Duration // how long a suspended job is kept, 0 for a day
 	Scrub         time.Duration // how often all keys are compared with their checksums, 0 for never
+	Secret        s4.Secret     // of the cluster, if it has one
+	SecretFile    string        // where Secret is from, for the s4 that tasks run
 	Version       string        // of the program, for HEALTH
 	Log           *zap.Logger   // nil for none
 
@@ -52,6 +54,8 @@ type Node struct {
 	peers    *peers
 	watch    *exec.Watchdog // kills the tasks if this process is killed; may be nil
 	client   *s4.Client     // for detached jobs
+	auth     *authFailures
+	open     atomic.Bool // whoever can reach this server may come in: set by Serve
 	stats    xfer.Stats
 	started  time.Time
 	observer Observer
@@ -120,6 +124,7 @@ func New(cfg Config) (*Node, error) {
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	n.late, n.hurry = context.WithCancel(context.Background())
 	n.peers = newPeers(n)
+	n.auth = newAuthFailures(n.log)
 	n.bash = exec.FindBash() // once: a search of a long PATH shows in maps of small keys
 	n.path = taskPath()
 	n.env = baseEnv(cfg, n.path)
@@ -127,7 +132,7 @@ func New(cfg Config) (*Node, error) {
 		// Most likely there is no bash, and then no task can run either.
 		n.log.Warn("tasks would outlive this server if it were killed", zap.Error(err))
 	}
-	n.client = s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout})
+	n.client = s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout, Secret: cfg.Secret})
 	if err := n.adopt(); err != nil {
 		n.Shutdown(n.ctx)
 		return nil, err
@@ -159,6 +164,7 @@ func (n *Node) Serve(l net.Listener) error {
 	n.wg.Add(1)
 	n.mu.Unlock()
 	defer n.wg.Done()
+	n.noteOpen(l.Addr())
 	var delay time.Duration
 	for {
 		c, err := l.Accept()
@@ -179,6 +185,15 @@ func (n *Node) Serve(l net.Listener) error {
 			return nil
 		}
 	}
+}
+
+// noteOpen notes whether whoever can reach an address may come in, and warns of it.
+func (n *Node) noteOpen(addr net.Addr) {
+	if tcp, ok := addr.(*net.TCPAddr); n.cfg.Secret.IsSet() || ok && tcp.IP.IsLoopback() {
+		return
+	}
+	n.open.Store(true)
+	n.log.Warn("whoever can reach this server can run commands on it (make a secret with 's4 secret', and give it to all with --secret-file)", zap.Stringer("listen", addr))
 }
 
 func (n *Node) accept(tcp *net.TCPConn) {
@@ -233,6 +248,7 @@ func (n *Node) Shutdown(ctx context.Context) {
 	n.hurry()
 	n.peers.close()
 	n.client.Close()
+	n.auth.flush()
 	for _, j := range n.jobs { // that outlive a restart, or are prepared
 		j.release()
 	}
@@ -287,16 +303,21 @@ func baseEnv(cfg Config, path string) []string {
 			env = append(env, kv)
 		}
 	}
-	conf := cfg.Cluster.Path
-	if abs, err := filepath.Abs(conf); err == nil && conf != "" {
-		conf = abs
-	}
 	// Of two settings of one name, os/exec keeps the last.
 	return append(env,
 		"LC_ALL=C",
 		"PATH="+path,
-		"S4_CONF_PATH="+conf,
+		"S4_CONF_PATH="+absolute(cfg.Cluster.Path),
+		"S4_SECRET_FILE="+absolute(cfg.SecretFile), // also if empty: the server's own may be set
 		fmt.Sprintf("S4_SERVER=%d", cfg.Index),
 		fmt.Sprintf("S4_SERVERS=%d", len(cfg.Cluster.Servers)),
 	)
+}
+
+// absolute returns the absolute path of a file, of "" that.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && path != "" {
+		return abs
+	}
+	return path
 }

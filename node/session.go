@@ -28,9 +28,21 @@ type session struct {
 func (s *session) serve() {
 	defer s.conn.Close()
 	cfg := s.node.cfg
-	channel, err := s.conn.Accept(cfg.Cluster.Fingerprint(), uint32(cfg.Index), cfg.Cluster.Servers[cfg.Index].String())
+	channel, err := s.conn.Accept(&xfer.Acceptor{
+		Name:        cfg.Cluster.Servers[cfg.Index].String(),
+		Fingerprint: cfg.Cluster.Fingerprint(),
+		Index:       uint32(cfg.Index),
+		Secret:      cfg.Secret,
+		Slow:        func() { s.node.auth.slow(s.node.ctx) },
+	})
 	if err != nil {
 		s.node.refused.Add(1)
+	}
+	switch {
+	case errors.Is(err, wire.CodeUnauthenticated):
+		s.node.auth.add(time.Now(), s.peer, err)
+		return
+	case err != nil:
 		s.node.log.Info("refused", zap.String("peer", s.peer), zap.Error(err))
 		return
 	}

@@ -98,7 +98,7 @@ func (ps *peers) get(ctx context.Context, server int, waits func()) (*xfer.Pipel
 	}
 	waits()
 	n := ps.node
-	d := n.cfg.Cluster.Dialer(server, n.cfg.IOTimeout)
+	d := n.cfg.Cluster.Dialer(server, n.cfg.Secret, n.cfg.IOTimeout)
 	d.Stats = &n.stats
 	conn, err := d.DialPatiently(ctx, wire.ChannelData)
 	if err != nil {

@@ -70,6 +70,10 @@ func openStore(dir string, fsync bool) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Keys are as private as the directory they are in. One that exists is its owner's business.
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", dir, withoutPath(err))
+	}
 	sys := filepath.Join(dir, sysDir)
 	for _, d := range []string{jobsDir, tmpDir, historyDir, committedDir, shuffledDir} {
 		if err := os.MkdirAll(filepath.Join(sys, d), 0o755); err != nil {

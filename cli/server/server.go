@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +47,8 @@ type options struct {
 	fsync     bool
 	keep      time.Duration
 	scrub     flags.Period
+	secret    string // file
+	require   bool   // a secret
 	http      string
 	logFormat string
 	logLevel  string
@@ -56,7 +59,7 @@ type failure struct{ error }
 
 // Main runs the s4-server command with the given arguments, without the
 // program's name, until ctx ends, and returns its exit code. Logs go to
-// stderr; stdout gets the line that says how to use an embedded cluster.
+// stderr; stdout gets the lines that say how to use an embedded cluster.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var f options
 	cmd := &cobra.Command{
@@ -66,7 +69,10 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 in the list by its local addresses, or by --port or --index.
 
 With --nodes N it is a whole cluster of N servers on loopback, in one process,
-and prints the line that makes s4 use it.
+and prints the lines that make s4 use it.
+
+Whoever can connect can run commands as the server's user. With a secret, from
+--secret-file or $S4_SECRET_FILE, those are the clients and servers that have it, too.
 
 Long flags may have one dash, too: -port 8080.`,
 		Example: `  s4-server --dir /mnt/s4
@@ -92,6 +98,8 @@ Long flags may have one dash, too: -port 8080.`,
 	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "how long a peer may be silent in mid transfer")
 	p.DurationVar(&f.keep, "keep-suspended", 24*time.Hour, "how long a suspended job is kept, see s4 jobs resume")
 	p.Var(&f.scrub, "scrub", "compare all keys with their checksums this often, while the server is idle, as in 7d; 0 for never")
+	p.StringVar(&f.secret, "secret-file", "", "file with the cluster's secret, see s4 secret (default $S4_SECRET_FILE, else there is none)")
+	p.BoolVar(&f.require, "require-secret", false, "do not start without a secret")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
 	p.StringVar(&f.http, "http", "", "serve /metrics, /healthz and /debug/pprof on this [host:]port, of loopback if there is no host")
 	p.StringVar(&f.logFormat, "log-format", "console", "console or json")
@@ -135,6 +143,13 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 		}
 		f.http = addr
 	}
+	secret, err := s4.LoadSecret(f.secret)
+	if err != nil {
+		return failure{err}
+	}
+	if f.require && !secret.IsSet() {
+		return failure{errors.New("--require-secret: there is none (make one with 's4 secret', and name its file with --secret-file or $S4_SECRET_FILE)")}
+	}
 	log, flush, err := newLog(stderr, f.logFormat, f.logLevel)
 	if err != nil {
 		return err
@@ -148,6 +163,8 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 		Fsync:         f.fsync,
 		KeepSuspended: f.keep,
 		Scrub:         time.Duration(f.scrub),
+		Secret:        secret,
+		SecretFile:    s4.SecretFile(f.secret),
 		Version:       s4.Release,
 		Log:           log,
 	}
@@ -173,7 +190,10 @@ func (f *options) serveLocal(ctx context.Context, cfg node.Config, log *zap.Logg
 		return failure{err}
 	}
 	web.serve(l.Nodes, log)
-	fmt.Fprintf(stdout, "export S4_CONF_PATH=%s\n", shellQuote(l.Cluster.Path))
+	fmt.Fprintf(stdout, "export S4_CONF_PATH=%s\n", flags.ShellQuote(l.Cluster.Path))
+	if path, err := filepath.Abs(cfg.SecretFile); err == nil && cfg.SecretFile != "" {
+		fmt.Fprintf(stdout, "export S4_SECRET_FILE=%s\n", flags.ShellQuote(path))
+	}
 	log.Info("serving", zap.Int("nodes", f.nodes), zap.String("conf", l.Cluster.Path))
 	systemd := ready(l.Nodes, log)
 	<-ctx.Done()
@@ -185,16 +205,6 @@ func (f *options) serveLocal(ctx context.Context, cfg node.Config, log *zap.Logg
 		return failure{err}
 	}
 	return nil
-}
-
-// shellQuote quotes s for a shell, if it must be.
-func shellQuote(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool {
-		return !strings.ContainsRune("/._-+:@%", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // serveOne runs one server until ctx ends.

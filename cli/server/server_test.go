@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,19 +78,6 @@ func TestFindSelfByInterface(t *testing.T) {
 		if got, err := findSelf(t.Context(), c, -1, 0, nil); err != nil || got != 1 {
 			t.Errorf("%s: server %d, %v", s, got, err)
 		}
-	}
-}
-
-// A shell must read back what was quoted.
-func TestShellQuote(t *testing.T) {
-	for _, s := range []string{"/tmp/s4.conf", "a b", "it's", "''", "$HOME/`id`", "a\nb", `\`, "é", "*", "~", "a;b&c|d", ""} {
-		out, err := exec.Command("bash", "-c", "S4_CONF_PATH="+shellQuote(s)+`; printf %s "$S4_CONF_PATH"`).Output()
-		if err != nil || string(out) != s {
-			t.Errorf("%q is quoted as %s and read as %q, %v", s, shellQuote(s), out, err)
-		}
-	}
-	if got := shellQuote("/data/s4_1/s4.conf"); got != "/data/s4_1/s4.conf" {
-		t.Errorf("a plain path is quoted: %s", got)
 	}
 }
 
