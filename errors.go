@@ -96,6 +96,8 @@ func (e *Error) Reason() string {
 	switch {
 	case e.Kind == ErrNoSpace && e.Server == "":
 		hint = "make room on this machine"
+	case errors.Is(e.Err, syscall.EMFILE): // of this process: what a server says has no Err
+		hint = "raise 'ulimit -n'"
 	case e.Kind == ErrExists && e.Op == "jobs":
 		hint = "see 's4 jobs'" // it is no key that exists
 	}
@@ -225,6 +227,8 @@ func toError(server string, err error) *Error {
 		if errors.Is(err, syscall.ENOSPC) {
 			e.Kind = ErrNoSpace
 		}
+	case errors.Is(err, syscall.EMFILE) && errors.As(err, &we): // no connection could be made
+		e.Server, e.Kind, e.Text = "", ErrStorage, we.Text
 	case errors.As(err, &we):
 		e = fromWire(we)
 		switch we.Code {

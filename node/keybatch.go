@@ -158,6 +158,7 @@ type keyBatch struct {
 	files string // has what it reads and writes: see batchFile
 	held  int    // inputs that are open, to be hashed after the command
 	ran   int    // tasks that the command ran for
+	last  lastDir
 }
 
 // newKeyBatch prepares a run of tasks. attempt counts the runs of each.
@@ -217,6 +218,9 @@ func (b *keyBatch) run() (err error) {
 				err = errors.Join(err, removeAll(dir))
 			}
 		}()
+		if err := j.node.cfg.Confinement.give(dir); err != nil {
+			return storeError(err, b.tasks[0].key)
+		}
 	}
 	defer b.close()
 	paths, err := b.open()
@@ -264,6 +268,9 @@ func (b *keyBatch) open() (paths []string, err error) {
 		return nil, storeError(j.node.store.serverFileError(err), b.tasks[0].key)
 	}
 	defer list.Close()
+	if err := j.node.cfg.Confinement.openTo(list); err != nil {
+		return nil, storeError(err, b.tasks[0].key)
+	}
 	w := bufio.NewWriter(list)
 	for k, bt := range b.tasks {
 		if j.ctx.Err() != nil {
@@ -290,20 +297,21 @@ func (b *keyBatch) open() (paths []string, err error) {
 // openOne looks at one task's input.
 func (b *keyBatch) openOne(bt *batchTask) error {
 	j := b.job
-	fd, err := j.node.store.openInput(bt.key)
+	fd, f, err := j.node.store.lookAt(bt.key)
 	if err != nil {
 		return storeError(err, bt.key)
 	}
 	bt.read = &taskInputs{job: j, key: bt.key, room: min(1, maxHeld-b.held)}
 	var found fingerprint
 	found.Reset()
-	err = bt.read.add(&found, bt.key, fd, true, false)
+	err = bt.read.add(&found, bt.key, fd, f, true, false)
 	bt.t.Inputs = found.Sum64()
 	b.held += len(bt.read.held)
 	return storeError(err, bt.key)
 }
 
 func (b *keyBatch) close() {
+	b.last.close()
 	for _, bt := range b.tasks {
 		if bt.read != nil {
 			bt.read.close()
@@ -328,7 +336,7 @@ func (b *keyBatch) command(paths []string) error {
 		}
 	}
 	env := append(j.env[:len(j.env):len(j.env)], fmt.Sprintf("S4_TASK=%d", first.i), "S4_BATCH="+filepath.Join(b.files, batchFile))
-	err = j.runCommand(exec.Cmd{Dir: b.dir, Env: env, Args: paths, Stdin: in}, &first.t)
+	err = j.runCommand(exec.Cmd{Dir: b.dir, DirIsReal: j.stage.real, Env: env, Args: paths, Stdin: in}, &first.t)
 	b.ran = len(paths)
 	n := uint64(b.ran)
 	first.t.User /= n
@@ -353,7 +361,7 @@ func (b *keyBatch) command(paths []string) error {
 func (b *keyBatch) stage(out tree, k int, bt *batchTask) error {
 	j := b.job
 	name := strconv.Itoa(k)
-	f, _, err := openRegular(out, name)
+	f, _, err := j.node.openOutput(out, name)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EISDIR):
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: bt.key, Text: "no output file was written for this key"}
@@ -361,11 +369,11 @@ func (b *keyBatch) stage(out tree, k int, bt *batchTask) error {
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: bt.key, Text: "the output file of this key cannot be opened: " + err.Error()}
 	}
 	defer f.Close()
-	n, sum, err := hashFile(j.ctx, f)
+	n, sum, err := hashFile(j.ctx, f, -1)
 	if err != nil {
 		return storeError(err, bt.key)
 	}
-	if err := j.stage.add(xfer.NamedTemp(f, out.fd(), name), j.output(bt.i), sum); err != nil {
+	if err := j.stage.add(xfer.NamedTemp(f, out.fd(), name), &b.last, j.output(bt.i), n, sum); err != nil {
 		return err
 	}
 	bt.t.BytesOut, bt.t.Keys = uint64(n), 1

@@ -25,11 +25,12 @@ type Config struct {
 	Cluster       *s4.Cluster
 	Index         int           // of this server in Cluster
 	Dir           string        // data directory, made if absent
-	MaxCPUJobs    int           // tasks at once, 0 for CPUs + 2
-	MaxIOJobs     int           // tasks that push output to peers at once, 0 for 4 x CPUs
+	MaxCPUJobs    int           // tasks at once, 0 for CPUs + 2, or less if there are few descriptors
+	MaxIOJobs     int           // tasks that push output to peers at once, 0 for 4 x CPUs, or less likewise
 	IOTimeout     time.Duration // 0 for 30 s
 	Fsync         bool          // an acknowledged write survives power loss
 	KeepSuspended time.Duration // how long a suspended job is kept, 0 for a day
+	Confinement   *Confinement  // of commands, nil for none; the caller closes it after Shutdown
 	Scrub         time.Duration // how often all keys are compared with their checksums, 0 for never
 	Secret        s4.Secret     // of the cluster, if it has one
 	SecretFile    string        // where Secret is from, for the s4 that tasks run
@@ -63,6 +64,8 @@ type Node struct {
 	path     string   // PATH of every task, which finds s4 itself
 	env      []string // variables that all tasks share
 
+	maxSilent int // see silentConns
+
 	ctx    context.Context // ends all jobs and evals when canceled
 	cancel context.CancelCauseFunc
 	late   context.Context // ends when Shutdown has no more time
@@ -72,6 +75,7 @@ type Node struct {
 	stopping  bool
 	listeners []net.Listener
 	conns     map[*session]struct{}
+	silent    []*session // of conns, those that have not begun as the protocol says, oldest first
 	jobs      map[uint64]*job
 	wg        sync.WaitGroup // sessions, accept loops, jobs and what is done for them, expire, scrubEvery
 	evals     atomic.Uint64  // to name their directories
@@ -102,7 +106,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	st, err := openStore(cfg.Dir, cfg.Fsync)
+	st, err := openStore(cfg.Dir, cfg.Fsync, cfg.Confinement)
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +121,8 @@ func New(cfg Config) (*Node, error) {
 		jobs:     make(map[uint64]*job),
 		pushed:   make([]atomic.Int64, len(cfg.Cluster.Servers)),
 		observer: nobody{},
+
+		maxSilent: silentConns(),
 	}
 	if cfg.Observe != nil {
 		n.observer = cfg.Observe(cfg.Index)
@@ -126,8 +132,12 @@ func New(cfg Config) (*Node, error) {
 	n.peers = newPeers(n)
 	n.auth = newAuthFailures(n.log)
 	n.bash = exec.FindBash() // once: a search of a long PATH shows in maps of small keys
-	n.path = taskPath()
-	n.env = baseEnv(cfg, n.path)
+	if n.path, err = cfg.Confinement.reach(n.bash, st.path, taskPath()); err != nil {
+		n.client = s4.NewClient(cfg.Cluster, nil)
+		n.Shutdown(n.ctx)
+		return nil, err
+	}
+	n.env = append(baseEnv(cfg, n.path), cfg.Confinement.env(n.bash)...)
 	if n.watch, err = exec.Watch(n.bash, filepath.Join(st.path, sysDir, jobsDir), st.lock); err != nil {
 		// Most likely there is no bash, and then no task can run either.
 		n.log.Warn("tasks would outlive this server if it were killed", zap.Error(err))
@@ -176,7 +186,8 @@ func (n *Node) Serve(l net.Listener) error {
 		if errors.Is(err, net.ErrClosed) {
 			return nil
 		}
-		// Out of descriptors, most likely: wait a little, as net/http does.
+		// Out of descriptors, most likely: wait a little, as net/http does, and make room.
+		n.dropSilent(n.maxSilent / 2)
 		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
 		n.log.Error("accept", zap.Error(err), zap.Duration("retry", delay))
 		select {
@@ -201,7 +212,7 @@ func (n *Node) accept(tcp *net.TCPConn) {
 	if err != nil {
 		return
 	}
-	s := &session{node: n, conn: conn, peer: tcp.RemoteAddr().String()}
+	s := &session{node: n, conn: conn, peer: tcp.RemoteAddr().String(), since: time.Now()}
 	n.mu.Lock()
 	if n.stopping {
 		n.mu.Unlock()
@@ -209,8 +220,10 @@ func (n *Node) accept(tcp *net.TCPConn) {
 		return
 	}
 	n.conns[s] = struct{}{}
+	n.silent = append(n.silent, s)
 	n.wg.Add(1)
 	n.mu.Unlock()
+	n.dropSilent(n.maxSilent)
 	go func() {
 		defer n.wg.Done()
 		s.serve()
@@ -299,6 +312,7 @@ func baseEnv(cfg Config, path string) []string {
 		switch name, _, _ := strings.Cut(kv, "="); name {
 		case "BASH_ENV": // bash would run that file before every command
 		case "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC": // the server's own: sd_notify(3)
+		case "PWD", "OLDPWD": // of the server: a command has a directory of its own
 		default:
 			env = append(env, kv)
 		}

@@ -56,10 +56,10 @@ func (n *Node) takeSlot(ctx context.Context, job any) (release func(), err error
 // withDefaults returns cfg with its numbers of slots filled in, and with slots.
 func (cfg Config) withDefaults() Config {
 	if cfg.MaxCPUJobs <= 0 {
-		cfg.MaxCPUJobs = runtime.NumCPU() + 2
+		cfg.MaxCPUJobs = min(runtime.NumCPU()+2, descriptorJobs())
 	}
 	if cfg.MaxIOJobs <= 0 {
-		cfg.MaxIOJobs = 4 * runtime.NumCPU()
+		cfg.MaxIOJobs = min(4*runtime.NumCPU(), descriptorJobs())
 	}
 	if cfg.slots == nil {
 		cfg.slots = &slots{tasks: newScheduler(cfg.MaxCPUJobs), io: make(chan struct{}, cfg.MaxIOJobs)}

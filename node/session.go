@@ -18,11 +18,24 @@ import (
 // session is one connection from a client or a peer. Its goroutine reads the
 // requests and answers one after the other.
 type session struct {
-	node *Node
-	conn *xfer.Conn
-	peer string
-	busy atomic.Bool                // between a request and the end of its answer
-	job  atomic.Pointer[jobSession] // under way, or nil; set by the session's goroutine, cleared by the job's
+	node  *Node
+	conn  *xfer.Conn
+	peer  string
+	since time.Time                  // it was accepted
+	busy  atomic.Bool                // between a request and the end of its answer
+	job   atomic.Pointer[jobSession] // under way, or nil; set by the session's goroutine, cleared by the job's
+
+	last   lastDir // of lastOf; the session's goroutine's
+	lastOf *stage  // to which the last push went
+}
+
+// lastDir returns what is kept open for pushes to a stage.
+func (s *session) lastDir(of *stage) *lastDir {
+	if s.lastOf != of {
+		s.last.close()
+		s.lastOf = of
+	}
+	return &s.last
 }
 
 func (s *session) serve() {
@@ -35,18 +48,21 @@ func (s *session) serve() {
 		Secret:      cfg.Secret,
 		Slow:        func() { s.node.auth.slow(s.node.ctx) },
 	})
-	if err != nil {
-		s.node.refused.Add(1)
+	if dropped := s.node.greeted(s); dropped && err != nil {
+		err = errSilent
 	}
 	switch {
 	case errors.Is(err, wire.CodeUnauthenticated):
+		s.node.refused.Add(1)
 		s.node.auth.add(time.Now(), s.peer, err)
 		return
 	case err != nil:
+		s.node.refused.Add(1)
 		s.node.log.Info("refused", zap.String("peer", s.peer), zap.Error(err))
 		return
 	}
 	defer func() { _ = s.conn.SendHeld() }()
+	defer func() { s.last.close() }()
 	// Ping all the time. A client that uploads waits for its answer for as long as
 	// its own source pauses, which may be hours, and must not take silence for a
 	// dead server. And pings reveal a client that is gone.

@@ -43,6 +43,9 @@ func (d *Dialer) Dial(ctx context.Context, channel wire.Channel) (*Conn, error) 
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
+		if errors.Is(err, syscall.EMFILE) {
+			return nil, noDescriptor{wire.Errorf(wire.CodeStorage, "cannot connect: too many open files")}
+		}
 		failed := wire.Errorf(wire.CodeUnavailable, "cannot connect: %s", dialReason(err))
 		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() && !errors.As(err, new(*net.DNSError)) {
 			return nil, noAnswer{failed}
@@ -69,6 +72,12 @@ func (d *Dialer) Dial(ctx context.Context, channel wire.Channel) (*Conn, error) 
 	}
 	return conn, nil
 }
+
+// noDescriptor is the error of a connection that this process has no descriptor for, which
+// says nothing of the server.
+type noDescriptor struct{ error }
+
+func (e noDescriptor) Unwrap() []error { return []error{e.error, syscall.EMFILE} }
 
 // noAnswer is the error of a connection that nobody has accepted in time.
 type noAnswer struct{ error }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,6 +47,9 @@ type options struct {
 	ioTimeout time.Duration
 	fsync     bool
 	keep      time.Duration
+	runAs     string
+	memory    string
+	cpus      float64
 	scrub     flags.Period
 	secret    string // file
 	require   bool   // a secret
@@ -102,6 +106,9 @@ Long flags may have one dash, too: -port 8080.`,
 	p.BoolVar(&f.require, "require-secret", false, "do not start without a secret")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
 	p.StringVar(&f.http, "http", "", "serve /metrics, /healthz and /debug/pprof on this [host:]port, of loopback if there is no host")
+	p.StringVar(&f.runAs, "run-as", "", "run commands as this user, who can read keys and write none (as root only)")
+	p.StringVar(&f.memory, "task-memory", "", "kill a command that uses more memory than this, as in 2GiB (needs cgroup v2)")
+	p.Float64Var(&f.cpus, "task-cpu", 0, "processors that one command can use, as in 1 or 0.5 (needs cgroup v2)")
 	p.StringVar(&f.logFormat, "log-format", "console", "console or json")
 	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	cmd.InitDefaultHelpFlag()
@@ -136,12 +143,9 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 	if f.keep <= 0 {
 		return fmt.Errorf("--keep-suspended %v: more than 0, as in 24h", f.keep)
 	}
-	if f.http != "" {
-		addr, err := webAddr(f.http)
-		if err != nil {
-			return err
-		}
-		f.http = addr
+	limits, err := f.taskLimits()
+	if err != nil {
+		return err
 	}
 	secret, err := s4.LoadSecret(f.secret)
 	if err != nil {
@@ -149,6 +153,13 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 	}
 	if f.require && !secret.IsSet() {
 		return failure{errors.New("--require-secret: there is none (make one with 's4 secret', and name its file with --secret-file or $S4_SECRET_FILE)")}
+	}
+	if f.http != "" {
+		addr, err := webAddr(f.http)
+		if err != nil {
+			return err
+		}
+		f.http = addr
 	}
 	log, flush, err := newLog(stderr, f.logFormat, f.logLevel)
 	if err != nil {
@@ -168,14 +179,48 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 		Version:       s4.Release,
 		Log:           log,
 	}
-	if f.nodes > 0 {
-		if f.listen != "" || f.index >= 0 || f.conf != "" {
-			return errors.New("--nodes makes a cluster file and addresses of its own: leave --conf, --index and --listen off")
+	if f.nodes > 0 && (f.listen != "" || f.index >= 0 || f.conf != "") {
+		return errors.New("--nodes makes a cluster file and addresses of its own: leave --conf, --index and --listen off")
+	}
+	if f.runAs != "" {
+		syscall.Umask(0o022) // the user must be able to read keys, and cannot write what is ours
+	}
+	if cfg.Confinement, err = node.Confine(f.runAs, limits); err != nil {
+		return failure{err}
+	}
+	defer func() {
+		if err := cfg.Confinement.Close(); err != nil {
+			log.Warn("cgroups are left", zap.Error(err))
 		}
+	}()
+	if f.nodes > 0 {
 		return f.serveLocal(ctx, cfg, log, stdout)
 	}
 	return f.serveOne(ctx, cfg, log)
 }
+
+// taskLimits returns what --task-memory and --task-cpu say.
+func (f *options) taskLimits() (limits node.TaskLimits, err error) {
+	if f.memory != "" {
+		if limits.Memory, err = flags.ParseSize(f.memory); err != nil {
+			return limits, fmt.Errorf("--task-memory %s: %w", f.memory, err)
+		}
+		if limits.Memory < minTaskMemory {
+			return limits, fmt.Errorf("--task-memory %s: at least 1MiB, or bash cannot start", f.memory)
+		}
+	}
+	if f.cpus != 0 && !(f.cpus >= node.MinTaskCPUs && f.cpus <= maxTaskCPUs) {
+		return limits, fmt.Errorf("--task-cpu %v: from %v to %v processors", f.cpus, node.MinTaskCPUs, maxTaskCPUs)
+	}
+	limits.CPUs = f.cpus
+	return limits, nil
+}
+
+// minTaskMemory is about what bash needs. No machine has maxTaskCPUs.
+const (
+	minTaskMemory = 1 << 20
+	maxTaskCPUs   = 1 << 16
+)
 
 // serveLocal runs an embedded cluster until ctx ends.
 func (f *options) serveLocal(ctx context.Context, cfg node.Config, log *zap.Logger, stdout io.Writer) error {

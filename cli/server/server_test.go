@@ -120,6 +120,11 @@ func TestMainUsage(t *testing.T) {
 		{[]string{"--io-timeout", "5"}, 2, "--io-timeout"},
 		{[]string{"--port", "-1"}, 2, "--port -1: ports are 1 to 65535"},
 		{[]string{"--log-format", "xml"}, 2, "console or json"},
+		{[]string{"--task-memory", "2 GB"}, 2, "--task-memory 2 GB: want a number of bytes"},
+		{[]string{"--task-memory", "1k"}, 2, "--task-memory 1k: at least 1MiB"},
+		{[]string{"--task-cpu", "-1"}, 2, "--task-cpu -1: from 0.01 to"},
+		{[]string{"--task-cpu", "NaN"}, 2, "--task-cpu NaN: from 0.01 to"},
+		{[]string{"--run-as", "no such user"}, 1, "--run-as no such user: "},
 		{[]string{"-c", "/no/such/file"}, 1, "cluster file /no/such/file does not exist"},
 	} {
 		var stdout, stderr strings.Builder
