@@ -48,7 +48,7 @@ func TestREADME(t *testing.T) {
 	if n < 20 {
 		t.Errorf("found only %d examples", n)
 	}
-	for _, verb := range []string{"cp", "ls", "rm", "eval", "map", "map-to-n", "map-from-n", "jobs", "partition", "config", "health"} {
+	for _, verb := range []string{"cp", "ls", "rm", "eval", "map", "map-to-n", "map-from-n", "jobs", "partition", "config", "health", "secret"} {
 		if !bytes.Contains(text, []byte("$ s4 "+verb)) {
 			t.Errorf("no example of %s", verb)
 		}

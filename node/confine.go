@@ -15,6 +15,7 @@ import (
 
 	"github.com/nathants/s4/exec"
 	"github.com/nathants/s4/wire"
+	"github.com/nathants/s4/xfer"
 )
 
 // Confinement keeps commands from the server and from the machine: they run as another
@@ -137,10 +138,11 @@ func (c *Confinement) env(bash string) []string {
 	return []string{"HOME=" + c.user.HomeDir, "USER=" + c.user.Username, "LOGNAME=" + c.user.Username, "SHELL=" + bash}
 }
 
-// makeDir makes the data directory, and those above it, if it is not there.
+// makeDir makes the data directory, and those above it, if it is not there. Keys are as
+// private as the directory they are in. One that exists is its owner's business.
 func (c *Confinement) makeDir(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) || !c.otherUser() {
-		return os.MkdirAll(dir, 0o755)
+		return os.MkdirAll(dir, 0o700)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -171,11 +173,11 @@ func (c *Confinement) give(dir string) error {
 }
 
 // openTo lets commands read a file without a name that only the server could read.
-func (c *Confinement) openTo(f *os.File) error {
+func (c *Confinement) openTo(f exec.File) error {
 	if !c.otherUser() {
 		return nil
 	}
-	return f.Chmod(0o444)
+	return os.NewSyscallError("fchmod", unix.Fchmod(int(f.Fd()), 0o444))
 }
 
 // shareSys lets commands through DIR/_s4 to their own directories, and to nothing else.
@@ -234,13 +236,9 @@ func (c *Confinement) shareJob(dir string) error {
 
 // owns returns an error if a file that a command calls its output is neither its user's
 // nor the server's: it may be a link to what the command could not read itself.
-func (c *Confinement) owns(f *os.File) error {
+func (c *Confinement) owns(st *unix.Stat_t) error {
 	if !c.otherUser() {
 		return nil
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
 	}
 	if st.Uid != c.cred.Uid {
 		return fmt.Errorf("it does not belong to the user %s, whom commands run as", c.user.Username)
@@ -249,7 +247,7 @@ func (c *Confinement) owns(f *os.File) error {
 }
 
 // takeBack makes the server the owner of what a command has written.
-func (c *Confinement) takeBack(f *os.File) error {
+func (c *Confinement) takeBack(f exec.File) error {
 	if !c.otherUser() {
 		return nil
 	}
@@ -257,16 +255,16 @@ func (c *Confinement) takeBack(f *os.File) error {
 }
 
 // openOutput opens a file that a command has written in its directory.
-func (n *Node) openOutput(dir tree, name string) (*os.File, error) {
-	f, _, err := openRegular(dir, name)
+func (n *Node) openOutput(dir tree, name string) (*xfer.File, *unix.Stat_t, error) {
+	f, st, err := openRegular(dir, name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := n.cfg.Confinement.owns(f); err != nil {
+	if err := n.cfg.Confinement.owns(st); err != nil {
 		f.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return f, nil
+	return f, st, nil
 }
 
 // reachScript prints, for the commands' user, the first of the directories "$@" that the

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,8 +32,14 @@ type Config struct {
 	KeepSuspended time.Duration // how long a suspended job is kept, 0 for a day
 	Confinement   *Confinement  // of commands, nil for none; the caller closes it after Shutdown
 	Scrub         time.Duration // how often all keys are compared with their checksums, 0 for never
+	Secret        s4.Secret     // of the cluster, if it has one
+	SecretFile    string        // where Secret is from, for the s4 that tasks run
 	Version       string        // of the program, for HEALTH
 	Log           *zap.Logger   // nil for none
+
+	// Observe returns what is told of the work of a server, by its index. It is called
+	// once by New. nil for nothing.
+	Observe func(server int) Observer
 
 	slots *slots // shared by the nodes of StartLocal; nil for slots of its own
 }
@@ -40,19 +47,22 @@ type Config struct {
 // Node is one server. New opens its data directory, Serve accepts
 // connections, Shutdown ends everything and closes the directory.
 type Node struct {
-	cfg     Config
-	log     *zap.Logger
-	store   *store
-	sched   *scheduler
-	ioSlots chan struct{}
-	peers   *peers
-	watch   *exec.Watchdog // kills the tasks if this process is killed; may be nil
-	client  *s4.Client     // for detached jobs
-	stats   xfer.Stats
-	started time.Time
-	bash    string   // path of bash, or empty if none was found at the start
-	path    string   // PATH of every task, which finds s4 itself
-	env     []string // variables that all tasks share
+	cfg      Config
+	log      *zap.Logger
+	store    *store
+	sched    *scheduler
+	ioSlots  chan struct{}
+	peers    *peers
+	watch    *exec.Watchdog // kills the tasks if this process is killed; may be nil
+	client   *s4.Client     // for detached jobs
+	auth     *authFailures
+	open     atomic.Bool // whoever can reach this server may come in: set by Serve
+	stats    xfer.Stats
+	started  time.Time
+	observer Observer
+	bash     string   // path of bash, or empty if none was found at the start
+	path     string   // PATH of every task, which finds s4 itself
+	env      []string // variables that all tasks share
 
 	maxSilent int // see silentConns
 
@@ -69,6 +79,12 @@ type Node struct {
 	jobs      map[uint64]*job
 	wg        sync.WaitGroup // sessions, accept loops, jobs and what is done for them, expire, scrubEvery
 	evals     atomic.Uint64  // to name their directories
+
+	// See Status.
+	refused atomic.Int64
+	running atomic.Int64
+	corrupt atomic.Int64
+	pushed  []atomic.Int64 // by server
 }
 
 // errShutdown is why work ends when the server stops.
@@ -95,20 +111,26 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg:     cfg,
-		log:     cfg.Log.With(zap.Int("server", cfg.Index)),
-		store:   st,
-		sched:   cfg.slots.tasks,
-		ioSlots: cfg.slots.io,
-		started: time.Now(),
-		conns:   make(map[*session]struct{}),
+		cfg:      cfg,
+		log:      cfg.Log.With(zap.Int("server", cfg.Index)),
+		store:    st,
+		sched:    cfg.slots.tasks,
+		ioSlots:  cfg.slots.io,
+		started:  time.Now(),
+		conns:    make(map[*session]struct{}),
+		jobs:     make(map[uint64]*job),
+		pushed:   make([]atomic.Int64, len(cfg.Cluster.Servers)),
+		observer: nobody{},
 
 		maxSilent: silentConns(),
-		jobs:      make(map[uint64]*job),
+	}
+	if cfg.Observe != nil {
+		n.observer = cfg.Observe(cfg.Index)
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	n.late, n.hurry = context.WithCancel(context.Background())
 	n.peers = newPeers(n)
+	n.auth = newAuthFailures(n.log)
 	n.bash = exec.FindBash() // once: a search of a long PATH shows in maps of small keys
 	if n.path, err = cfg.Confinement.reach(n.bash, st.path, taskPath()); err != nil {
 		n.client = s4.NewClient(cfg.Cluster, nil)
@@ -120,7 +142,7 @@ func New(cfg Config) (*Node, error) {
 		// Most likely there is no bash, and then no task can run either.
 		n.log.Warn("tasks would outlive this server if it were killed", zap.Error(err))
 	}
-	n.client = s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout})
+	n.client = s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout, Secret: cfg.Secret})
 	if err := n.adopt(); err != nil {
 		n.Shutdown(n.ctx)
 		return nil, err
@@ -131,6 +153,9 @@ func New(cfg Config) (*Node, error) {
 	}
 	return n, nil
 }
+
+// Index returns the node's place in the cluster file.
+func (n *Node) Index() int { return n.cfg.Index }
 
 // Stats returns the counters of all connections of this node, also those to
 // peers.
@@ -149,6 +174,7 @@ func (n *Node) Serve(l net.Listener) error {
 	n.wg.Add(1)
 	n.mu.Unlock()
 	defer n.wg.Done()
+	n.noteOpen(l.Addr())
 	var delay time.Duration
 	for {
 		c, err := l.Accept()
@@ -170,6 +196,15 @@ func (n *Node) Serve(l net.Listener) error {
 			return nil
 		}
 	}
+}
+
+// noteOpen notes whether whoever can reach an address may come in, and warns of it.
+func (n *Node) noteOpen(addr net.Addr) {
+	if tcp, ok := addr.(*net.TCPAddr); n.cfg.Secret.IsSet() || ok && tcp.IP.IsLoopback() {
+		return
+	}
+	n.open.Store(true)
+	n.log.Warn("whoever can reach this server can run commands on it (make a secret with 's4 secret', and give it to all with --secret-file)", zap.Stringer("listen", addr))
 }
 
 func (n *Node) accept(tcp *net.TCPConn) {
@@ -226,6 +261,7 @@ func (n *Node) Shutdown(ctx context.Context) {
 	n.hurry()
 	n.peers.close()
 	n.client.Close()
+	n.auth.flush()
 	for _, j := range n.jobs { // that outlive a restart, or are prepared
 		j.release()
 	}
@@ -273,21 +309,29 @@ func taskPath() string {
 func baseEnv(cfg Config, path string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
-		if len(kv) > 9 && kv[:9] == "BASH_ENV=" {
-			continue // bash would run that file before every command
+		switch name, _, _ := strings.Cut(kv, "="); name {
+		case "BASH_ENV": // bash would run that file before every command
+		case "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC": // the server's own: sd_notify(3)
+		case "PWD", "OLDPWD": // of the server: a command has a directory of its own
+		default:
+			env = append(env, kv)
 		}
-		env = append(env, kv)
-	}
-	conf := cfg.Cluster.Path
-	if abs, err := filepath.Abs(conf); err == nil && conf != "" {
-		conf = abs
 	}
 	// Of two settings of one name, os/exec keeps the last.
 	return append(env,
 		"LC_ALL=C",
 		"PATH="+path,
-		"S4_CONF_PATH="+conf,
+		"S4_CONF_PATH="+absolute(cfg.Cluster.Path),
+		"S4_SECRET_FILE="+absolute(cfg.SecretFile), // also if empty: the server's own may be set
 		fmt.Sprintf("S4_SERVER=%d", cfg.Index),
 		fmt.Sprintf("S4_SERVERS=%d", len(cfg.Cluster.Servers)),
 	)
+}
+
+// absolute returns the absolute path of a file, of "" that.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && path != "" {
+		return abs
+	}
+	return path
 }

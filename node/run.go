@@ -43,6 +43,8 @@ func (j *job) run() error {
 	)
 	for range workers {
 		wg.Go(func() {
+			w := new(worker)
+			defer w.last.close()
 			for j.ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
 				if i >= j.tasks.len() {
@@ -51,12 +53,18 @@ func (j *job) run() error {
 				if j.tasks.done.has(i) {
 					continue
 				}
-				j.taskEnded(j.task(i))
+				j.taskEnded(j.task(i, w))
 			}
 		})
 	}
 	wg.Wait()
 	return context.Cause(j.ctx)
+}
+
+// worker is what one goroutine keeps from task to task.
+type worker struct {
+	last lastDir // of the stage
+	buf  []byte  // for printedFile.sum
 }
 
 // taskEnded counts a task that has ended for good, with err. Unless the job is to keep
@@ -103,27 +111,29 @@ func isTaskCode(code wire.Code) bool {
 
 // task runs one task, as often as the job allows, and records every attempt. Those of
 // before a restart or a resume count on, but not as retries.
-func (j *job) task(i int) error {
+func (j *job) task(i int, w *worker) error {
 	before := j.tasks.ran(i)
 	for attempt := before + 1; ; attempt++ {
 		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)}
-		err := j.attempt(i, &t)
+		err := j.attempt(i, w, &t)
 		if j.ctx.Err() != nil {
-			j.stopped(&t)
+			j.stopped(&t, 1)
 			return context.Cause(j.ctx)
 		}
 		again := mayHelp(err) && attempt-before <= j.msg.Retries
-		if err = j.record(&t, err, again); !again {
+		if err = j.record(&t, 1, err, again); !again {
 			return err
 		}
 	}
 }
 
-// stopped records a run of a task that was stopped because the job is over.
-func (j *job) stopped(t *wire.Task) {
+// stopped records a run of a task that was stopped because the job is over. share is how
+// many tasks ran in one command.
+func (j *job) stopped(t *wire.Task, share int) {
 	if t.Wall > 0 { // its command has run
 		t.State = wire.TaskStopped
 		_ = j.log.Load().add(*t) // the job has a reason of its own
+		j.observeTask(t, share)
 	}
 	j.now.remove(t)
 }
@@ -135,14 +145,16 @@ func mayHelp(err error) bool {
 }
 
 // record puts a run of a task that has ended with err into the log. again says that the
-// task is run again. The error is err, or that of the log.
-func (j *job) record(t *wire.Task, err error, again bool) error {
+// task is run again, and share how many tasks ran in one command. The error is err, or
+// that of the log.
+func (j *job) record(t *wire.Task, share int, err error, again bool) error {
 	if err != nil {
 		t.State, t.Code, t.Error = wire.TaskFailed, toWire(err).Code, toWire(err).Text
 		if again {
 			t.State = wire.TaskRetried
 		}
 	}
+	j.observeTask(t, share)
 	lerr := j.log.Load().add(*t)
 	j.now.remove(t) // after log.add, so that a task is always in one of both
 	if lerr != nil && err == nil && j.msg.Durable() {
@@ -156,12 +168,12 @@ func (j *job) record(t *wire.Task, err error, again bool) error {
 
 // attempt runs a task's command once and stages its output. It notes in t what
 // the command used and wrote.
-func (j *job) attempt(i int, t *wire.Task) (err error) {
+func (j *job) attempt(i int, w *worker, t *wire.Task) (err error) {
 	// Take the slot first: a task that waits for one should hold no files open.
-	if err := j.node.sched.acquire(j.ctx, j.id); err != nil {
+	release, err := j.node.takeSlot(j.ctx, j.id)
+	if err != nil {
 		return err
 	}
-	release := sync.OnceFunc(func() { j.node.sched.release(j.id) })
 	defer release()
 	keys, size := j.inputs(i)
 	t.BytesIn = uint64(size)
@@ -182,12 +194,10 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 	if err != nil {
 		return storeError(err, keys[0])
 	}
-	in, err := j.stdin(keys)
-	if err != nil {
-		return err
+	in, read, err := j.open(keys, t)
+	if in != nil {
+		defer in.Close()
 	}
-	defer in.Close()
-	read, err := j.openInputs(t, keys, in)
 	defer read.close()
 	if err != nil {
 		return err
@@ -203,13 +213,13 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 		return err
 	}
 	if j.msg.Verb == wire.VerbMapToN {
-		return j.shuffle(dir, keys[0], out.File, t)
+		return j.shuffle(dir, keys[0], out.File, w, t)
 	}
-	n, sum, err := hashFile(j.ctx, out.File)
+	n, sum, err := hashFile(j.ctx, out.File, -1)
 	if err != nil {
 		return storeError(err, keys[0])
 	}
-	if err := j.stage.add(out, j.output(i), sum); err != nil {
+	if err := j.stage.add(out, &w.last, j.output(i), n, sum); err != nil {
 		return err
 	}
 	t.BytesOut, t.Keys = uint64(n), 1
@@ -217,16 +227,22 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 	return nil
 }
 
-// stdin returns the command's standard input: the key's file itself, or for the merge
-// a file that lists the paths of the group's files, one a line.
-func (j *job) stdin(keys []string) (*os.File, error) {
+// open returns the task's inputs, and the command's standard input, unless that is nil:
+// the key's file itself, or for the merge a file that lists the paths of the group's
+// files, one a line. Both are to be closed also after an error.
+func (j *job) open(keys []string, t *wire.Task) (stdin *xfer.File, read *taskInputs, err error) {
 	if j.msg.Verb != wire.VerbMapFromN {
-		f, _, err := openRegular(j.node.store.keys, keys[0])
-		if err != nil {
-			return nil, storeError(err, keys[0])
-		}
-		return f, nil
+		return j.openInput(t, keys[0])
 	}
+	if stdin, err = j.groupList(keys); err != nil {
+		return nil, new(taskInputs), err
+	}
+	read, err = j.openInputs(t, keys)
+	return stdin, read, err
+}
+
+// groupList returns the standard input of a merge task.
+func (j *job) groupList(keys []string) (*xfer.File, error) {
 	paths := make([]string, len(keys))
 	for i, key := range keys {
 		paths[i] = j.node.store.file(key)
@@ -236,7 +252,7 @@ func (j *job) stdin(keys []string) (*os.File, error) {
 
 // pathList returns a file that lists paths, one a line, for a command to read. key is
 // for errors.
-func (j *job) pathList(paths []string, key string) (*os.File, error) {
+func (j *job) pathList(paths []string, key string) (*xfer.File, error) {
 	t, err := j.node.store.create()
 	if err != nil {
 		return nil, storeError(err, key)
@@ -261,9 +277,9 @@ func (j *job) pathList(paths []string, key string) (*os.File, error) {
 }
 
 // command runs the task's command.
-func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wire.Task) error {
+func (j *job) command(i int, dir string, keys []string, in, out exec.File, t *wire.Task) error {
 	j.now.add(t)
-	return j.runCommand(exec.Cmd{Dir: dir, Env: j.taskEnv(i, keys), Stdin: in, Stdout: out}, t)
+	return j.runCommand(exec.Cmd{Dir: dir, DirIsReal: j.stage.real, Env: j.taskEnv(i, keys), Stdin: in, Stdout: out}, t)
 }
 
 // runCommand runs the job's command as c says, and notes in t what it used.
@@ -305,9 +321,9 @@ func (j *job) runCommand(c exec.Cmd, t *wire.Task) error {
 func lastPart(s string) string { return s[max(0, len(s)-512):] }
 
 // hashFile returns size and xxh64 of what is in f, whatever its offset. It stops when ctx
-// ends, with the cause.
-func hashFile(ctx context.Context, f *os.File) (int64, uint64, error) {
-	n, sum, err := xfer.Hash(&contents{ctx: ctx, fd: int(f.Fd())})
+// ends, with the cause. size is as of verifyFile.
+func hashFile(ctx context.Context, f *xfer.File, size int64) (int64, uint64, error) {
+	n, sum, err := xfer.Hash(&contents{ctx: ctx, fd: int(f.Fd()), size: size})
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

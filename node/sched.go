@@ -40,6 +40,19 @@ func (s *ioSlot) release() {
 	}
 }
 
+// takeSlot waits for a task slot. release gives it back; calling that again does
+// nothing. job is as in acquire.
+func (n *Node) takeSlot(ctx context.Context, job any) (release func(), err error) {
+	if err := n.sched.acquire(ctx, job); err != nil {
+		return nil, err
+	}
+	n.running.Add(1)
+	return sync.OnceFunc(func() {
+		n.running.Add(-1)
+		n.sched.release(job)
+	}), nil
+}
+
 // withDefaults returns cfg with its numbers of slots filled in, and with slots.
 func (cfg Config) withDefaults() Config {
 	if cfg.MaxCPUJobs <= 0 {

@@ -37,6 +37,7 @@ type stage struct {
 	id            uint64
 	path          string
 	tree          tree // stage/
+	real          bool // no part of path is a symbolic link
 	readers       int  // other jobs in prepare that read tree; guarded by store.marks
 	over          bool // the job is over: the last reader closes tree; guarded by store.marks
 	keys          atomic.Int64
@@ -54,7 +55,7 @@ const (
 func jobName(id uint64) string { return fmt.Sprintf("%016x", id) }
 
 func (s *store) stageOf(id uint64) *stage {
-	return &stage{store: s, id: id, path: filepath.Join(s.path, sysDir, jobsDir, jobName(id))}
+	return &stage{store: s, id: id, path: filepath.Join(s.path, sysDir, jobsDir, jobName(id)), real: s.sysIsReal}
 }
 
 func (s *store) newStage(id uint64) (*stage, error) {
@@ -89,10 +90,10 @@ func (p *stage) shut() {
 	p.tree = tree{}
 }
 
-// add stages a file that will become the key name.
-func (p *stage) add(tmp *xfer.Temp, name string, sum uint64) error {
-	size, err := p.store.commit(tmp, p.tree, name, sum)
-	if err != nil {
+// add stages a file of so many bytes that will become the key name. last is as in
+// tree.publish.
+func (p *stage) add(tmp *xfer.Temp, last *lastDir, name string, size int64, sum uint64) error {
+	if err := p.store.commit(tmp, p.tree, last, name, sum); err != nil {
 		return p.store.commitError(err, name)
 	}
 	p.keys.Add(1)
@@ -323,7 +324,7 @@ func (p *stage) move(dir string) error {
 		if dir != "" {
 			name = dir + "/" + d.name
 		}
-		err := p.store.keys.publish(name, func(to int, base string) error {
+		err := p.store.keys.publish(name, nil, func(to int, base string) error {
 			return unix.Renameat2(fd, d.name, to, base, unix.RENAME_NOREPLACE)
 		})
 		if d.dir && errors.Is(err, unix.EEXIST) {
@@ -378,16 +379,15 @@ func (p *stage) remove() error {
 	return errors.Join(p.clear(), p.store.keepRecord(p.path))
 }
 
-// same reports whether a file that could not be staged, because its name is taken, is
-// the one that has the name.
-func (p *stage) same(tmp *xfer.Temp, name string, sum uint64) bool {
+// same reports whether a file of this size and xxh64 that could not be staged, because its
+// name is taken, is the one that has the name.
+func (p *stage) same(name string, size int64, sum uint64) bool {
 	f, st, err := openRegular(p.tree, name)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	fi, err := tmp.Stat()
-	if err != nil || fi.Size() != st.Size {
+	if size != st.Size {
 		return false
 	}
 	there, err := getSum(int(f.Fd()))

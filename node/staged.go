@@ -64,7 +64,7 @@ func (p *stage) isWhole(ctx context.Context, name string, size uint64, read bool
 	}
 	sum, err := getSum(int(f.Fd()))
 	if err == nil {
-		err = verifyFile(ctx, int(f.Fd()), sum)
+		err = verifyFile(ctx, int(f.Fd()), st.Size, sum)
 	}
 	if errors.Is(err, wire.CodeChecksum) {
 		return false, nil

@@ -43,7 +43,8 @@ type store struct {
 
 	confinement *Confinement // of commands, whose output becomes the server's: see commit
 
-	rebooted bool // the machine was, and writes may be lost: see noteBoot
+	sysIsReal bool // _s4/jobs has no symbolic link in its path
+	rebooted  bool // the machine was, and writes may be lost: see noteBoot
 
 	count atomic.Int64 // keys
 	bytes atomic.Int64 // in keys
@@ -89,6 +90,9 @@ func openStore(dir string, fsync bool, c *Confinement) (*store, error) {
 	}
 	sys = filepath.Join(dir, sysDir)
 	s := &store{path: dir, fsync: fsync, confinement: c}
+	if jobs, err := filepath.EvalSymlinks(filepath.Join(sys, jobsDir)); err == nil {
+		s.sysIsReal = jobs == filepath.Join(sys, jobsDir)
+	}
 	if err := s.open(sys); err != nil {
 		s.close()
 		if e := hostError(err); e != nil {
@@ -215,10 +219,13 @@ func (s *store) probe() error {
 }
 
 func (s *store) close() {
-	for _, f := range []*os.File{s.keys.root, s.sys.root, s.tmp.root, s.lock} {
-		if f != nil {
-			f.Close()
+	for _, t := range []tree{s.keys, s.sys, s.tmp} {
+		if t.root != nil {
+			t.close()
 		}
+	}
+	if s.lock != nil {
+		s.lock.Close()
 	}
 }
 
@@ -238,7 +245,7 @@ func (s *store) writable() error {
 // file returns where a key's bytes are.
 func (s *store) file(name string) string { return filepath.Join(s.path, name) }
 
-func setSum(f *os.File, sum uint64) error {
+func setSum(f *xfer.File, sum uint64) error {
 	var text [16]byte
 	hexSum(&text, sum)
 	return os.NewSyscallError("fsetxattr", unix.Fsetxattr(int(f.Fd()), sumAttr, text[:], 0))
