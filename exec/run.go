@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // MaxScript is the length in bytes of the longest script that Run takes.
@@ -85,6 +87,16 @@ type Cmd struct {
 	// Pipeline is what NewPipeline made of Script: it is run without bash then, unless
 	// something in Env or Dir needs that. With nil, bash runs it.
 	Pipeline *Pipeline
+
+	// Credential is the user and the groups that the command runs as; nil is this
+	// process's. Only root can give another. Stdout and Stderr, if they are files or
+	// pipes, are given to that user, as a command may open /dev/stdout once more; that
+	// the user can read Stdin, and reach Dir and the programs, is up to the caller.
+	Credential *syscall.Credential
+
+	// Cgroups limits what the command uses; nil is without limits. Nothing that the
+	// command has started outlives Run then, not even what has left its process group.
+	Cgroups *Cgroups
 }
 
 // Result is how a command ended and what it used.
@@ -107,6 +119,10 @@ type Result struct {
 	// and Sys count. The kernel starts the count of a new program at the size of
 	// the program that started it, so it is never below this process's own peak.
 	MaxRSS int64
+
+	// OverMemory is the limit, in bytes, that the command was killed for needing more
+	// than; else 0.
+	OverMemory int64
 
 	TimedOut bool          // killed because Timeout was over
 	Timeout  time.Duration // Cmd.Timeout
@@ -150,6 +166,19 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 		pipe, stderr = p, descriptor(p.w)
 	}
 
+	if c.Credential != nil {
+		if err := errors.Join(give(c.Credential, int(stdout.Fd())), give(c.Credential, int(stderr.Fd()))); err != nil {
+			return res, c.startError(err)
+		}
+	}
+	var cg *cgroup
+	if c.Cgroups != nil {
+		var err error
+		if cg, err = c.Cgroups.create(); err != nil {
+			return res, fmt.Errorf("make a cgroup for the command in %s: %w", c.Dir, err)
+		}
+	}
+
 	// Pdeathsig lets the kernel kill what is started here when the server is killed, but
 	// it fires at the end of the thread that forked, not of the process
 	// (prctl(2), go.dev/issue/27505). So this goroutine keeps its thread until all is
@@ -159,8 +188,9 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 	defer runtime.UnlockOSThread()
 
 	res.Start = time.Now()
-	g, err := c.start(&res, stdin, stdout, stderr)
+	g, err := c.start(&res, cg, stdin, stdout, stderr)
 	if err != nil {
+		cg.end()
 		return res, c.startError(err)
 	}
 	if pipe != nil {
@@ -179,6 +209,7 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 	killed := make(chan struct{})
 	unwatch := context.AfterFunc(runCtx, func() {
 		g.kill()
+		cg.kill()
 		close(killed)
 	})
 
@@ -200,12 +231,14 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 		err = errors.Join(err, g.reap())
 	}
 	if err != nil {
+		cg.end()
 		return res, fmt.Errorf("wait for the command in %s: %w", c.Dir, err)
 	}
 	told := res.account(g, c.Pipeline, cause != nil)
 	if left {
 		awaitGroupGone(g.id)
 	}
+	res.OverMemory = cg.end()
 	switch {
 	case pipe != nil:
 		res.Stderr, res.StderrBytes = pipe.finish(told)
@@ -230,10 +263,12 @@ type descriptor int
 func (d descriptor) Fd() uintptr { return uintptr(d) }
 
 // start starts the programs of the pipeline, or bash, and says in res which.
-func (c *Cmd) start(res *Result, stdin, stdout, stderr File) (*group, error) {
+func (c *Cmd) start(res *Result, cg *cgroup, stdin, stdout, stderr File) (*group, error) {
+	sys := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: c.Credential}
+	cg.place(sys)
 	if c.Pipeline != nil {
 		if programs, ok := c.Pipeline.execs(c.environ(), c.Dir, c.DirIsReal); ok {
-			if g, err := start(programs, c.Dir, stdin, stdout, stderr); err == nil {
+			if g, err := start(programs, c.Dir, sys, stdin, stdout, stderr); err == nil {
 				res.Direct = true
 				return g, nil
 			}
@@ -244,7 +279,23 @@ func (c *Cmd) start(res *Result, stdin, stdout, stderr File) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start([]program{bash}, c.Dir, stdin, stdout, stderr)
+	return start([]program{bash}, c.Dir, sys, stdin, stdout, stderr)
+}
+
+// give makes a command's user the owner of a file or pipe that is open as fd. A command may
+// open it once more, as /dev/stdout. Anything else, such as /dev/null, is left alone.
+func give(to *syscall.Credential, fd int) error {
+	if to == nil {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFIFO {
+		return nil
+	}
+	return os.NewSyscallError("fchown", unix.Fchown(fd, int(to.Uid), int(to.Gid)))
 }
 
 // check refuses what must not get as far as starting a process.

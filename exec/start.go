@@ -97,7 +97,9 @@ const pipeSize = 256 << 10
 // The first is started first, as in bash: the other way round a program that does not read
 // its input would more often have ended when there is something to read, and the one before
 // would be lost to SIGPIPE.
-func start(programs []program, dir string, stdin, stdout, stderr File) (*group, error) {
+//
+// sys is how all are started, but for the process group.
+func start(programs []program, dir string, sys *syscall.SysProcAttr, stdin, stdout, stderr File) (*group, error) {
 	// Not os.Pipe, whose ends do not block. Programs get copies of the ends they use.
 	pipes := make([]int, 0, 2*len(programs))
 	defer func() {
@@ -113,6 +115,9 @@ func start(programs []program, dir string, stdin, stdout, stderr File) (*group, 
 		// A user who is not root can have so many large ones only, and does with small.
 		_, _ = unix.FcntlInt(uintptr(ends[0]), unix.F_SETPIPE_SZ, pipeSize)
 		pipes = append(pipes, ends[:]...)
+		if err := give(sys.Credential, ends[0]); err != nil {
+			return nil, err
+		}
 	}
 	g := &group{procs: make([]process, len(programs)), byPidfd: len(programs) == 1 && canSignalGroups()}
 	if len(programs) > 1 {
@@ -122,7 +127,8 @@ func start(programs []program, dir string, stdin, stdout, stderr File) (*group, 
 		}
 		g.id, g.zombie = id, true
 	}
-	attr := &syscall.ProcAttr{Dir: dir, Sys: &syscall.SysProcAttr{Setpgid: true, Pgid: g.id, Pdeathsig: syscall.SIGKILL}}
+	sys.Pgid = g.id
+	attr := &syscall.ProcAttr{Dir: dir, Sys: sys}
 	for i, p := range programs {
 		attr.Files = []uintptr{stdin.Fd(), stdout.Fd(), stderr.Fd()}
 		if i > 0 {

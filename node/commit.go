@@ -127,7 +127,9 @@ func (s *store) put(tmp *xfer.Temp, name string, size int64, sum uint64) error {
 // commit gives a whole and verified file its name in a tree: the data directory, or a
 // job's staged output. The order matters:
 //
-//   - The checksum is set first, before anyone can open the file.
+//   - What a command of another user has written is that user's, who could change it: the
+//     server becomes its owner first of all.
+//   - The checksum is set next, before anyone can open the file.
 //   - The mode comes after it, because setting an attribute takes write permission.
 //   - With fsync, bytes and attribute reach the disk before the name does, so that
 //     power loss leaves a whole key or none.
@@ -137,6 +139,9 @@ func (s *store) put(tmp *xfer.Temp, name string, size int64, sum uint64) error {
 // last is as in tree.publish.
 func (s *store) commit(tmp *xfer.Temp, t tree, last *lastDir, name string, sum uint64) error {
 	fd := int(tmp.Fd())
+	if err := s.confinement.takeBack(tmp); err != nil {
+		return err
+	}
 	err := setSum(tmp.File, sum)
 	if errors.Is(err, unix.EACCES) {
 		// A task's file may be read-only already, as a copy of a key or a

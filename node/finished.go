@@ -35,7 +35,7 @@ type finishedList struct {
 }
 
 func newFinishedList(dir, outdir string) (*finishedList, error) {
-	f, err := os.Create(filepath.Join(dir, finishedFile))
+	f, err := createPrivate(filepath.Join(dir, finishedFile))
 	if err != nil {
 		return nil, storeError(withoutPath(err), "")
 	}
@@ -150,7 +150,7 @@ func (s *store) forgetFinished(prefix string) error {
 		}
 		// Written in tmp until it is whole: the sweep at start empties that.
 		tmp := s.sysPath(tmpDir, filepath.Base(path))
-		if err := os.WriteFile(tmp, []byte(kept.String()), 0o644); err != nil {
+		if err := os.WriteFile(tmp, []byte(kept.String()), 0o600); err != nil {
 			return err
 		}
 		return os.Rename(tmp, path)

@@ -70,7 +70,7 @@ type job struct {
 	link     link            // guarded by mu
 	seeking  bool            // a goroutine looks for a driver; guarded by mu
 	why      wire.Error      // of a suspended job; guarded by mu
-	ended    time.Time       // of a suspended job; guarded by mu
+	ended    time.Time       // of a suspended job, see since; guarded by mu
 	replaced map[string]bool // files that came along again; guarded by mu
 	missing  []wire.Task     // of lost servers, see addMissing; guarded by mu
 	lost     uint64          // their number; guarded by mu
@@ -216,6 +216,9 @@ func (j *job) has(o wire.JobOption) bool { return j.msg.Options&o != 0 }
 
 // begin opens the job's record before its tasks run.
 func (j *job) begin() (err error) {
+	if err := j.node.cfg.Confinement.shareJob(j.stage.path); err != nil {
+		return storeError(withoutPath(err), "")
+	}
 	if j.env, err = j.jobEnv(); err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func (j *job) runBatch(list []int, attempt uint32) {
 				ran = append(ran, bt.i)
 			}
 		}
-		if err := j.record(&bt.t, bt.err, again); !again {
+		if err := j.record(&bt.t, b.ran, bt.err, again); !again {
 			j.taskEnded(err)
 		}
 	}
@@ -144,7 +144,7 @@ func (j *job) runAlone(i int, attempt, retry uint32) (again bool) {
 		bt.err = err
 	}
 	again = mayHelp(bt.err) && retry < j.msg.Retries
-	if err := j.record(&bt.t, bt.err, again); !again {
+	if err := j.record(&bt.t, b.ran, bt.err, again); !again {
 		j.taskEnded(err)
 	}
 	return again
@@ -158,6 +158,7 @@ type keyBatch struct {
 	files string // has what it reads and writes: see batchFile
 	held  int    // inputs that are open, to be hashed after the command
 	last  lastDir
+	ran   int // tasks that the command ran for
 }
 
 // newKeyBatch prepares a run of tasks. attempt counts the runs of each.
@@ -176,7 +177,7 @@ func (j *job) newKeyBatch(list []int, attempt uint32) *keyBatch {
 // stopped records that the run was stopped because the job is over.
 func (b *keyBatch) stopped() {
 	for _, bt := range b.tasks {
-		b.job.stopped(&bt.t)
+		b.job.stopped(&bt.t, b.ran)
 	}
 }
 
@@ -198,10 +199,10 @@ const batchFile = "batch"
 // tasks that failed by themselves. Its own error is of all others.
 func (b *keyBatch) run() (err error) {
 	j := b.job
-	if err := j.node.sched.acquire(j.ctx, j.id); err != nil {
+	release, err := j.node.takeSlot(j.ctx, j.id)
+	if err != nil {
 		return err
 	}
-	release := sync.OnceFunc(func() { j.node.sched.release(j.id) })
 	defer release()
 	b.dir = filepath.Join(j.stage.path, "tasks", strconv.Itoa(b.tasks[0].i))
 	if n := b.tasks[0].t.Attempt; n > 1 {
@@ -217,6 +218,9 @@ func (b *keyBatch) run() (err error) {
 				err = errors.Join(err, removeAll(dir))
 			}
 		}()
+		if err := j.node.cfg.Confinement.give(dir); err != nil {
+			return storeError(err, b.tasks[0].key)
+		}
 	}
 	defer b.close()
 	paths, err := b.open()
@@ -264,6 +268,9 @@ func (b *keyBatch) open() (paths []string, err error) {
 		return nil, storeError(j.node.store.serverFileError(err), b.tasks[0].key)
 	}
 	defer list.Close()
+	if err := j.node.cfg.Confinement.openTo(list); err != nil {
+		return nil, storeError(err, b.tasks[0].key)
+	}
 	w := bufio.NewWriter(list)
 	for k, bt := range b.tasks {
 		if j.ctx.Err() != nil {
@@ -330,7 +337,8 @@ func (b *keyBatch) command(paths []string) error {
 	}
 	env := append(j.env[:len(j.env):len(j.env)], fmt.Sprintf("S4_TASK=%d", first.i), "S4_BATCH="+filepath.Join(b.files, batchFile))
 	err = j.runCommand(exec.Cmd{Dir: b.dir, DirIsReal: j.stage.real, Env: env, Args: paths, Stdin: in}, &first.t)
-	n := uint64(len(paths))
+	b.ran = len(paths)
+	n := uint64(b.ran)
 	first.t.User /= n
 	first.t.Sys /= n
 	for _, bt := range b.tasks {
@@ -353,7 +361,7 @@ func (b *keyBatch) command(paths []string) error {
 func (b *keyBatch) stage(out tree, k int, bt *batchTask) error {
 	j := b.job
 	name := strconv.Itoa(k)
-	f, _, err := openRegular(out, name)
+	f, _, err := j.node.openOutput(out, name)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EISDIR):
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: bt.key, Text: "no output file was written for this key"}

@@ -40,7 +40,7 @@ func StartLocal(dir string, n, port int, cfg Config) (*Local, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := cfg.Confinement.makeDir(dir); err != nil {
 		return nil, err
 	}
 	conf := filepath.Join(dir, "s4.conf")

@@ -40,7 +40,7 @@ func (j *job) shuffle(dir, key string, names *xfer.File, w *worker, t *wire.Task
 	}
 	defer slot.release()
 	batch := newBatch(j, slot, func(name string) (*xfer.File, error) {
-		f, _, err := openRegular(work, name)
+		f, _, err := j.node.openOutput(work, name)
 		return f, err
 	})
 	// Server after server: see smallPush.
@@ -121,7 +121,7 @@ func (p *printed) check(line string) error {
 		return bad("has the basename of another that it printed")
 	}
 	p.seen[base] = true
-	f, st, err := openRegular(p.work, name)
+	f, st, err := p.job.node.openOutput(p.work, name)
 	switch {
 	case err == nil:
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV):
@@ -132,7 +132,7 @@ func (p *printed) check(line string) error {
 		}
 		return bad("is not a file in its working directory")
 	default:
-		return bad("cannot be opened: " + err.Error())
+		return p.cannotOpen(line, err)
 	}
 	if err := names.CheckKey(p.out(base)); err != nil {
 		f.Close()
@@ -146,6 +146,10 @@ func (p *printed) check(line string) error {
 	}
 	p.outputs = append(p.outputs, out)
 	return nil
+}
+
+func (p *printed) cannotOpen(line string, err error) error {
+	return &wire.Error{Code: wire.CodeTaskFailed, Key: p.key, Text: fmt.Sprintf("the file %q, which the command printed, cannot be opened: %v", line, err)}
 }
 
 func (p *printed) isDir(name string) bool {
@@ -206,8 +210,8 @@ func (p *printed) route(o *printedFile, w *worker, batch *batch) error {
 	if o.file = nil; f == nil {
 		var st *unix.Stat_t
 		var err error
-		if f, st, err = openRegular(p.work, o.name); err != nil {
-			return &wire.Error{Code: wire.CodeTaskFailed, Key: p.key, Text: fmt.Sprintf("the file %q, which the command printed, cannot be opened: %v", o.line, err)}
+		if f, st, err = j.node.openOutput(p.work, o.name); err != nil {
+			return p.cannotOpen(o.line, err)
 		}
 		o.size = st.Size
 	}

@@ -37,10 +37,15 @@ func readInfo(dir string) (*wire.JobInfo, error) {
 	return info, nil
 }
 
+// createPrivate makes a file of a job that its commands do not need.
+func createPrivate(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+}
+
 // writeInfo replaces the info of a job's directory in one step.
 func writeInfo(dir string, info *wire.JobInfo) error {
 	name := filepath.Join(dir, infoFile)
-	if err := os.WriteFile(name+".new", wire.AppendFrame(nil, 0, wire.FlagChecked, info), 0o644); err != nil {
+	if err := os.WriteFile(name+".new", wire.AppendFrame(nil, 0, wire.FlagChecked, info), 0o600); err != nil {
 		return withoutPath(err)
 	}
 	return withoutPath(os.Rename(name+".new", name))

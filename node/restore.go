@@ -30,7 +30,7 @@ const inputsSum = "xxh64"
 // save writes what a restart of the server must not lose, before the client hears that
 // the job is ready.
 func (j *job) save() error {
-	f, err := os.Create(filepath.Join(j.stage.path, inputsFile))
+	f, err := createPrivate(filepath.Join(j.stage.path, inputsFile))
 	if err != nil {
 		return storeError(j.node.store.serverFileError(err), "")
 	}

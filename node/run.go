@@ -117,21 +117,23 @@ func (j *job) task(i int, w *worker) error {
 		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)}
 		err := j.attempt(i, w, &t)
 		if j.ctx.Err() != nil {
-			j.stopped(&t)
+			j.stopped(&t, 1)
 			return context.Cause(j.ctx)
 		}
 		again := mayHelp(err) && attempt-before <= j.msg.Retries
-		if err = j.record(&t, err, again); !again {
+		if err = j.record(&t, 1, err, again); !again {
 			return err
 		}
 	}
 }
 
-// stopped records a run of a task that was stopped because the job is over.
-func (j *job) stopped(t *wire.Task) {
+// stopped records a run of a task that was stopped because the job is over. share is how
+// many tasks ran in one command.
+func (j *job) stopped(t *wire.Task, share int) {
 	if t.Wall > 0 { // its command has run
 		t.State = wire.TaskStopped
 		_ = j.log.Load().add(*t) // the job has a reason of its own
+		j.observeTask(t, share)
 	}
 	j.now.remove(t)
 }
@@ -143,14 +145,16 @@ func mayHelp(err error) bool {
 }
 
 // record puts a run of a task that has ended with err into the log. again says that the
-// task is run again. The error is err, or that of the log.
-func (j *job) record(t *wire.Task, err error, again bool) error {
+// task is run again, and share how many tasks ran in one command. The error is err, or
+// that of the log.
+func (j *job) record(t *wire.Task, share int, err error, again bool) error {
 	if err != nil {
 		t.State, t.Code, t.Error = wire.TaskFailed, toWire(err).Code, toWire(err).Text
 		if again {
 			t.State = wire.TaskRetried
 		}
 	}
+	j.observeTask(t, share)
 	lerr := j.log.Load().add(*t)
 	j.now.remove(t) // after log.add, so that a task is always in one of both
 	if lerr != nil && err == nil && j.msg.Durable() {
@@ -166,10 +170,10 @@ func (j *job) record(t *wire.Task, err error, again bool) error {
 // the command used and wrote.
 func (j *job) attempt(i int, w *worker, t *wire.Task) (err error) {
 	// Take the slot first: a task that waits for one should hold no files open.
-	if err := j.node.sched.acquire(j.ctx, j.id); err != nil {
+	release, err := j.node.takeSlot(j.ctx, j.id)
+	if err != nil {
 		return err
 	}
-	release := sync.OnceFunc(func() { j.node.sched.release(j.id) })
 	defer release()
 	keys, size := j.inputs(i)
 	t.BytesIn = uint64(size)
@@ -180,12 +184,16 @@ func (j *job) attempt(i int, w *worker, t *wire.Task) (err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return storeError(j.node.store.serverFileError(err), keys[0])
 	}
+	err = j.node.cfg.Confinement.give(dir)
 	defer func() {
 		// Most commands leave it empty.
 		if unix.Rmdir(dir) != nil {
 			err = errors.Join(err, removeAll(dir))
 		}
 	}()
+	if err != nil {
+		return storeError(err, keys[0])
+	}
 	in, read, err := j.open(keys, t)
 	if in != nil {
 		defer in.Close()
@@ -258,6 +266,9 @@ func (j *job) pathList(paths []string, key string) (*xfer.File, error) {
 	if err == nil {
 		_, err = t.Seek(0, io.SeekStart)
 	}
+	if err == nil {
+		err = j.node.cfg.Confinement.openTo(t.File)
+	}
 	if err != nil {
 		t.Close()
 		return nil, storeError(err, key)
@@ -276,6 +287,7 @@ func (j *job) runCommand(c exec.Cmd, t *wire.Task) error {
 	c.Bash, c.Script, c.StderrTail = j.node.bash, j.msg.Command, stderrTail
 	c.Pipeline = j.pipeline
 	c.Timeout = time.Duration(min(j.msg.Timeout, math.MaxInt64))
+	j.node.cfg.Confinement.apply(&c)
 	res, err := exec.Run(j.ctx, c)
 	if !res.Start.IsZero() {
 		t.Runner = wire.RunnerBash

@@ -40,13 +40,26 @@ func (s *ioSlot) release() {
 	}
 }
 
+// takeSlot waits for a task slot. release gives it back; calling that again does
+// nothing. job is as in acquire.
+func (n *Node) takeSlot(ctx context.Context, job any) (release func(), err error) {
+	if err := n.sched.acquire(ctx, job); err != nil {
+		return nil, err
+	}
+	n.running.Add(1)
+	return sync.OnceFunc(func() {
+		n.running.Add(-1)
+		n.sched.release(job)
+	}), nil
+}
+
 // withDefaults returns cfg with its numbers of slots filled in, and with slots.
 func (cfg Config) withDefaults() Config {
 	if cfg.MaxCPUJobs <= 0 {
-		cfg.MaxCPUJobs = runtime.NumCPU() + 2
+		cfg.MaxCPUJobs = min(runtime.NumCPU()+2, descriptorJobs())
 	}
 	if cfg.MaxIOJobs <= 0 {
-		cfg.MaxIOJobs = 4 * runtime.NumCPU()
+		cfg.MaxIOJobs = min(4*runtime.NumCPU(), descriptorJobs())
 	}
 	if cfg.slots == nil {
 		cfg.slots = &slots{tasks: newScheduler(cfg.MaxCPUJobs), io: make(chan struct{}, cfg.MaxIOJobs)}

@@ -193,7 +193,7 @@ func tally(verdicts []wire.Verdict) (wire.Verdict, []int) {
 
 // dialPeer opens a control connection to a server. The caller closes it.
 func (n *Node) dialPeer(ctx context.Context, peer int) (*xfer.Conn, error) {
-	d := n.cfg.Cluster.Dialer(peer, n.cfg.IOTimeout)
+	d := n.cfg.Cluster.Dialer(peer, n.cfg.Secret, n.cfg.IOTimeout)
 	return d.Dial(ctx, wire.ChannelControl)
 }
 

@@ -105,7 +105,7 @@ func (ps *peers) get(j *job, server int, c *peerConn, waits func()) (*xfer.Pipel
 	}
 	waits()
 	n := ps.node
-	d := n.cfg.Cluster.Dialer(server, n.cfg.IOTimeout)
+	d := n.cfg.Cluster.Dialer(server, n.cfg.Secret, n.cfg.IOTimeout)
 	d.Stats = &n.stats
 	conn, err := d.DialPatiently(ctx, wire.ChannelData)
 	if err != nil {
@@ -347,6 +347,7 @@ func (b *batch) push(out *pushed, f *xfer.File, body []byte) {
 				b.lose(out, err)
 			} else {
 				j.pushed.Add(uint64(out.size))
+				j.node.pushed[out.server].Add(out.size)
 			}
 			b.answered()
 		},

@@ -216,7 +216,7 @@ func emptyBelow(t tree, name string) bool {
 // promise leaves a mark on disk, after prepare: a server that is killed from
 // then on keeps what is staged, and asks its peers what became of the job.
 func (p *stage) promise(without []uint32) error {
-	f, err := os.Create(filepath.Join(p.path, preparedMark+".new"))
+	f, err := createPrivate(filepath.Join(p.path, preparedMark+".new"))
 	if err != nil {
 		return storeError(withoutPath(err), "")
 	}

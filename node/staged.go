@@ -20,7 +20,7 @@ import (
 const resumedMark = "resumed"
 
 func (p *stage) markResumed() error {
-	return os.WriteFile(filepath.Join(p.path, resumedMark), nil, 0o644)
+	return os.WriteFile(filepath.Join(p.path, resumedMark), nil, 0o600)
 }
 
 func (p *stage) wasSuspended() bool {

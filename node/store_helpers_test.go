@@ -18,7 +18,7 @@ import (
 
 func testStore(t testing.TB, dir string) *store {
 	t.Helper()
-	s, err := openStore(dir, false)
+	s, err := openStore(dir, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ type taskLog struct {
 }
 
 func newTaskLog(dir string, durable bool) (*taskLog, error) {
-	f, err := os.OpenFile(filepath.Join(dir, logFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(filepath.Join(dir, logFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, storeError(withoutPath(err), "")
 	}

@@ -154,6 +154,7 @@ func (in *taskInputs) damaged(key string, err error) error {
 	if !errors.As(err, &we) || we.Code != wire.CodeChecksum {
 		return err
 	}
+	in.job.node.corrupt.Add(1)
 	in.job.node.log.Warn("damaged input", zap.String("job", jobName(in.job.msg.ID)), zap.String("key", key), zap.String("outcome", we.Text))
 	e := &wire.Error{Code: wire.CodeChecksum, Key: in.key, Text: we.Text}
 	if key != in.key {
