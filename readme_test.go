@@ -48,11 +48,7 @@ func TestREADME(t *testing.T) {
 	if n < 20 {
 		t.Errorf("found only %d examples", n)
 	}
-<<<<<<< HEAD
-	for _, verb := range []string{"cp", "ls", "rm", "cat", "head", "stat", "du", "tree", "eval", "map", "map-to-n", "map-from-n", "jobs", "partition", "config", "health", "secret", "verify"} {
-=======
-	for _, verb := range []string{"cp", "ls", "rm", "eval", "map", "map-to-n", "map-from-n", "jobs", "partition", "config", "health", "docs"} {
->>>>>>> w-part
+	for _, verb := range []string{"cp", "ls", "rm", "cat", "head", "stat", "du", "tree", "eval", "map", "map-to-n", "map-from-n", "jobs", "partition", "config", "health", "secret", "verify", "docs"} {
 		if !bytes.Contains(text, []byte("$ s4 "+verb)) {
 			t.Errorf("no example of %s", verb)
 		}

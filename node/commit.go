@@ -139,7 +139,7 @@ func (s *store) put(tmp *xfer.Temp, name string, size int64, sum uint64) error {
 // last is as in tree.publish.
 func (s *store) commit(tmp *xfer.Temp, t tree, last *lastDir, name string, sum uint64) error {
 	fd := int(tmp.Fd())
-	if err := s.confinement.takeBack(tmp.File); err != nil {
+	if err := s.confinement.takeBack(tmp); err != nil {
 		return err
 	}
 	err := setSum(tmp.File, sum)

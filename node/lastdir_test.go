@@ -32,7 +32,7 @@ func TestLastDir(t *testing.T) {
 		}
 		return fd
 	}
-	if opened("b/out/1") != opened("b/out/1") {
+	if first := opened("b/out/1"); opened("b/out/1") != first {
 		t.Error("opened twice in a row")
 	}
 	for _, name := range []string{"b/out/2", "b/out/1", "b", "b/other/1", "b/out", "b/out/3/4/5"} {

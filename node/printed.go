@@ -132,7 +132,7 @@ func (p *printed) check(line string) error {
 		}
 		return bad("is not a file in its working directory")
 	default:
-		return bad("cannot be opened: " + err.Error())
+		return p.cannotOpen(line, err)
 	}
 	if err := names.CheckKey(p.out(base)); err != nil {
 		f.Close()
@@ -146,6 +146,10 @@ func (p *printed) check(line string) error {
 	}
 	p.outputs = append(p.outputs, out)
 	return nil
+}
+
+func (p *printed) cannotOpen(line string, err error) error {
+	return &wire.Error{Code: wire.CodeTaskFailed, Key: p.key, Text: fmt.Sprintf("the file %q, which the command printed, cannot be opened: %v", line, err)}
 }
 
 func (p *printed) isDir(name string) bool {
@@ -207,7 +211,7 @@ func (p *printed) route(o *printedFile, w *worker, batch *batch) error {
 		var st *unix.Stat_t
 		var err error
 		if f, st, err = j.node.openOutput(p.work, o.name); err != nil {
-			return &wire.Error{Code: wire.CodeTaskFailed, Key: p.key, Text: fmt.Sprintf("the file %q, which the command printed, cannot be opened: %v", o.line, err)}
+			return p.cannotOpen(o.line, err)
 		}
 		o.size = st.Size
 	}
