@@ -4,17 +4,24 @@ GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 
-# The model of jobs has no goroutines, and -race makes it six times as slow: make test
-# runs all of it without. So it does what the store does on a real disk: the other tests
-# have their files in memory, where thousands of small ones cost less.
-PLAIN = Model|Commit|Store|Staged|Empty|Sweep|Tree|Symlinks|Dirent|ListIs|RemoveAll|DataDirectory
+# Without the race detector: it makes what only computes six times as slow, such as the
+# model of jobs, and takes memory itself, so that these tests could not tell how much a
+# transfer takes. Of the packages, the first only runs programs that are built without
+# it, and the others have no goroutines.
+PLAIN = Model|Allocates|LargeKey|ManySmallKeys|Trips|LZ4Data
+PLAIN_PACKAGES = ./scripts ./names ./cli/flags ./cli/partition
 
-# These take longest and so begin first. Most tests wait more than they compute: two
-# packages at a time for each core keep it busy.
-LONGEST = ./node ./cli ./scripts ./node/chaos
+# What the store does on a real disk: the other tests have their files in memory, where
+# thousands of small ones cost less.
+ON_DISK = Commit|Store|Staged|Empty|Sweep|Tree|Symlinks|Dirent|ListIs|RemoveAll|DataDirectory
+
+# These take longest and so begin first. Most tests wait more than they compute: for each
+# core two packages at a time, and two tests of each, keep it busy.
+LONGEST = ./node ./cli ./node/chaos ./xfer ./bench
 AT_ONCE = $(shell expr 2 '*' $$(nproc))
+TEST = $(GO) test -vet=off -timeout 15m -p $(AT_ONCE) -parallel $(AT_ONCE)
 
-.PHONY: all build demo test check bench bench-micro fuzz soak chaos install clean
+.PHONY: all build demo test test-race test-plain test-disk check bench bench-micro fuzz soak chaos install clean
 
 all: build
 
@@ -24,9 +31,18 @@ build: ## bin/s4, bin/s4-server and bin/s4-bench
 demo: build ## count words of Go's source on an embedded three-server cluster
 	scripts/demo.sh
 
-test: ## everything, with the race detector
-	$(GO) test -timeout 15m -run '$(PLAIN)' ./node
-	scripts/in_memory.sh $(GO) test -race -timeout 15m -p $(AT_ONCE) $(LONGEST) ./...
+test: ## everything, with the race detector where there is something to detect
+	@$(MAKE) --no-print-directory -j3 test-race test-plain test-disk
+
+test-race:
+	scripts/in_memory.sh $(TEST) -race -skip '$(PLAIN)' $(LONGEST) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN_PACKAGES))")
+
+test-plain:
+	scripts/in_memory.sh $(TEST) $(PLAIN_PACKAGES)
+	scripts/in_memory.sh $(TEST) -run '$(PLAIN)' ./node ./bench ./wire ./xfer
+
+test-disk:
+	$(TEST) -run '$(ON_DISK)' ./node
 
 check: ## formatting, vet, staticcheck, who may import whom
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "not gofmt'ed:"; echo "$$out"; exit 1; }

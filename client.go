@@ -19,6 +19,9 @@ type Options struct {
 	IOTimeout time.Duration
 	// Compress says when puts and gets are compressed on the wire.
 	Compress Compression
+	// Secret is that of the cluster, if it has one: see LoadSecret. A server that has
+	// none, or another, is refused.
+	Secret Secret
 }
 
 // Client talks to the servers of one cluster. Its methods may be called by
@@ -28,8 +31,9 @@ type Options struct {
 type Client struct {
 	cluster    *Cluster
 	opts       Options
-	singleGets atomic.Int32                // gets of single keys under way
-	silent     []atomic.Pointer[time.Time] // when a server last gave no answer about jobs
+	dialer     func(server int) xfer.Dialer // how to connect to a server
+	singleGets atomic.Int32                 // gets of single keys under way
+	silent     []atomic.Pointer[time.Time]  // when a server last gave no answer about jobs
 
 	data    *xfer.Pool[*xfer.Pipeline] // idle data connections
 	control *xfer.Pool[*xfer.Conn]     // idle control connections
@@ -50,18 +54,23 @@ func NewClient(cluster *Cluster, opts *Options) *Client {
 	if opts != nil {
 		c.opts = *opts
 	}
+	c.dialer = cluster.Dialers(c.opts.Secret, c.opts.IOTimeout)
 	return c
 }
 
 // Open returns a Client of the cluster whose file is at confPath, or if that is empty
 // at $S4_CONF_PATH or ~/.s4.conf. If there is no such file, the error is
-// fs.ErrNotExist.
+// fs.ErrNotExist. The cluster's secret, if it has one, is read from $S4_SECRET_FILE.
 func Open(confPath string) (*Client, error) {
 	cluster, err := LoadCluster(confPath)
 	if err != nil {
 		return nil, err
 	}
-	return NewClient(cluster, nil), nil
+	secret, err := LoadSecret("")
+	if err != nil {
+		return nil, err
+	}
+	return NewClient(cluster, &Options{Secret: secret}), nil
 }
 
 // Cluster returns the cluster. The caller must not change it.
@@ -81,7 +90,7 @@ func (c *Client) pipeline(ctx context.Context, server int, single bool) (*xfer.P
 	if p, ok := c.data.Get(server); ok {
 		return p, nil
 	}
-	d := c.cluster.Dialer(server, c.opts.IOTimeout)
+	d := c.dialer(server)
 	d.Blocking = single && c.singleGets.Load() <= maxBlockingGets && len(c.cluster.Servers) <= maxBlockingServers
 	conn, err := d.Dial(ctx, wire.ChannelData)
 	if err != nil {
@@ -173,7 +182,7 @@ func (c *Client) controlConn(ctx context.Context, server int) (*xfer.Conn, error
 	if conn, ok := c.control.Get(server); ok {
 		return conn, nil
 	}
-	d := c.cluster.Dialer(server, c.opts.IOTimeout)
+	d := c.dialer(server)
 	return d.Dial(ctx, wire.ChannelControl)
 }
 
@@ -265,7 +274,7 @@ func isLost(err error) bool {
 	var we *wire.Error
 	if errors.As(err, &we) {
 		switch we.Code {
-		case wire.CodeUnavailable, wire.CodeWrongCluster, wire.CodeWrongServer, wire.CodeVersion, wire.CodeShuttingDown:
+		case wire.CodeUnavailable, wire.CodeWrongCluster, wire.CodeWrongServer, wire.CodeVersion, wire.CodeUnauthenticated, wire.CodeShuttingDown:
 			return true
 		}
 		return false

@@ -14,7 +14,8 @@ import (
 
 // The functions of this file are those of the original s4 package, with the same names
 // and signatures, for programs that were written for it. Each makes a Client for one
-// call. New code should use one Client for all.
+// call, with the cluster's secret, if it has one, from $S4_SECRET_FILE. New code should
+// use one Client for all.
 
 // Err409 is ErrExists. Its old name is that of an HTTP status.
 //
@@ -38,7 +39,11 @@ func withClient(servers []Server, f func(context.Context, *Client) error) error 
 	if len(servers) == 0 {
 		return errors.New("no servers")
 	}
-	c := NewClient(&Cluster{Servers: servers}, nil)
+	secret, err := LoadSecret("")
+	if err != nil {
+		return err
+	}
+	c := NewClient(&Cluster{Servers: servers}, &Options{Secret: secret})
 	defer c.Close()
 	return f(context.Background(), c)
 }

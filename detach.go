@@ -14,7 +14,7 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 	var ready wire.Ready
 	told := false // the server is there, and tells of errors
 	err := func() error {
-		d := c.cluster.Dialer(server, c.opts.IOTimeout)
+		d := c.dialer(server)
 		conn, err := d.DialPatiently(ctx, wire.ChannelControl)
 		if err != nil {
 			return err

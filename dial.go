@@ -6,8 +6,19 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// Dialer returns the dialer for the server with this index. timeout is the I/O timeout,
-// 0 for the default. It is exported for servers, which connect to their peers.
-func (c *Cluster) Dialer(index int, timeout time.Duration) xfer.Dialer {
-	return xfer.Dialer{Addr: c.Servers[index].dialAddress(), Fingerprint: c.Fingerprint(), Index: uint32(index), Timeout: timeout}
+// Dialers returns a function that returns the dialer for the server with an index. secret
+// is the cluster's, if it has one, and timeout is the I/O timeout, 0 for the default. The
+// fingerprint, which takes longer the more servers there are, is made once for all of
+// them. It is exported for servers, which connect to their peers.
+func (c *Cluster) Dialers(secret Secret, timeout time.Duration) func(server int) xfer.Dialer {
+	fingerprint := c.Fingerprint()
+	return func(server int) xfer.Dialer {
+		return xfer.Dialer{
+			Addr:        c.Servers[server].dialAddress(),
+			Fingerprint: fingerprint,
+			Index:       uint32(server),
+			Secret:      secret,
+			Timeout:     timeout,
+		}
+	}
 }

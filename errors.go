@@ -31,6 +31,8 @@ var (
 	ErrCanceled     error = wire.CodeCanceled     // the caller or a user has canceled it
 	ErrNoJob        error = wire.CodeNoJob        // no such job
 	ErrBadRequest   error = wire.CodeBadRequest   // an argument makes no sense
+
+	ErrUnauthenticated error = wire.CodeUnauthenticated // server and client do not have the same secret
 )
 
 // hint returns what a user can do about an error of a kind, or "".
@@ -46,6 +48,8 @@ func hint(kind error) string {
 		return "choose another name"
 	case wire.CodeWrongCluster:
 		return "use the same cluster file everywhere and restart servers that have another"
+	case wire.CodeUnauthenticated:
+		return "all servers and clients need the same secret, or none: --secret-file FILE or $S4_SECRET_FILE"
 	case wire.CodeVersion, wire.CodeUnsupported:
 		return "install the same s4 on both"
 	case wire.CodeChecksum:
@@ -92,6 +96,8 @@ func (e *Error) Reason() string {
 	switch {
 	case e.Kind == ErrNoSpace && e.Server == "":
 		hint = "make room on this machine"
+	case errors.Is(e.Err, syscall.EMFILE): // of this process: what a server says has no Err
+		hint = "raise 'ulimit -n'"
 	case e.Kind == ErrExists && e.Op == "jobs":
 		hint = "see 's4 jobs'" // it is no key that exists
 	}
@@ -221,12 +227,15 @@ func toError(server string, err error) *Error {
 		if errors.Is(err, syscall.ENOSPC) {
 			e.Kind = ErrNoSpace
 		}
+	case errors.Is(err, syscall.EMFILE) && errors.As(err, &we): // no connection could be made
+		e.Server, e.Kind, e.Text = "", ErrStorage, we.Text
 	case errors.As(err, &we):
 		e = fromWire(we)
-		if we.Code == wire.CodeBadKey || we.Code == wire.CodeWrongCluster || we.Code == wire.CodeCanceled {
+		switch we.Code {
+		case wire.CodeBadKey, wire.CodeWrongCluster, wire.CodeUnauthenticated, wire.CodeCanceled:
 			e.Server = "" // every server would say so, or the text names it
-		} else if e.Server == "" {
-			e.Server = server
+		default:
+			e.Server = cmp.Or(e.Server, server)
 		}
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
 		e.Kind, e.Text = ErrUnavailable, "the connection was lost"

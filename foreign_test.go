@@ -39,9 +39,9 @@ func TestForeignModule(t *testing.T) {
 		}
 		return string(out)
 	}
-	run("go", "build", "-o", "old", ".")
+	run("go", "build", "-ldflags=-s -w", "-o", "old", ".")
 	run("go", "vet", ".")
-	servers := exec.Command("go", "build", "-o", dir+"/", "./cli/s4-server")
+	servers := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", "./cli/s4-server")
 	if out, err := servers.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -25,6 +25,10 @@ type ServerHealth struct {
 
 	Suspended     int64 // bytes that suspended jobs have staged: JobOptions.Keep
 	SuspendedJobs int64 // how many there are
+
+	// Open says that whoever can reach the server can run commands on it: it has no
+	// secret, and listens on an address that is not loopback.
+	Open bool
 }
 
 // Health asks all servers in parallel, and returns their answers in the order of the
@@ -50,6 +54,7 @@ func (c *Client) Health(ctx context.Context) []ServerHealth {
 				h.Keys, h.Bytes = int64(info.Keys), int64(info.Bytes)
 				h.Free, h.Total = int64(info.Free), int64(info.Total)
 				h.Suspended, h.SuspendedJobs = int64(info.Suspended), int64(info.SuspendedJobs)
+				h.Open = info.Open
 				return true, nil
 			})
 			if err != nil {

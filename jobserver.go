@@ -181,7 +181,7 @@ func (s *jobServer) submit(ctx context.Context) error {
 // trySubmit connects and sends JOB once.
 func (s *jobServer) trySubmit(ctx context.Context) error {
 	co := s.co
-	d := co.client.cluster.Dialer(s.index, co.client.opts.IOTimeout)
+	d := co.client.dialer(s.index)
 	d.Patience = time.Duration(co.job.Wait)
 	nc, err := d.DialPatiently(ctx, wire.ChannelControl)
 	if err != nil {
@@ -368,7 +368,7 @@ func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Co
 // tryAttach connects and sends ATTACH once.
 func (s *jobServer) tryAttach(ctx context.Context) error {
 	co := s.co
-	d := co.client.cluster.Dialer(s.index, co.client.opts.IOTimeout)
+	d := co.client.dialer(s.index)
 	nc, err := d.Dial(ctx, wire.ChannelControl)
 	if err != nil {
 		return err

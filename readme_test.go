@@ -16,7 +16,7 @@ import (
 // output, … stands for anything within the line.
 func TestREADME(t *testing.T) {
 	bin, dir := t.TempDir(), t.TempDir()
-	build := exec.Command("go", "build", "-o", bin+"/", "./cli/s4", "./cli/s4-server")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", bin+"/", "./cli/s4", "./cli/s4-server")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
@@ -48,7 +48,7 @@ func TestREADME(t *testing.T) {
 	if n < 20 {
 		t.Errorf("found only %d examples", n)
 	}
-	for _, verb := range []string{"cp", "ls", "rm", "eval", "map", "map-to-n", "map-from-n", "jobs", "partition", "config", "health", "docs"} {
+	for _, verb := range []string{"cp", "ls", "rm", "eval", "map", "map-to-n", "map-from-n", "jobs", "partition", "config", "health", "secret", "docs"} {
 		if !bytes.Contains(text, []byte("$ s4 "+verb)) {
 			t.Errorf("no example of %s", verb)
 		}

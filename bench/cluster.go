@@ -23,10 +23,11 @@ const startTries = 3
 // startPatience is how long servers may take to be healthy.
 const startPatience = 20 * time.Second
 
-// Cluster is a running cluster of s4-server processes, one for each server.
+// Cluster is a running cluster of s4-server processes, one for each server or one for all.
 type Cluster struct {
 	Conf    string // the cluster file
 	Pids    []int
+	servers int
 	env     *Env
 	dir     string
 	list    *s4.Cluster
@@ -34,13 +35,12 @@ type Cluster struct {
 	links   *links // between the servers, or nil
 }
 
-// startCluster starts a cluster of n servers in a directory of its own, each behind a
-// link of so many bits per second if rate is not 0. The caller closes it; rows want
-// Env.Cluster, mostly.
-func (e *Env) startCluster(ctx context.Context, n int, rate float64) (c *Cluster, err error) {
+// startCluster starts a cluster of n.Servers in a directory of its own, as n says. The
+// caller closes it; rows want Env.Cluster, mostly.
+func (e *Env) startCluster(ctx context.Context, n Needs) (c *Cluster, err error) {
 	for range startTries {
-		c = &Cluster{env: e}
-		err = c.start(ctx, n, rate)
+		c = &Cluster{env: e, servers: n.Servers}
+		err = c.start(ctx, n)
 		if err == nil {
 			return c, nil
 		}
@@ -49,16 +49,19 @@ func (e *Env) startCluster(ctx context.Context, n int, rate float64) (c *Cluster
 			break
 		}
 	}
-	return nil, fmt.Errorf("start a cluster of %d: %w", n, err)
+	return nil, fmt.Errorf("start a cluster of %d: %w", n.Servers, err)
 }
 
-func (c *Cluster) start(ctx context.Context, n int, rate float64) (err error) {
+func (c *Cluster) start(ctx context.Context, n Needs) (err error) {
+	if n.OneProcess {
+		return c.startOne(ctx, n.Servers)
+	}
 	var addrs []string
-	if rate == 0 {
-		addrs, err = freeAddrs(n)
+	if n.Link == 0 {
+		addrs, err = freeAddrs(n.Servers)
 	} else {
-		c.links, err = c.env.startLinks(ctx, n, rate)
-		for i := range n {
+		c.links, err = c.env.startLinks(ctx, n.Servers, n.Link)
+		for i := range n.Servers {
 			addrs = append(addrs, linkAddr(i)+":4000")
 		}
 	}
@@ -75,7 +78,7 @@ func (c *Cluster) start(ctx context.Context, n int, rate float64) (err error) {
 	if c.list, err = s4.LoadCluster(c.Conf); err != nil {
 		return err
 	}
-	for i := range n {
+	for i := range n.Servers {
 		args := []string{c.env.server, "--dir", c.data(i), "--conf", c.Conf, "--index", strconv.Itoa(i)}
 		if c.links != nil {
 			args = append(enter(c.links.nodes[i]), args...)
@@ -88,6 +91,24 @@ func (c *Cluster) start(ctx context.Context, n int, rate float64) (err error) {
 		c.Pids = append(c.Pids, d.pid)
 	}
 	return c.await(ctx)
+}
+
+// startOne starts n servers in one process, which chooses their ports.
+func (c *Cluster) startOne(ctx context.Context, n int) (err error) {
+	if c.dir, err = os.MkdirTemp(c.env.Dir, "cluster-"); err != nil {
+		return err
+	}
+	c.Conf = filepath.Join(c.dir, "s4.conf") // written when all of them listen
+	d, err := c.env.startDaemon("s4-server", []string{c.env.server, "--dir", c.dir, "--nodes", strconv.Itoa(n)}, syscall.SIGTERM, nil)
+	if err != nil {
+		return err
+	}
+	c.daemons, c.Pids = []*daemon{d}, []int{d.pid}
+	if err := c.await(ctx); err != nil {
+		return err
+	}
+	c.list, err = s4.LoadCluster(c.Conf)
+	return err
 }
 
 // freeAddrs returns n free addresses of loopback.
@@ -176,7 +197,7 @@ func (c *Cluster) Path(key string) string {
 // keys below a prefix that ends in a slash; or of a key, where its file may be.
 func (c *Cluster) Dirs(prefix string) []string {
 	name := strings.TrimSuffix(strings.TrimPrefix(prefix, s4.Scheme), "/")
-	dirs := make([]string, len(c.Pids))
+	dirs := make([]string, c.servers)
 	for i := range dirs {
 		dirs[i] = filepath.Join(c.data(i), filepath.FromSlash(name))
 	}

@@ -19,7 +19,7 @@ import (
 func buildPrograms(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	out, err := exec.Command("go", "build", "-o", dir+"/", "github.com/nathants/s4/cli/s4", "github.com/nathants/s4/cli/s4-server", "github.com/nathants/s4/bench/s4-bench").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", "github.com/nathants/s4/cli/s4", "github.com/nathants/s4/cli/s4-server", "github.com/nathants/s4/bench/s4-bench").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
@@ -137,7 +137,7 @@ func checkResult(t *testing.T, workload string, row Row, res Result) {
 		if one.Wall <= 0 || one.Keys < 1 || one.ClientPeak <= 0 || row.Needs.Source && one.Bytes != 1<<20 {
 			t.Errorf("%s/%s: %s: %+v", workload, row.Name, s.Name, one)
 		}
-		servers := map[string]int{"s4": 3, "s4, auto": 3, "bare": 1}[s.Name]
+		servers := map[string]int{"s4": 3, "s4, auto": 3, "bare": 1, "s4, 1 servers": 1}[s.Name]
 		if n := len(one.ServerPeaks); (i == 0 || s.Name == "bare") && (n != servers || one.ServerCPU <= 0 && row.Needs.Source) {
 			t.Errorf("%s/%s: %s: %d servers, %v s", workload, row.Name, s.Name, n, one.ServerCPU)
 		}
@@ -146,7 +146,7 @@ func checkResult(t *testing.T, workload string, row Row, res Result) {
 
 func checkScaling(t *testing.T, r *Report, noLinks bool) {
 	t.Helper()
-	points := map[string]int{"keys": 4, "bytes of a key": 5, "servers": 5, "clients": 7}
+	points := map[string]int{"keys": 4, "bytes of a key": 5, "servers": 5, "servers in one process": 1, "clients": 7}
 	seen := make(map[string]bool)
 	for _, s := range r.Series {
 		if seen[s.Name] {
@@ -162,7 +162,7 @@ func checkScaling(t *testing.T, r *Report, noLinks bool) {
 			}
 		}
 	}
-	want := 17
+	want := 22
 	if noLinks {
 		want -= 3
 	}

@@ -129,14 +129,16 @@ func (e *Env) dropTree() error {
 
 // clusterFor returns a cluster of the row's own, or that of the workload.
 func (e *Env) clusterFor(ctx context.Context, n Needs) (c *Cluster, err error) {
-	if n.Servers > 0 || n.Link > 0 {
-		if c, err = e.startCluster(ctx, cmp.Or(n.Servers, e.Servers), n.Link); err == nil {
+	own := n.Servers > 0 || n.Link > 0
+	n.Servers = cmp.Or(n.Servers, e.Servers)
+	if own {
+		if c, err = e.startCluster(ctx, n); err == nil {
 			e.AfterRow(c.Close)
 		}
 		return c, err
 	}
 	if e.shared == nil {
-		e.shared, err = e.startCluster(ctx, e.Servers, 0)
+		e.shared, err = e.startCluster(ctx, n)
 	}
 	return e.shared, err
 }

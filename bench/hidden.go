@@ -12,6 +12,7 @@ const (
 	measureName = "measure"
 	bareName    = "bare"
 	loadName    = "load"
+	jobName     = "job"
 )
 
 // hidden is a subcommand that s4-bench runs of itself, told in JSON what to do.

@@ -76,7 +76,7 @@ func scalingWorkload(o Options) Workload {
 			Possible: linksHere,
 			Needs:    func(x int) Needs { return Needs{Tree: linked, Copies: shuffleCopies, Servers: x, Link: linkRate} },
 			Start:    scaleLinks,
-		}, {
+		}, serversCurve(o), {
 			Name:   "clients",
 			XLabel: "clients",
 			Note: fmt.Sprintf("%d puts and as many gets of %s by turns, on %d servers, all clients in one process.",

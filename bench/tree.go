@@ -137,7 +137,7 @@ func makeFile(path string, size int64, buf *bufio.Writer, write func(io.Writer) 
 		return err
 	}
 	buf.Reset(f)
-	err = (&xfer.Temp{File: f}).Preallocate(size)
+	err = (&xfer.Temp{File: xfer.NewFile(int(f.Fd()), path)}).Preallocate(size) // which does not close it
 	if err == nil {
 		err = write(buf)
 	}

@@ -31,6 +31,7 @@ func workloads(o Options) []Workload {
 		listWorkload(o),
 		clientsWorkload(o),
 		etlWorkload(o),
+		serversWorkload(o),
 		scalingWorkload(o),
 		lz4Workload(o),
 	}
@@ -58,7 +59,9 @@ type Needs struct {
 	Tree    treeSpec // Env.Tree, and not that of the row before
 	Put     bool     // the tree's files are keys below inKeys
 	Servers int      // if not 0, the cluster is its own, of so many
-	Link    float64  // if not 0, each server is behind a link of so many bits per second each way
+	// OneProcess says that they are in one process, as those of s4-server --nodes.
+	OneProcess bool
+	Link       float64 // if not 0, each server is behind a link of so many bits per second each way
 
 	// Copies is how many of the tree are alive at once, itself included, and Room the
 	// bytes of other files, but the source, at most.

@@ -10,13 +10,17 @@ import (
 
 func (a *app) config() *cobra.Command {
 	return &cobra.Command{
-		Use:     "config",
-		Short:   "print the servers of the cluster file",
-		Long:    `Print the servers, one a line, as the cluster file lists them. Asks no server.`,
+		Use:   "config",
+		Short: "print the servers of the cluster file",
+		Long: `Print the servers, one a line, as the cluster file lists them. Fails if that file, or
+that of the secret if there is one, cannot be used. Asks no server.`,
 		Example: `  s4 config`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cluster, err := s4.LoadCluster(a.conf)
+			if err == nil {
+				_, err = s4.LoadSecret(a.secretFile)
+			}
 			if err != nil {
 				return failure{err}
 			}

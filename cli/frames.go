@@ -115,6 +115,11 @@ func (d *dump) run() error {
 		}
 		d.off += wire.PreambleSize
 		start = nil
+		if p.Auth == wire.AuthSecret {
+			if err := d.auth(); err != nil {
+				return err
+			}
+		}
 	case wire.RefusalPrefix[:4]:
 		rest, err := io.ReadAll(io.LimitReader(d.in, wire.MaxRefusal))
 		if err != nil {
@@ -140,6 +145,28 @@ func (d *dump) run() error {
 		}
 		d.off += wire.HeaderSize + int64(h.Len)
 	}
+}
+
+// auth prints what follows a preamble with the method AuthSecret, from either end: its
+// nonce, and then its proof, unless it has left before that.
+func (d *dump) auth() error {
+	for _, part := range []struct {
+		name string
+		size int
+	}{{"nonce", wire.NonceSize}, {"proof", wire.ProofSize}} {
+		b, err := d.take(part.size)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := d.print("AUTH       %s=%x", part.name, b); err != nil {
+			return err
+		}
+		d.off += int64(part.size)
+	}
+	return nil
 }
 
 // unexpectedEnd returns the error for a stream that ends inside a frame.

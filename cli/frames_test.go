@@ -70,6 +70,26 @@ func TestFramesRequests(t *testing.T) {
 	wantFrames(t, framesRequests(), framesRequestLines...)
 }
 
+// What follows a preamble with a secret is printed, from either end, also of a client
+// that has left after its nonce.
+func TestFramesAuth(t *testing.T) {
+	p := wire.Preamble{Version: wire.Version, MinVersion: wire.Version, Channel: wire.ChannelData, Auth: wire.AuthSecret, Fingerprint: 0x1234, Index: wire.AnyServer, Extra: wire.ClientExtra}
+	nonce, proof := strings.Repeat("n", wire.NonceSize), strings.Repeat("p", wire.ProofSize)
+	b := append(p.Append(nil), nonce...)
+	lines := []string{
+		`00000000 PREAMBLE version=1 channel=data auth=1 features=none timeout=0ms fingerprint=0000000000001234 index=any`,
+		`00000020 AUTH       nonce=` + strings.Repeat("6e", wire.NonceSize),
+		`00000040 AUTH       proof=` + strings.Repeat("70", wire.ProofSize),
+		`00000060 GET        tag=2 len=9 key="b/bye"`,
+	}
+	wantFrames(t, b, lines[:2]...)
+	if code, out, errs := runFrames(append(b, proof[:7]...)); code != 1 || out != strings.Join(lines[:2], "\n")+"\n" || !strings.Contains(errs, "offset 0x40: the stream ends after 7 of 32 bytes") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	b = append(b, proof...)
+	wantFrames(t, wire.AppendFrame(b, 2, 0, &wire.Get{Key: "b/bye"}), lines...)
+}
+
 func TestFramesReplies(t *testing.T) {
 	b := framesPreamble(3)
 	b = wire.AppendFrame(b, 1, 0, wire.Empty{T: wire.TypeOK})

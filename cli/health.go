@@ -20,7 +20,9 @@ answers, has the same cluster file and protocol version, and can write to its
 data directory. Exit code 1 if any is unhealthy.
 
 For each it prints the bytes in keys, the bytes free on its disk, and how many jobs are
-suspended and the bytes that they keep there: see s4 jobs.`,
+suspended and the bytes that they keep there: see s4 jobs. A line that ends in "open" is
+of a server that listens to other hosts without a secret: whoever can reach it can run
+commands there. See s4 secret.`,
 		Example: `  s4 health`,
 		Args:    cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, _ []string) error {
@@ -52,8 +54,12 @@ func healthLine(h s4.ServerHealth) (string, any) {
 			map[string]any{"server": h.Server.String(), "healthy": false, "error": reason}
 	}
 	up := h.Uptime.Round(time.Second)
-	return fmt.Sprintf("healthy %s version=%s uptime=%s keys=%d bytes=%d free=%d suspended_jobs=%d suspended=%d", h.Server, h.Version, up, h.Keys, h.Bytes, h.Free, h.SuspendedJobs, h.Suspended),
+	open := ""
+	if h.Open {
+		open = " open"
+	}
+	return fmt.Sprintf("healthy %s version=%s uptime=%s keys=%d bytes=%d free=%d suspended_jobs=%d suspended=%d%s", h.Server, h.Version, up, h.Keys, h.Bytes, h.Free, h.SuspendedJobs, h.Suspended, open),
 		map[string]any{"server": h.Server.String(), "healthy": true, "version": h.Version, "uptime_seconds": h.Uptime.Seconds(),
 			"keys": h.Keys, "bytes": h.Bytes, "free": h.Free, "total": h.Total,
-			"suspended_jobs": h.SuspendedJobs, "suspended": h.Suspended}
+			"suspended_jobs": h.SuspendedJobs, "suspended": h.Suspended, "open": h.Open}
 }

@@ -97,7 +97,7 @@ func jobTook(s s4.JobStatus, now time.Time) time.Duration {
 	if !s.Ended.IsZero() {
 		now = s.Ended
 	}
-	return max(0, now.Sub(s.Started)) // the server's clock may be ahead
+	return max(0, now.Sub(s.Started)) // the server's clock may be ahead, or was set back
 }
 
 // seconds1 prints how long something took, with tenths of a second below a minute.

@@ -173,7 +173,7 @@ func printJob(w io.Writer, s s4.JobStatus) {
 	}
 	field("started", stamp(s.Started))
 	if !s.Ended.IsZero() {
-		field("ended", fmt.Sprintf("%s, after %s", stamp(s.Ended), seconds1(s.Ended.Sub(s.Started))))
+		field("ended", fmt.Sprintf("%s, after %s", stamp(s.Ended), seconds1(jobTook(s, s.Ended))))
 	}
 	field("progress", progressText(s))
 	field("keys", fmt.Sprint(s.Keys))

@@ -23,18 +23,19 @@ const (
 
 // app is one run of the command.
 type app struct {
-	stdin    io.Reader
-	stdout   io.Writer
-	stderr   io.Writer
-	conf     string
-	json     bool
-	quiet    bool
-	exit     int           // the exit code, of eval's command
-	compress compressFlag  // what the client compresses on the wire
-	subject  string        // the key or prefix that errors name if they carry no key
-	advice   string        // what errors say in the end, in parentheses
-	kept     string        // the id of the job that failed, if it can be resumed
-	longJob  time.Duration // from which on a job is told what --on-failure keep had saved
+	stdin      io.Reader
+	stdout     io.Writer
+	stderr     io.Writer
+	conf       string
+	secretFile string
+	json       bool
+	quiet      bool
+	exit       int           // the exit code, of eval's command
+	compress   compressFlag  // what the client compresses on the wire
+	subject    string        // the key or prefix that errors name if they carry no key
+	advice     string        // what errors say in the end, in parentheses
+	kept       string        // the id of the job that failed, if it can be resumed
+	longJob    time.Duration // from which on a job is told what --on-failure keep had saved
 }
 
 // failure marks an error of a verb that ran, as opposed to an error in its usage.
@@ -127,11 +128,12 @@ shell commands where they lie.`,
 	root.SetFlagErrorFunc(flags.Explain)
 	f := root.PersistentFlags()
 	f.StringVarP(&a.conf, "conf", "c", "", "cluster `FILE` (default $S4_CONF_PATH, else ~/.s4.conf)")
+	f.StringVar(&a.secretFile, "secret-file", "", "`FILE` with the cluster's secret, if it has one (default $S4_SECRET_FILE)")
 	f.BoolVar(&a.json, "json", false, "print JSON, one object per line")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print data, listings and errors only")
 	root.AddCommand(a.cp(), a.ls(), a.rm(), a.eval(),
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
-		a.jobs(), a.config(), a.health(), a.verify(), a.partition(), a.frames(),
+		a.jobs(), a.config(), a.health(), a.verify(), a.secret(), a.partition(), a.frames(),
 		a.docs(), a.completion())
 	return root
 }
@@ -142,7 +144,11 @@ func (a *app) client() (*s4.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s4.NewClient(cluster, &s4.Options{Compress: s4.Compression(a.compress)}), nil
+	secret, err := s4.LoadSecret(a.secretFile)
+	if err != nil {
+		return nil, err
+	}
+	return s4.NewClient(cluster, &s4.Options{Compress: s4.Compression(a.compress), Secret: secret}), nil
 }
 
 // run makes a verb's RunE of f. It opens the cluster, closes it, and marks errors as

@@ -9,12 +9,15 @@
 //	 │                 │    caller's files, nothing is copied in between)
 //	 │                 └─ stderr ─► pipe ─► tail: the last N bytes, counted
 //	 │
-//	 ├─ wait      waitid(WNOWAIT): bash is over, its zombie pins the group's number
+//	 ├─ wait      poll(2) of bash's pidfd and of the pipe, which is read meanwhile
 //	 │            (canceled or timed out: SIGKILL the group, which brings us here)
-//	 ├─ kill      SIGKILL the group: what bash left in the background
 //	 ├─ reap      exit code, signal, CPU seconds, memory
+//	 ├─ kill      SIGKILL the group, by the pidfd: what bash left in the background
 //	 ├─ quiesce   until nobody of the group runs: no byte is written after Run
 //	 └─ drain     what is still in the stderr pipe, without waiting for its end
+//
+// Before Linux 6.9, and for a pipeline, the group is killed by its number. Then that comes
+// before the reaping: until then a zombie pins the number.
 //
 // A command has ended when bash has. What it left in the background dies with
 // it, process substitutions included: a script that writes through >(cmd) must

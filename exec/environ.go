@@ -27,8 +27,8 @@ type environ struct {
 
 // newEnviron makes of env what bash makes of it when it starts in dir. A command that it
 // does not wait for, but becomes, has a lower SHLVL: alone says so. ok is false where bash
-// might do more.
-func newEnviron(env []string, dir string, alone bool) (e environ, ok bool) {
+// might do more. real is Cmd.DirIsReal.
+func newEnviron(env []string, dir string, real, alone bool) (e environ, ok bool) {
 	e.vars = make(map[string]string, len(env))
 	e.list = make([]string, 0, len(env)+4)
 	for _, kv := range slices.Backward(env) { // of several equal names the last counts
@@ -50,9 +50,11 @@ func newEnviron(env []string, dir string, alone bool) (e environ, ok bool) {
 	if e.vars["LC_ALL"] != "C" {
 		return environ{}, false
 	}
-	pwd, ok := workDir(dir, e.vars["PWD"])
-	if !ok {
-		return environ{}, false
+	pwd := dir
+	if !real || e.vars["PWD"] != "" {
+		if pwd, ok = workDir(dir, e.vars["PWD"]); !ok {
+			return environ{}, false
+		}
 	}
 	level, ok := shellLevel(e.vars)
 	if !ok {

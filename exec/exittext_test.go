@@ -21,6 +21,9 @@ func TestExitText(t *testing.T) {
 		"exit 255":                         {ExitCode: 255},
 		"killed by signal 40":              {ExitCode: -1, Signal: 40},
 		"timed out after 5s":               {ExitCode: -1, Signal: syscall.SIGKILL, TimedOut: true, Timeout: 5 * time.Second},
+		"killed: used more than 2 GiB":     {ExitCode: -1, Signal: syscall.SIGKILL, OverMemory: 2 << 30},
+		"killed: used more than 1500 MB":   {ExitCode: 137, OverMemory: 1500e6},
+		"killed: used more than 4097 B":    {ExitCode: 137, OverMemory: 4097},
 		"killed by signal 15 (terminated)": {ExitCode: -1, Signal: syscall.SIGTERM, Timeout: time.Second},
 	} {
 		if got := ExitText(r); got != want {

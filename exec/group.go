@@ -4,16 +4,31 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // goneWait bounds how long Run waits for a killed group to be gone. Only a
 // process that the kernel cannot interrupt, as on a dead NFS mount, takes it all.
 const goneWait = 2 * time.Second
 
-// kill sends SIGKILL to the process group and to those that Run has started in it. It
-// must be called before they are reaped.
+// canSignalGroups says whether pidfd_send_signal(2) can mean a process group, as it can
+// since Linux 6.9.
+var canSignalGroups = sync.OnceValue(func() bool {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	err = unix.PidfdSendSignal(fd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP) // sends none
+	return err == nil || err == unix.ESRCH                                  // this process may lead no group
+})
+
+// kill sends SIGKILL to the process group and to those that Run has started in it. Unless
+// byPidfd is set, it must be called before they are reaped.
 //
 // Why before: kill(-pgid) means whoever has that group number at that moment.
 // Once bash is reaped and its last child gone, the kernel may give the number
@@ -27,14 +42,27 @@ const goneWait = 2 * time.Second
 // They are also named one by one, for a script can exec a program that moves
 // to another group, and Run waits for it wherever it is.
 func (g *group) kill() {
-	// The one error possible is that there is nobody left, or nobody that we
-	// may signal (setuid programs); neither can be helped.
-	_ = syscall.Kill(-g.id, syscall.SIGKILL)
+	g.killRest()
+	if g.byPidfd {
+		_ = unix.PidfdSendSignal(g.procs[0].pidfd, unix.SIGKILL, nil, 0)
+		return
+	}
 	for i := range g.procs {
 		if pid := g.procs[i].pid; pid > 0 {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
+}
+
+// killRest is kill if those that Run has started have ended. It reports whether there was
+// anybody; the zombies of those that are not reaped count.
+func (g *group) killRest() bool {
+	// The one error possible is that there is nobody left, or nobody that we
+	// may signal (setuid programs); neither can be helped.
+	if g.byPidfd {
+		return unix.PidfdSendSignal(g.procs[0].pidfd, unix.SIGKILL, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP) != unix.ESRCH
+	}
+	return syscall.Kill(-g.id, syscall.SIGKILL) != syscall.ESRCH
 }
 
 // wasKilled reports whether SIGKILL has ended any of those that Run has started.
@@ -52,9 +80,10 @@ func (g *group) wasKilled() bool {
 // system call: until then it might still write to the file that is the
 // command's output. Those that Run has started must be reaped.
 //
-// Most commands leave nobody behind, and then this is one system call. Asking
-// by number after the reaping is safe, since signal 0 harms nobody: had the
-// number gone to a stranger by now, this would wait in vain, no more.
+// Most commands leave nobody behind, and then this is one system call, or none if
+// killRest has found that. Asking by number after the reaping is safe, since
+// signal 0 harms nobody: had the number gone to a stranger by now, this would
+// wait in vain, no more.
 func awaitGroupGone(pgid int) {
 	const longest = 20 * time.Millisecond
 	deadline := time.Now().Add(goneWait)

@@ -31,6 +31,33 @@ func TestBackgroundChildDies(t *testing.T) {
 	}
 }
 
+// Before Linux 6.9 groups are killed by their numbers.
+func TestKillByNumber(t *testing.T) {
+	before := canSignalGroups
+	defer func() { canSignalGroups = before }()
+	canSignalGroups = func() bool { return false }
+	t.Run("background", TestBackgroundChildDies)
+	t.Run("cancel", TestCancelKillsGrandchildren)
+	t.Run("timeout", TestTimeout)
+	t.Run("outside group", TestTimeoutOutsideGroup)
+}
+
+// A command that closes standard error has not ended by that, and what it leaves in the
+// background has not either.
+func TestStderrClosedBeforeEnd(t *testing.T) {
+	dir := t.TempDir()
+	out, res := runIn(t, Cmd{Script: `echo first >&2; exec 2>&-; sleep 1000 & echo $! >pid; sleep 0.05; echo end; exit 3`, Dir: dir})
+	if out != "end\n" || res.ExitCode != 3 || string(res.Stderr) != "first\n" {
+		t.Errorf("got %q, %+v", out, res)
+	}
+	if pid := mustPid(t, filepath.Join(dir, "pid")); runs(pid) {
+		t.Errorf("process %d outlived Run", pid)
+	}
+	if _, res := runIn(t, Cmd{Script: `exec 2>&- sleep 1000`, Dir: dir, Timeout: 100 * time.Millisecond}); !res.TimedOut {
+		t.Errorf("got %+v", res)
+	}
+}
+
 // The output must not grow once Run has returned, because its reader hashes it then.
 func TestOutputIsFinal(t *testing.T) {
 	dir := t.TempDir()

@@ -70,7 +70,7 @@ func leftovers(inherited string) string {
 	return ""
 }
 
-// openPipes names the pipes that this process has open.
+// openPipes names the pipes and pidfds that this process has open.
 func openPipes() string {
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -78,7 +78,7 @@ func openPipes() string {
 	}
 	pipes := ""
 	for _, fd := range fds {
-		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(to, "pipe:") {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && (strings.HasPrefix(to, "pipe:") || strings.Contains(to, "pidfd")) {
 			pipes += " " + fd.Name() + "=" + to
 		}
 	}

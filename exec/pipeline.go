@@ -45,9 +45,9 @@ func NewPipeline(script string, env []string) *Pipeline {
 }
 
 // execs returns what execve(2) needs to run the commands in dir. ok is false if bash must
-// run them.
-func (p *Pipeline) execs(env []string, dir string) (list []program, ok bool) {
-	e, ok := newEnviron(env, dir, len(p.commands) == 1)
+// run them. real is Cmd.DirIsReal.
+func (p *Pipeline) execs(env []string, dir string, real bool) (list []program, ok bool) {
+	e, ok := newEnviron(env, dir, real, len(p.commands) == 1)
 	if !ok || e.vars["PATH"] != p.path {
 		return nil, false
 	}

@@ -35,15 +35,17 @@ func outcomeOf(t *testing.T, c Cmd, input string) (outcome, bool) {
 	if err := os.WriteFile(in, []byte(input), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var err error
-	if c.Stdin, err = os.Open(in); err != nil {
+	stdin, err := os.Open(in)
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Stdin.Close()
-	if c.Stdout, err = os.Create(out); err != nil {
+	defer stdin.Close()
+	stdout, err := os.Create(out)
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Stdout.Close()
+	defer stdout.Close()
+	c.Stdin, c.Stdout = stdin, stdout
 	c.StderrTail = 16 << 10
 	res, err := Run(t.Context(), c)
 	if err != nil {
@@ -51,9 +53,9 @@ func outcomeOf(t *testing.T, c Cmd, input string) (outcome, bool) {
 	}
 	o := outcome{err: pids.ReplaceAllString(string(res.Stderr), "${1}PID "), text: ExitText(res), code: res.ExitCode, signal: int(res.Signal), timedOut: res.TimedOut}
 	// What is told of a directory has its name, which differs.
-	o.out = strings.ReplaceAll(contents(t, c.Stdout), dir, "DIR")
+	o.out = strings.ReplaceAll(contents(t, stdout), dir, "DIR")
 	o.err = strings.ReplaceAll(o.err, dir, "DIR")
-	if o.read, err = c.Stdin.Seek(0, 1); err != nil {
+	if o.read, err = stdin.Seek(0, 1); err != nil {
 		t.Fatal(err)
 	}
 	list, err := os.ReadDir(c.Dir)

@@ -122,10 +122,14 @@ func TestBothWaysLinkedDir(t *testing.T) {
 		if test.pwd == "" {
 			c.Env = env
 		}
-		for _, c.Pipeline = range []*Pipeline{nil, NewPipeline(c.Script, c.Env)} {
-			c.Stdout = tempFile(t)
+		for i, pipeline := range []*Pipeline{nil, NewPipeline(c.Script, c.Env), nil, NewPipeline(c.Script, c.Env)} {
+			if c.Pipeline = pipeline; i == 2 {
+				c.Dir, c.DirIsReal = real, true
+			}
+			out := tempFile(t)
+			c.Stdout = out
 			res, err := Run(t.Context(), c)
-			if got := contents(t, c.Stdout); err != nil || got != test.want+"\n" || res.Direct != (test.direct && c.Pipeline != nil) {
+			if got := contents(t, out); err != nil || got != test.want+"\n" || res.Direct != (test.direct && c.Pipeline != nil) {
 				t.Errorf("%s: %q, without bash %v, %v", test.pwd, got, res.Direct, err)
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // MaxScript is the length in bytes of the longest script that Run takes.
@@ -37,6 +39,9 @@ func FindBash() string {
 	return path
 }
 
+// File is an open file, such as an *os.File.
+type File interface{ Fd() uintptr }
+
 // Cmd is one command to run. It is not changed by Run and may be used again.
 type Cmd struct {
 	// Bash is the path of bash. If it is empty, bash is looked for on PATH.
@@ -53,6 +58,10 @@ type Cmd struct {
 	// Dir is the working directory. It must exist; the caller makes and removes it.
 	Dir string
 
+	// DirIsReal says that Dir is what getcwd(2) calls it: absolute, clean, and without
+	// symbolic links. So Run need not find out.
+	DirIsReal bool
+
 	// Env is the whole environment, "NAME=value" each; nil is this process's,
 	// and of several equal names the last counts, as in os/exec.
 	Env []string
@@ -64,7 +73,8 @@ type Cmd struct {
 	// Where the caller passes the write end of a pipe, a process that escaped
 	// (see the package comment) may hold it open after Run: do not then wait
 	// for end of file without a limit.
-	Stdin, Stdout, Stderr *os.File
+	Stdin, Stdout File
+	Stderr        *os.File
 
 	// StderrTail is how many bytes of the end of stderr are kept when Stderr is
 	// nil. The memory is taken as stderr arrives; a command that writes nothing
@@ -77,6 +87,16 @@ type Cmd struct {
 	// Pipeline is what NewPipeline made of Script: it is run without bash then, unless
 	// something in Env or Dir needs that. With nil, bash runs it.
 	Pipeline *Pipeline
+
+	// Credential is the user and the groups that the command runs as; nil is this
+	// process's. Only root can give another. Stdout and Stderr, if they are files or
+	// pipes, are given to that user, as a command may open /dev/stdout once more; that
+	// the user can read Stdin, and reach Dir and the programs, is up to the caller.
+	Credential *syscall.Credential
+
+	// Cgroups limits what the command uses; nil is without limits. Nothing that the
+	// command has started outlives Run then, not even what has left its process group.
+	Cgroups *Cgroups
 }
 
 // Result is how a command ended and what it used.
@@ -100,6 +120,10 @@ type Result struct {
 	// the program that started it, so it is never below this process's own peak.
 	MaxRSS int64
 
+	// OverMemory is the limit, in bytes, that the command was killed for needing more
+	// than; else 0.
+	OverMemory int64
+
 	TimedOut bool          // killed because Timeout was over
 	Timeout  time.Duration // Cmd.Timeout
 }
@@ -112,8 +136,7 @@ type Result struct {
 // c.Dir, or when ctx ended first; errors.Is then matches ctx.Err(), and the
 // Result says what was used until then.
 //
-// While the command runs it costs one blocked thread, the caller's, and one
-// goroutine if c.Stderr is nil.
+// While the command runs it costs one blocked thread, the caller's.
 func Run(ctx context.Context, c Cmd) (Result, error) {
 	res := Result{ExitCode: -1, Timeout: c.Timeout}
 	if err := c.check(); err != nil {
@@ -130,35 +153,51 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 			return res, c.startError(err)
 		}
 		defer null.Close()
-		stdin, stdout = cmp.Or(stdin, null), cmp.Or(stdout, null)
+		stdin, stdout = cmp.Or[File](stdin, null), cmp.Or[File](stdout, null)
 	}
-	stderr := c.Stderr
+	var stderr File = c.Stderr
 	var pipe *stderrPipe
-	if stderr == nil {
+	if c.Stderr == nil {
 		p, err := newStderrPipe(c.StderrTail)
 		if err != nil {
 			return res, c.startError(err)
 		}
 		defer p.close()
-		pipe, stderr = p, p.w
+		pipe, stderr = p, descriptor(p.w)
+	}
+
+	if c.Credential != nil {
+		if err := errors.Join(give(c.Credential, int(stdout.Fd())), give(c.Credential, int(stderr.Fd()))); err != nil {
+			return res, c.startError(err)
+		}
+	}
+	var cg *cgroup
+	if c.Cgroups != nil {
+		var err error
+		if cg, err = c.Cgroups.create(); err != nil {
+			return res, fmt.Errorf("make a cgroup for the command in %s: %w", c.Dir, err)
+		}
 	}
 
 	// Pdeathsig lets the kernel kill what is started here when the server is killed, but
 	// it fires at the end of the thread that forked, not of the process
 	// (prctl(2), go.dev/issue/27505). So this goroutine keeps its thread until all is
-	// reaped. That is free: waitid below blocks the thread anyway. Children of what is
+	// reaped. That is free: poll(2), in wait, blocks the thread anyway. Children of what is
 	// started do not get the signal; those are for the Watchdog.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
 	res.Start = time.Now()
-	g, err := c.start(&res, stdin, stdout, stderr)
+	g, err := c.start(&res, cg, stdin, stdout, stderr)
 	if err != nil {
+		cg.end()
 		return res, c.startError(err)
 	}
 	if pipe != nil {
-		pipe.start()
+		pipe.started()
 	}
+
+	defer g.close()
 
 	// From here to g.reap, the numbers of the group and its processes are theirs.
 	runCtx := ctx
@@ -170,24 +209,36 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 	killed := make(chan struct{})
 	unwatch := context.AfterFunc(runCtx, func() {
 		g.kill()
+		cg.kill()
 		close(killed)
 	})
 
-	waitErr := g.wait()
+	err = g.wait(pipe)
+	if err != nil {
+		g.kill() // or reap would wait for it
+	}
+	if g.byPidfd {
+		err = errors.Join(err, g.reap())
+	}
 	res.Wall = time.Since(res.Start)
 	var cause error
 	if !unwatch() {
 		<-killed // no kill may be under way once the numbers are free
 		cause = context.Cause(runCtx)
 	}
-	if waitErr == nil {
-		g.kill()
+	left := g.killRest()
+	if !g.byPidfd {
+		err = errors.Join(err, g.reap())
 	}
-	if err := g.reap(); err != nil {
+	if err != nil {
+		cg.end()
 		return res, fmt.Errorf("wait for the command in %s: %w", c.Dir, err)
 	}
 	told := res.account(g, c.Pipeline, cause != nil)
-	awaitGroupGone(g.id)
+	if left {
+		awaitGroupGone(g.id)
+	}
+	res.OverMemory = cg.end()
 	switch {
 	case pipe != nil:
 		res.Stderr, res.StderrBytes = pipe.finish(told)
@@ -206,11 +257,18 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 	return res, nil
 }
 
+// descriptor is a File of a descriptor that somebody else closes.
+type descriptor int
+
+func (d descriptor) Fd() uintptr { return uintptr(d) }
+
 // start starts the programs of the pipeline, or bash, and says in res which.
-func (c *Cmd) start(res *Result, stdin, stdout, stderr *os.File) (*group, error) {
+func (c *Cmd) start(res *Result, cg *cgroup, stdin, stdout, stderr File) (*group, error) {
+	sys := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: c.Credential}
+	cg.place(sys)
 	if c.Pipeline != nil {
-		if programs, ok := c.Pipeline.execs(c.environ(), c.Dir); ok {
-			if g, err := start(programs, c.Dir, stdin, stdout, stderr); err == nil {
+		if programs, ok := c.Pipeline.execs(c.environ(), c.Dir, c.DirIsReal); ok {
+			if g, err := start(programs, c.Dir, sys, stdin, stdout, stderr); err == nil {
 				res.Direct = true
 				return g, nil
 			}
@@ -221,7 +279,23 @@ func (c *Cmd) start(res *Result, stdin, stdout, stderr *os.File) (*group, error)
 	if err != nil {
 		return nil, err
 	}
-	return start([]program{bash}, c.Dir, stdin, stdout, stderr)
+	return start([]program{bash}, c.Dir, sys, stdin, stdout, stderr)
+}
+
+// give makes a command's user the owner of a file or pipe that is open as fd. A command may
+// open it once more, as /dev/stdout. Anything else, such as /dev/null, is left alone.
+func give(to *syscall.Credential, fd int) error {
+	if to == nil {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFIFO {
+		return nil
+	}
+	return os.NewSyscallError("fchown", unix.Fchown(fd, int(to.Uid), int(to.Gid)))
 }
 
 // check refuses what must not get as far as starting a process.

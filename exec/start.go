@@ -71,11 +71,16 @@ type group struct {
 	// zombie says that the process of the group's number is none of procs. It has ended,
 	// and is reaped with them.
 	zombie bool
+
+	// byPidfd says that signals go to the pidfd of the only one of procs, which is that of
+	// the group, too. They meet no stranger then, even if the numbers are free.
+	byPidfd bool
 }
 
 // process is one of a group. Until it is reaped, its number is its own.
 type process struct {
 	pid    int // 0 if it could not be started
+	pidfd  int // can be polled for its end (pidfd_open(2)); closed by group.close
 	err    error
 	status syscall.WaitStatus
 	usage  syscall.Rusage
@@ -92,7 +97,9 @@ const pipeSize = 256 << 10
 // The first is started first, as in bash: the other way round a program that does not read
 // its input would more often have ended when there is something to read, and the one before
 // would be lost to SIGPIPE.
-func start(programs []program, dir string, stdin, stdout, stderr *os.File) (*group, error) {
+//
+// sys is how all are started, but for the process group.
+func start(programs []program, dir string, sys *syscall.SysProcAttr, stdin, stdout, stderr File) (*group, error) {
 	// Not os.Pipe, whose ends do not block. Programs get copies of the ends they use.
 	pipes := make([]int, 0, 2*len(programs))
 	defer func() {
@@ -108,8 +115,11 @@ func start(programs []program, dir string, stdin, stdout, stderr *os.File) (*gro
 		// A user who is not root can have so many large ones only, and does with small.
 		_, _ = unix.FcntlInt(uintptr(ends[0]), unix.F_SETPIPE_SZ, pipeSize)
 		pipes = append(pipes, ends[:]...)
+		if err := give(sys.Credential, ends[0]); err != nil {
+			return nil, err
+		}
 	}
-	g := &group{procs: make([]process, len(programs))}
+	g := &group{procs: make([]process, len(programs)), byPidfd: len(programs) == 1 && canSignalGroups()}
 	if len(programs) > 1 {
 		id, err := newLeader()
 		if err != nil {
@@ -117,7 +127,8 @@ func start(programs []program, dir string, stdin, stdout, stderr *os.File) (*gro
 		}
 		g.id, g.zombie = id, true
 	}
-	attr := &syscall.ProcAttr{Dir: dir, Sys: &syscall.SysProcAttr{Setpgid: true, Pgid: g.id, Pdeathsig: syscall.SIGKILL}}
+	sys.Pgid = g.id
+	attr := &syscall.ProcAttr{Dir: dir, Sys: sys}
 	for i, p := range programs {
 		attr.Files = []uintptr{stdin.Fd(), stdout.Fd(), stderr.Fd()}
 		if i > 0 {
@@ -127,11 +138,12 @@ func start(programs []program, dir string, stdin, stdout, stderr *os.File) (*gro
 			attr.Files[1] = uintptr(pipes[2*i+1])
 		}
 		attr.Env = p.env
+		attr.Sys.PidFD = &g.procs[i].pidfd
 		pid, err := syscall.ForkExec(p.path, p.args, attr)
 		if err != nil {
 			err = &os.PathError{Op: "fork/exec", Path: p.path, Err: err}
 			if i == 0 {
-				return nil, errors.Join(err, g.reap())
+				return nil, errors.Join(err, g.reap()) // of the leader
 			}
 			g.procs[i].status = notRun(err)
 		}
@@ -154,12 +166,46 @@ func notRun(err error) syscall.WaitStatus {
 	return 126 << 8
 }
 
-// wait blocks until all have ended, and leaves them as zombies.
-func (g *group) wait() error {
+// wait blocks until all have ended, and leaves them as zombies. Meanwhile it reads what
+// comes from pipe, if there is one. With byPidfd, when a zombie is not needed, it may
+// leave it to reap to wait for the end.
+func (g *group) wait(pipe *stderrPipe) error {
+	polled := make([]unix.PollFd, 0, len(g.procs)+1)
+	left := 0
 	for i := range g.procs {
-		if pid := g.procs[i].pid; pid > 0 {
-			if err := waitExited(pid); err != nil {
-				return err
+		fd := int32(-1) // poll(2) leaves it out
+		if p := &g.procs[i]; p.pid > 0 {
+			if p.pidfd < 0 {
+				return errors.New("the kernel has no pidfds, which need Linux 5.3 or later")
+			}
+			fd = int32(p.pidfd)
+			left++
+		}
+		polled = append(polled, unix.PollFd{Fd: fd, Events: unix.POLLIN})
+	}
+	if pipe != nil {
+		polled = append(polled, unix.PollFd{Fd: int32(pipe.r), Events: unix.POLLIN})
+	}
+	for left > 0 {
+		if _, err := unix.Poll(polled, -1); err == unix.EINTR {
+			continue
+		} else if err != nil {
+			return os.NewSyscallError("poll", err)
+		}
+		for i := range g.procs {
+			if polled[i].Revents != 0 {
+				polled[i].Fd = -1
+				left--
+			}
+		}
+		if pipe == nil {
+			continue
+		}
+		end := &polled[len(g.procs)]
+		if pipe.polled(end.Revents); pipe.ended {
+			end.Fd = -1
+			if g.byPidfd {
+				return nil // it is about to end, or at least has no more to say
 			}
 		}
 	}
@@ -179,21 +225,20 @@ func (g *group) reap() (err error) {
 	return err
 }
 
+// close closes the pidfds.
+func (g *group) close() {
+	for i := range g.procs {
+		if p := &g.procs[i]; p.pid > 0 {
+			unix.Close(p.pidfd)
+		}
+	}
+}
+
 func reap(pid int, status *syscall.WaitStatus, usage *syscall.Rusage) error {
 	for {
 		_, err := syscall.Wait4(pid, status, 0, usage)
 		if err != syscall.EINTR {
 			return os.NewSyscallError("wait4", err)
-		}
-	}
-}
-
-// waitExited blocks until the child pid has ended, and leaves it as a zombie.
-func waitExited(pid int) error {
-	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if err != unix.EINTR {
-			return err
 		}
 	}
 }

@@ -3,105 +3,100 @@ package exec
 import (
 	"os"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// readBuffers are for reading stderr pipes, one while a command runs.
-var readBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+// readSize is how many bytes of stderr are read at once.
+const readSize = 32 << 10
 
-// stderrPipe reads a command's stderr into a tail.
+// readBuffers are for stderr pipes from which something was read.
+var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+// stderrPipe reads a command's stderr into a tail. group.wait does so while it waits for
+// the command to end, so that no goroutine is needed, and nothing is in the runtime's
+// poller: most commands write nothing here.
 type stderrPipe struct {
-	r, w *os.File
-	done chan struct{} // closed when the reading goroutine has ended; nil before start
-	tail tail          // the reading goroutine's until done, then finish's
+	r, w  int             // -1 once closed
+	buf   *[readSize]byte // from readBuffers, once there was something to read
+	tail  tail
+	ended bool // nobody has the other end, and all is read
 }
 
 // newStderrPipe makes the pipe; close must be called.
 func newStderrPipe(keep int) (*stderrPipe, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("pipe2", err)
 	}
-	p := &stderrPipe{r: r, w: w, tail: tail{max: max(0, keep)}}
-	// Without deadlines finish could hang, so find out before bash is started.
-	if err := r.SetReadDeadline(time.Time{}); err != nil {
-		p.close()
-		return nil, err
-	}
-	return p, nil
+	return &stderrPipe{r: ends[0], w: ends[1], tail: tail{max: max(0, keep)}}, nil
 }
 
-// start begins to read. The command has the write end now; ours is closed, or the
-// pipe would never end.
-func (p *stderrPipe) start() {
-	p.w.Close()
-	p.done = make(chan struct{})
-	go func() {
-		defer close(p.done)
-		buf := readBuffers.Get().(*[32 << 10]byte)
-		defer readBuffers.Put(buf)
-		for {
-			n, err := p.r.Read(buf[:])
-			p.tail.Write(buf[:n])
-			if err != nil { // end of file, or finish's deadline
-				return
-			}
+// started closes the write end. The command has it now; with ours open, the pipe would
+// never end.
+func (p *stderrPipe) started() {
+	unix.Close(p.w)
+	p.w = -1
+}
+
+// polled takes what poll(2) says of the read end.
+func (p *stderrPipe) polled(events int16) {
+	switch {
+	case events&unix.POLLIN != 0:
+		p.read(readSize)
+	case events != 0: // POLLHUP
+		p.ended = true
+	}
+}
+
+// read reads once, at most so many bytes, and returns how many it got. There must be
+// something to read.
+func (p *stderrPipe) read(most int) int {
+	if p.buf == nil {
+		p.buf = readBuffers.Get().(*[readSize]byte)
+	}
+	for {
+		n, err := unix.Read(p.r, p.buf[:min(most, readSize)])
+		if err == unix.EINTR {
+			continue
 		}
-	}()
+		if err != nil || n <= 0 {
+			p.ended = true
+			return 0
+		}
+		_, _ = p.tail.Write(p.buf[:n])
+		return n
+	}
 }
 
 // finish adds more to what the command has written, and returns what is kept of it, and
 // how much it was in all. The command's group must be gone.
 //
-// An escaped process may hold the pipe open for ever, so end of file is not
-// waited for. It need not be: whoever wrote has ended, and what they wrote is
-// in the pipe, so reading until it is empty gets all of it, at once.
+// An escaped process may hold the pipe open for ever, so end of file is not waited for.
+// It need not be: whoever wrote has ended, and what they wrote is in the pipe. So it is
+// enough to read what is there now, and no more: an escaped process may fill the pipe as
+// fast as we read.
 func (p *stderrPipe) finish(more string) ([]byte, int64) {
-	_ = p.r.SetReadDeadline(time.Unix(1, 0)) // worked in newStderrPipe
-	<-p.done
-	p.drain()
+	if !p.ended {
+		left, err := unix.IoctlGetInt(p.r, unix.TIOCINQ) // FIONREAD, see pipe(7)
+		for err == nil && left > 0 && !p.ended {
+			left -= p.read(left)
+		}
+	}
 	_, _ = p.tail.Write([]byte(more))
 	return p.tail.Bytes(), p.tail.total
 }
 
-// drain reads what is in the pipe without ever blocking, and no more than a
-// pipe holds: an escaped process may fill it as fast as we read.
-func (p *stderrPipe) drain() {
-	rc, err := p.r.SyscallConn()
-	if err != nil {
-		return
-	}
-	buf := readBuffers.Get().(*[32 << 10]byte)
-	defer readBuffers.Put(buf)
-	// Control, not Read, which would heed the deadline. The read end is
-	// nonblocking since os.Pipe gave it to the poller.
-	_ = rc.Control(func(fd uintptr) {
-		left, err := unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0)
-		if err != nil {
-			left = 64 << 10 // pipe(7)
-		}
-		for left > 0 {
-			n, err := unix.Read(int(fd), buf[:min(left, len(buf))])
-			if err == unix.EINTR {
-				continue
-			}
-			if err != nil || n <= 0 {
-				return
-			}
-			p.tail.Write(buf[:n])
-			left -= n
-		}
-	})
-}
-
-// close closes both ends and, where start was called, waits for its goroutine.
-// It may follow finish.
+// close closes what is open of both ends.
 func (p *stderrPipe) close() {
-	p.w.Close()
-	p.r.Close()
-	if p.done != nil {
-		<-p.done
+	if p.buf != nil {
+		readBuffers.Put(p.buf)
+		p.buf = nil
 	}
+	for _, fd := range []int{p.r, p.w} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	p.r, p.w = -1, -1
 }

@@ -39,7 +39,7 @@ func (s *session) asset(tag uint16, m *wire.Asset) error {
 		}
 		return j.checkReplaces(m.Name)
 	}
-	return s.receive("asset", tag, m.Name, m.Size, check, func(tmp *xfer.Temp, sum uint64) error {
+	return s.receive("asset", tag, m.Name, m.Size, check, func(tmp *xfer.Temp, _ int64, sum uint64) error {
 		return j.addAsset(tmp, m.Name, m.Exec != 0, sum)
 	})
 }

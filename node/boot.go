@@ -27,7 +27,7 @@ func (s *store) noteBoot(idPath string) error {
 		return nil
 	}
 	s.rebooted = err == nil && !s.fsync
-	return withoutPath(os.WriteFile(path, id, 0o644))
+	return withoutPath(os.WriteFile(path, id, 0o600))
 }
 
 // survives reports whether the unfinished job of a killed server can go on. After a

@@ -12,7 +12,7 @@ import (
 
 // object is a stored key, open for reading.
 type object struct {
-	*os.File
+	*xfer.File
 	size  int64
 	mtime int64
 	sum   uint64
@@ -36,9 +36,10 @@ func (s *store) get(name string) (*object, error) {
 	return &object{File: f, size: st.Size, mtime: st.Mtim.Nano(), sum: sum}, nil
 }
 
-// openRegular opens a regular file of t for reading. Anything that is not a regular
-// file, such as a directory or a pipe, is ENOENT: only regular files are keys.
-func openRegular(t tree, name string) (*os.File, *unix.Stat_t, error) {
+// openRegular opens a regular file of t for reading, with O_NONBLOCK. Anything that is
+// not a regular file, such as a directory or a pipe, is ENOENT: only regular files are
+// keys.
+func openRegular(t tree, name string) (*xfer.File, *unix.Stat_t, error) {
 	// Without O_NONBLOCK, opening a pipe would wait for its writer.
 	fd, err := t.open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
 	if err != nil {
@@ -52,15 +53,17 @@ func openRegular(t tree, name string) (*os.File, *unix.Stat_t, error) {
 	if err == nil && !isRegular(&st) {
 		err = unix.ENOENT
 	}
-	if err == nil {
-		// It may become a command's standard input, which is expected to block.
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_RDONLY)
-	}
 	if err != nil {
 		unix.Close(fd)
 		return nil, nil, err
 	}
-	return os.NewFile(uintptr(fd), name), &st, nil
+	return xfer.NewFile(fd, name), &st, nil
+}
+
+// setBlocking makes f a command's standard input, which is expected to block.
+func setBlocking(f *xfer.File) error {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_SETFL, unix.O_RDONLY)
+	return os.NewSyscallError("fcntl", err)
 }
 
 // create returns an unnamed file for a key's bytes. The caller closes it.
@@ -79,6 +82,15 @@ func (s *store) checkAbsent(name string) error {
 	return storeError(err, name)
 }
 
+// hasDir reports whether there is a directory of that name.
+func (s *store) hasDir(name string) bool {
+	fd, err := s.keys.openDir(name, false)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return !errors.Is(err, unix.ENOENT)
+}
+
 // nameTaken returns nil if name can be created in t, or else EEXIST, EISDIR or
 // ENOTDIR.
 func nameTaken(t tree, name string) error {
@@ -94,9 +106,9 @@ func nameTaken(t tree, name string) error {
 	return unix.EEXIST
 }
 
-// put publishes a file as a key: the bytes in tmp, whose xxh64 is sum. It is
+// put publishes a file as a key: the bytes in tmp, their number, and their xxh64. It is
 // the end of every upload.
-func (s *store) put(tmp *xfer.Temp, name string, sum uint64) error {
+func (s *store) put(tmp *xfer.Temp, name string, size int64, sum uint64) error {
 	s.marks.RLock()
 	defer s.marks.RUnlock()
 	for _, p := range s.pending {
@@ -104,8 +116,7 @@ func (s *store) put(tmp *xfer.Temp, name string, sum uint64) error {
 			return storeError(err, name) // a job is about to publish it
 		}
 	}
-	size, err := s.commit(tmp, s.keys, name, sum)
-	if err != nil {
+	if err := s.commit(tmp, s.keys, nil, name, sum); err != nil {
 		return s.commitError(err, name)
 	}
 	s.count.Add(1)
@@ -116,15 +127,22 @@ func (s *store) put(tmp *xfer.Temp, name string, sum uint64) error {
 // commit gives a whole and verified file its name in a tree: the data directory, or a
 // job's staged output. The order matters:
 //
-//   - The checksum is set first, before anyone can open the file.
+//   - What a command of another user has written is that user's, who could change it: the
+//     server becomes its owner first of all.
+//   - The checksum is set next, before anyone can open the file.
 //   - The mode comes after it, because setting an attribute takes write permission.
 //   - With fsync, bytes and attribute reach the disk before the name does, so that
 //     power loss leaves a whole key or none.
 //   - The link comes last. It is atomic, and fails if the name is taken: two writers
 //     cannot both win, and no reader sees a part.
-func (s *store) commit(tmp *xfer.Temp, t tree, name string, sum uint64) (size int64, err error) {
+//
+// last is as in tree.publish.
+func (s *store) commit(tmp *xfer.Temp, t tree, last *lastDir, name string, sum uint64) error {
 	fd := int(tmp.Fd())
-	err = setSum(tmp.File, sum)
+	if err := s.confinement.takeBack(tmp.File); err != nil {
+		return err
+	}
+	err := setSum(tmp.File, sum)
 	if errors.Is(err, unix.EACCES) {
 		// A task's file may be read-only already, as a copy of a key or a
 		// link to one is.
@@ -133,33 +151,26 @@ func (s *store) commit(tmp *xfer.Temp, t tree, name string, sum uint64) (size in
 		}
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if err := unix.Fchmod(fd, 0o444); err != nil {
-		return 0, os.NewSyscallError("fchmod", err)
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return 0, os.NewSyscallError("fstat", err)
+		return os.NewSyscallError("fchmod", err)
 	}
 	if s.fsync {
 		if err := unix.Fsync(fd); err != nil {
-			return 0, os.NewSyscallError("fsync", err)
+			return os.NewSyscallError("fsync", err)
 		}
 	}
-	err = t.publish(name, tmp.Publish)
+	err = t.publish(name, last, tmp.Publish)
 	if errors.Is(err, unix.EEXIST) {
 		if why := nameTaken(t, name); why != nil {
 			err = why // EISDIR, if a directory has the name
 		}
 	}
-	if err != nil {
-		return 0, err
+	if err == nil && s.fsync {
+		err = s.syncDirs(t, name)
 	}
-	if s.fsync {
-		return st.Size, s.syncDirs(t, name)
-	}
-	return st.Size, nil
+	return err
 }
 
 // syncDirs makes a new name durable: its directory and those above, any of

@@ -40,7 +40,7 @@ func (s *store) openCommitted() error {
 // keepCommitted remembers that a job was published here, whose decision is the
 // file at path, and forgets what is too old.
 func (s *store) keepCommitted(path, name string) error {
-	if err := os.Rename(path, s.sysPath(committedDir, name)); err != nil {
+	if err := rename(path, s.sysPath(committedDir, name)); err != nil {
 		return storeError(withoutPath(err), "")
 	}
 	m := &s.committedIndex

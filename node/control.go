@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
@@ -131,15 +129,20 @@ func (s *session) list(h wire.Header, m *wire.List) error {
 
 // count answers COUNT.
 func (s *session) count(tag uint16, m *wire.Count) error {
+	start := time.Now()
 	counts := &wire.Counts{Keys: make([]uint64, len(m.Dirs))}
+	var err error
 	for i, dir := range m.Dirs {
-		err := names.CheckPrefix(dir + "/")
-		if err == nil {
+		if err = names.CheckPrefix(dir + "/"); err == nil {
 			counts.Keys[i], err = s.node.store.keysIn(dir)
 		}
 		if err != nil {
-			return s.reply(tag, err)
+			break
 		}
+	}
+	s.observe("count", start, err)
+	if err != nil {
+		return s.reply(tag, err)
 	}
 	return s.conn.Write(tag, 0, counts)
 }
@@ -167,25 +170,26 @@ func (s *session) remove(h wire.Header, m *wire.Remove) error {
 }
 
 func (s *session) stat(tag uint16, m *wire.Stat) error {
+	start := time.Now()
 	err := s.node.checkOwner(m.Key)
+	var o *object
 	if err == nil {
-		var o *object
-		if o, err = s.node.store.get(m.Key); err == nil {
-			o.Close()
-			return s.conn.Write(tag, 0, o.head())
-		}
+		o, err = s.node.store.get(m.Key)
 	}
-	return s.reply(tag, err)
+	s.observe("stat", start, err)
+	if err != nil {
+		return s.reply(tag, err)
+	}
+	o.Close()
+	return s.conn.Write(tag, 0, o.head())
 }
 
 func (s *session) health(tag uint16) error {
-	n := s.node
-	if err := n.store.writable(); err != nil {
-		return s.reply(tag, storeError(err, ""))
-	}
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(n.store.keys.fd(), &fs); err != nil {
-		return s.reply(tag, storeError(err, ""))
+	start, n := time.Now(), s.node
+	free, total, err := n.healthy()
+	s.observe("health", start, err)
+	if err != nil {
+		return s.reply(tag, err)
 	}
 	jobs, bytes := n.suspendedSum()
 	return s.conn.Write(tag, 0, &wire.HealthInfo{
@@ -195,10 +199,11 @@ func (s *session) health(tag uint16) error {
 		Uptime:  uint64(time.Since(n.started)),
 		Keys:    uint64(n.store.count.Load()),
 		Bytes:   uint64(n.store.bytes.Load()),
-		Free:    fs.Bavail * uint64(fs.Bsize),
-		Total:   fs.Blocks * uint64(fs.Bsize),
+		Free:    free,
+		Total:   total,
 
 		Suspended:     bytes,
 		SuspendedJobs: jobs,
+		Open:          n.open.Load(),
 	})
 }

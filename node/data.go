@@ -63,8 +63,8 @@ func (s *session) put(tag uint16, m *wire.Put) error {
 		}
 		return st.checkAbsent(m.Key)
 	}
-	return s.receive("put", tag, m.Key, m.Size, check, func(tmp *xfer.Temp, sum uint64) error {
-		return st.put(tmp, m.Key, sum)
+	return s.receive("put", tag, m.Key, m.Size, check, func(tmp *xfer.Temp, n int64, sum uint64) error {
+		return st.put(tmp, m.Key, n, sum)
 	})
 }
 
@@ -83,15 +83,15 @@ func (s *session) push(tag uint16, m *wire.Push) error {
 		}
 		return j.accepts(m.Key)
 	}
-	return s.receive("push", tag, m.Key, m.Size, check, func(tmp *xfer.Temp, sum uint64) error {
-		return j.accept(m, tmp, sum)
+	return s.receive("push", tag, m.Key, m.Size, check, func(tmp *xfer.Temp, n int64, sum uint64) error {
+		return j.accept(m, tmp, s.lastDir(j.stage), n, sum)
 	})
 }
 
 // receive takes a stream into an unnamed file, verifies it, and calls publish to give
 // the file its name. Every object comes in this way. There is one answer. It is sent
 // early if check or the disk has failed, so that the sender can stop.
-func (s *session) receive(verb string, tag uint16, key string, size uint64, check func() error, publish func(*xfer.Temp, uint64) error) error {
+func (s *session) receive(verb string, tag uint16, key string, size uint64, check func() error, publish func(tmp *xfer.Temp, n int64, sum uint64) error) error {
 	start := time.Now()
 	var tmp *xfer.Temp
 	err := check()
@@ -132,7 +132,7 @@ func (s *session) receive(verb string, tag uint16, key string, size uint64, chec
 		err = wire.Errorf(wire.CodeBadRequest, "%d bytes came, %d were announced", n, size)
 	}
 	if err == nil {
-		err = publish(tmp, sum)
+		err = publish(tmp, n, sum)
 	}
 	if err != nil {
 		err = storeError(err, key)

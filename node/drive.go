@@ -300,7 +300,9 @@ func (n *Node) finish(j *job, outcome error) {
 	n.logJob(j, outcome)
 }
 
+// logJob logs a job that is over or suspended, and tells the observer of it.
 func (n *Node) logJob(j *job, outcome error) {
+	n.observer.Job(j.msg.Verb, j.current())
 	n.log.Info("job", zap.String("job", jobName(j.id)), zap.Stringer("verb", j.msg.Verb),
 		zap.String("indir", j.msg.Indir), zap.String("outdir", j.msg.Outdir),
 		zap.Uint64("tasks", j.done.Load()), zap.Uint64("failed", j.failed.Load()),
@@ -318,6 +320,9 @@ func (j *job) runTasks() error {
 	j.phase = wire.PhaseRunning
 	if err := j.begin(); err != nil {
 		return err
+	}
+	if j.tasks.len() == 0 {
+		return nil
 	}
 	log := j.log.Load()
 	ended := make(chan error, 1)

@@ -36,6 +36,9 @@ func (s *session) eval(h wire.Header, m *wire.Eval) error {
 		return s.reply(tag, err)
 	}
 	defer o.Close()
+	if err := setBlocking(o.File); err != nil {
+		return s.reply(tag, storeError(err, m.Key))
+	}
 	ctx, stop := s.watched()
 	exit, err := s.runEval(ctx, h, o, m)
 	stop()
@@ -53,15 +56,15 @@ func (s *session) eval(h wire.Header, m *wire.Eval) error {
 func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire.Eval) (*wire.Exit, error) {
 	n, tag := s.node, h.Tag
 	j := &job{node: n} // to the scheduler, a job of one task
-	if err := n.sched.acquire(ctx, j); err != nil {
+	release, err := n.takeSlot(ctx, j)
+	if err != nil {
 		return nil, err
 	}
-	release := sync.OnceFunc(func() { n.sched.release(j) })
 	defer release()
 	// As in a job, see smallInput.
 	verify := h.Flags&wire.FlagNoVerify == 0
 	if verify && o.size <= smallInput {
-		if err := verifyFile(ctx, int(o.Fd()), o.sum); err != nil {
+		if err := verifyFile(ctx, int(o.Fd()), o.size, o.sum); err != nil {
 			return nil, storeError(err, m.Key)
 		}
 	}
@@ -75,6 +78,9 @@ func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire
 			n.log.Error("clean up eval", zap.Error(err))
 		}
 	}()
+	if err := n.cfg.Confinement.give(dir); err != nil {
+		return nil, storeError(err, m.Key)
+	}
 	out, err := s.newPump(tag, wire.TypeData)
 	if err != nil {
 		return nil, err
@@ -97,12 +103,17 @@ func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire
 	if h.Flags&wire.FlagBash == 0 {
 		c.Pipeline = exec.NewPipeline(c.Script, c.Env)
 	}
+	n.cfg.Confinement.apply(&c)
 	res, err := exec.Run(ctx, c)
+	n.observeEval(res, err)
+	if res.OverMemory > 0 {
+		_, _ = fmt.Fprintln(errs.w, exec.ExitText(res)) // its exit code does not tell
+	}
 	out.close()
 	errs.close()
 	release()
 	if err == nil && verify && o.size > smallInput {
-		err = storeError(verifyFile(ctx, int(o.Fd()), o.sum), m.Key)
+		err = storeError(verifyFile(ctx, int(o.Fd()), o.size, o.sum), m.Key)
 	}
 	if err != nil {
 		return nil, err

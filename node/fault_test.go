@@ -21,7 +21,7 @@ import (
 // rounds is n, or many more for a soak.
 func rounds(n int) int {
 	if os.Getenv("S4_TEST_BIG") != "" {
-		return 10 * n
+		return 17 * n
 	}
 	return n
 }
@@ -144,12 +144,12 @@ func TestServerKilledInMidJob(t *testing.T) {
 		dirs = append(dirs, filepath.Join(p.dir, fmt.Sprint(i)))
 	}
 	client := nodetest.NewClient(t, p.cluster, nil)
-	in := manyIn(t, client, 18)
+	in := manyIn(t, client, 12)
 	for _, verb := range []string{"map", "map-to-n"} {
 		first := newFaultJob(verb, "b/"+verb, in)
 		took := first.took(t, client)
 		published := 0
-		for round := range rounds(10) {
+		for round := range rounds(6) {
 			f := newFaultJob(verb, fmt.Sprintf("b/%s%d", verb, round), in)
 			done := make(chan error, 1)
 			go func() { done <- f.run(t, client) }()
@@ -169,7 +169,7 @@ func TestServerKilledInMidJob(t *testing.T) {
 				return
 			}
 		}
-		t.Logf("%s: %d of %d were published", verb, published, rounds(10))
+		t.Logf("%s: %d of %d were published", verb, published, rounds(6))
 	}
 }
 
@@ -262,7 +262,7 @@ func TestClientKilledInMidJob(t *testing.T) {
 	for i, verb := range verbs {
 		took[i] = newFaultJob(verb, "b/"+verb, in).took(t, client)
 	}
-	for round := range rounds(20) {
+	for round := range rounds(12) {
 		f := newFaultJob(verbs[round%2], fmt.Sprintf("b/out%d", round), in)
 		cmd := exec.Command(os.Args[0], "-test.run=^TestJobClient$")
 		cmd.Env = append(os.Environ(), clientEnv+"="+strings.Join([]string{c.Cluster.Path, f.verb, f.outdir}, " "))
@@ -288,7 +288,7 @@ func TestClientKilledInMidJob(t *testing.T) {
 			return
 		}
 	}
-	t.Logf("%d of %d were published", published, rounds(20))
+	t.Logf("%d of %d were published", published, rounds(12))
 }
 
 // All servers are stopped, as by a reboot, when a job is prepared.

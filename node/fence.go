@@ -66,15 +66,15 @@ func (f *fence) set(source uint32, at sourceEpoch) {
 	f.sources[source] = at
 }
 
-// accept stages what a peer has pushed.
-func (j *job) accept(m *wire.Push, tmp *xfer.Temp, sum uint64) error {
+// accept stages what a peer has pushed. last is as in tree.publish.
+func (j *job) accept(m *wire.Push, tmp *xfer.Temp, last *lastDir, n int64, sum uint64) error {
 	j.fence.staging.RLock()
 	defer j.fence.staging.RUnlock()
 	if err := j.fence.push(m.Source, m.Epoch); err != nil {
 		return err
 	}
-	err := j.stage.add(tmp, m.Key, sum)
-	if err != nil && toWire(err).Code == wire.CodeExists && j.stage.same(tmp, m.Key, sum) {
+	err := j.stage.add(tmp, last, m.Key, n, sum)
+	if err != nil && toWire(err).Code == wire.CodeExists && j.stage.same(m.Key, n, sum) {
 		return nil // it came before, and the answer was lost
 	}
 	return err

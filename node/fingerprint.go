@@ -30,13 +30,10 @@ func (j *job) fingerprint(i int) (uint64, error) {
 	found.Reset()
 	keys, _ := j.inputs(i)
 	for _, key := range keys {
-		var f inputFile
-		fd, err := j.node.store.openInput(key)
-		if err == nil {
-			f, err = lookAt(fd)
-			unix.Close(fd)
-		}
+		fd, f, err := j.node.store.lookAt(key)
 		switch {
+		case err == nil:
+			unix.Close(fd)
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 			f = inputFile{size: inputGone}
 		case err != nil:

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"os"
 	"testing"
 
 	"go.uber.org/zap"
@@ -34,13 +33,11 @@ func TestFingerprint(t *testing.T) {
 			keys, _ := j.inputs(task)
 			ran := func() uint64 {
 				t.Helper()
-				f, err := os.Open(s.file("b/in/1_a"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer f.Close()
 				run := wire.Task{Key: j.taskKey(task)}
-				read, err := j.openInputs(&run, keys, f)
+				stdin, read, err := j.open(keys, &run)
+				if stdin != nil {
+					stdin.Close()
+				}
 				read.close()
 				if err != nil {
 					t.Error(err)

@@ -35,7 +35,7 @@ type finishedList struct {
 }
 
 func newFinishedList(dir, outdir string) (*finishedList, error) {
-	f, err := os.Create(filepath.Join(dir, finishedFile))
+	f, err := createPrivate(filepath.Join(dir, finishedFile))
 	if err != nil {
 		return nil, storeError(withoutPath(err), "")
 	}
@@ -68,7 +68,7 @@ func (l *finishedList) close() error {
 func (s *store) keepFinished(path, name string) error {
 	s.lists.Lock()
 	defer s.lists.Unlock()
-	err := os.Rename(path, s.sysPath(shuffledDir, name))
+	err := rename(path, s.sysPath(shuffledDir, name))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return storeError(withoutPath(err), "")
 	}
@@ -150,7 +150,7 @@ func (s *store) forgetFinished(prefix string) error {
 		}
 		// Written in tmp until it is whole: the sweep at start empties that.
 		tmp := s.sysPath(tmpDir, filepath.Base(path))
-		if err := os.WriteFile(tmp, []byte(kept.String()), 0o644); err != nil {
+		if err := os.WriteFile(tmp, []byte(kept.String()), 0o600); err != nil {
 			return err
 		}
 		return os.Rename(tmp, path)
@@ -168,11 +168,7 @@ func (n *Node) complete(ctx context.Context, outdir string) (map[string]bool, er
 	rels := slices.Collect(maps.Keys(finished))
 	there := make([]atomic.Int64, len(rels))
 	errs := make([]error, len(n.cfg.Cluster.Servers))
-	var wg sync.WaitGroup
-	for peer := range errs {
-		wg.Go(func() { errs[peer] = n.countOn(ctx, peer, outdir, rels, there) })
-	}
-	wg.Wait()
+	n.eachServer(func(peer int) { errs[peer] = n.countOn(ctx, peer, outdir, rels, there) })
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}

@@ -238,7 +238,7 @@ func inChild(t *testing.T) {
 
 // dialServer opens a protocol connection to a server of a cluster.
 func dialServer(ctx context.Context, cluster *s4.Cluster, index int, channel wire.Channel) (*xfer.Conn, error) {
-	d := cluster.Dialer(index, 0)
+	d := cluster.Dialers(s4.Secret{}, 0)(index)
 	return d.Dial(ctx, channel)
 }
 

@@ -139,13 +139,16 @@ func (s *store) keepRecord(dir string) error {
 	s.history.mu.Lock()
 	defer s.history.mu.Unlock()
 	past := s.sysPath(historyDir, name)
-	err = removeAll(past) // of a job whose client used its id again
-	if err == nil {
-		err = os.Mkdir(past, 0o755)
+	err = os.Mkdir(past, 0o755)
+	if errors.Is(err, os.ErrExist) { // of a job whose client used its id again
+		err = removeAll(past)
+		if err == nil {
+			err = os.Mkdir(past, 0o755)
+		}
 	}
 	for _, file := range []string{infoFile, logFile} {
 		if err == nil {
-			err = os.Rename(filepath.Join(dir, file), filepath.Join(past, file))
+			err = rename(filepath.Join(dir, file), filepath.Join(past, file))
 		}
 	}
 	if err == nil || errors.Is(err, os.ErrNotExist) { // without a log

@@ -88,8 +88,8 @@ func TestDataDirectoryIsGone(t *testing.T) {
 // system that makes files in a directory that was removed, every key comes to that.
 func TestDataDirectoryGoesBeforeThePublish(t *testing.T) {
 	for name, publish := range map[string]func(s *store, p *stage, f *tempFile) error{
-		"put":   func(s *store, _ *stage, f *tempFile) error { return s.put(f.Temp, "b/k", f.sum) },
-		"stage": func(_ *store, p *stage, f *tempFile) error { return p.add(f.Temp, "b/k", f.sum) },
+		"put":   func(s *store, _ *stage, f *tempFile) error { return s.put(f.Temp, "b/k", f.size, f.sum) },
+		"stage": func(_ *store, p *stage, f *tempFile) error { return p.add(f.Temp, nil, "b/k", f.size, f.sum) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,7 +71,7 @@ type job struct {
 	link     link            // guarded by mu
 	seeking  bool            // a goroutine looks for a driver; guarded by mu
 	why      wire.Error      // of a suspended job; guarded by mu
-	ended    time.Time       // of a suspended job; guarded by mu
+	ended    time.Time       // of a suspended job, see since; guarded by mu
 	replaced map[string]bool // files that came along again; guarded by mu
 	missing  []wire.Task     // of lost servers, see addMissing; guarded by mu
 	lost     uint64          // their number; guarded by mu
@@ -215,12 +216,11 @@ func (j *job) accepts(name string) error {
 func (j *job) has(o wire.JobOption) bool { return j.msg.Options&o != 0 }
 
 // begin opens the job's record before its tasks run.
-func (j *job) begin() (err error) {
-	if j.env, err = j.jobEnv(); err != nil {
-		return err
-	}
-	if !j.has(wire.JobBash) {
-		j.pipeline = exec.NewPipeline(j.msg.Command, j.env)
+func (j *job) begin() error {
+	if j.tasks.len() > 0 {
+		if err := j.prepareTasks(); err != nil {
+			return err
+		}
 	}
 	if !j.msg.Durable() { // of a durable one save has written it
 		if err := writeInfo(j.stage.path, j.info()); err != nil {
@@ -240,6 +240,23 @@ func (j *job) begin() (err error) {
 	j.running.Store(true)
 	j.begun.Store(true)
 	close(j.began)
+	return nil
+}
+
+// prepareTasks makes what all tasks share.
+func (j *job) prepareTasks() (err error) {
+	if j.env, err = j.jobEnv(); err != nil {
+		return err
+	}
+	if !j.has(wire.JobBash) {
+		j.pipeline = exec.NewPipeline(j.msg.Command, j.env)
+	}
+	if err := j.stage.makeWork(); err != nil {
+		return err
+	}
+	if err := j.node.cfg.Confinement.shareJob(j.stage.path); err != nil {
+		return storeError(withoutPath(err), "")
+	}
 	return nil
 }
 
@@ -265,7 +282,7 @@ func (j *job) prepare(without []uint32) error {
 	if err := j.stage.prepare(); err != nil {
 		return err
 	}
-	if j.msg.Verb == wire.VerbMapToN {
+	if j.msg.Verb == wire.VerbMapToN && j.tasks.len() > 0 {
 		if err := j.writeFinished(); err != nil {
 			return err
 		}
@@ -458,7 +475,7 @@ func (j *job) jobEnv() ([]string, error) {
 	}
 	env := append(j.node.env[:len(j.node.env):len(j.node.env)],
 		"S4_INDIR=s4://"+j.msg.Indir, "S4_OUTDIR=s4://"+j.msg.Outdir,
-		fmt.Sprintf("S4_JOB=%016x", j.id), "TMPDIR="+j.stage.path+"/tmp", "S4_ASSETS="+assets)
+		fmt.Sprintf("S4_JOB=%016x", j.id), "TMPDIR="+filepath.Join(j.stage.path, taskTmp), "S4_ASSETS="+assets)
 	if path != "" {
 		env = append(env, "PATH="+path)
 	}

@@ -100,9 +100,9 @@ const (
 // isBig reports whether to visit what takes long.
 func isBig() bool { return os.Getenv("S4_TEST_BIG") != "" }
 
-// The race detector slows the search down to a sixth, and finds nothing: there are no
+// The race detector slows the search down to a sixth, and finds nothing: a search has no
 // goroutines. With it there is a fault less, and no more than this; make test does all
-// of it without.
+// of it, without.
 const mostFaultsWithRace = 1
 
 func TestJobModel(t *testing.T) {
@@ -110,7 +110,10 @@ func TestJobModel(t *testing.T) {
 		if RaceEnabled && m.faults > 0 {
 			m.faults = min(m.faults-1, mostFaultsWithRace)
 		}
-		t.Run(name, func(t *testing.T) { m.visit(t, maxStates) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m.visit(t, maxStates)
+		})
 	}
 	for name, m := range bigModels {
 		t.Run("big/"+name, func(t *testing.T) {
@@ -183,6 +186,7 @@ func TestJobModelRules(t *testing.T) {
 	}
 	for r := everyRule + 1; r < lastRule; r++ {
 		t.Run(r.String(), func(t *testing.T) {
+			t.Parallel()
 			m, broken := all[r].model, all[r].broken
 			m.without = r
 			if r == ruleReviveOnce && !isBig() {

@@ -34,9 +34,6 @@ const maxArgs = 512 << 10
 func (j *job) runBatches() {
 	slots := j.node.cfg.MaxCPUJobs
 	left := j.tasks.len() - j.tasks.done.count
-	if left == 0 {
-		return
-	}
 	// No more keys for one command than leave something for every slot.
 	most := min(int(min(j.msg.Batch, wire.MaxCount)), (left+slots-1)/slots)
 	room := argsRoom()
@@ -113,7 +110,7 @@ func (j *job) runBatch(list []int, attempt uint32) {
 				ran = append(ran, bt.i)
 			}
 		}
-		if err := j.record(&bt.t, bt.err, again); !again {
+		if err := j.record(&bt.t, b.ran, bt.err, again); !again {
 			j.taskEnded(err)
 		}
 	}
@@ -144,7 +141,7 @@ func (j *job) runAlone(i int, attempt, retry uint32) (again bool) {
 		bt.err = err
 	}
 	again = mayHelp(bt.err) && retry < j.msg.Retries
-	if err := j.record(&bt.t, bt.err, again); !again {
+	if err := j.record(&bt.t, b.ran, bt.err, again); !again {
 		j.taskEnded(err)
 	}
 	return again
@@ -157,6 +154,8 @@ type keyBatch struct {
 	dir   string // where the command runs
 	files string // has what it reads and writes: see batchFile
 	held  int    // inputs that are open, to be hashed after the command
+	ran   int    // tasks that the command ran for
+	last  lastDir
 }
 
 // newKeyBatch prepares a run of tasks. attempt counts the runs of each.
@@ -175,7 +174,7 @@ func (j *job) newKeyBatch(list []int, attempt uint32) *keyBatch {
 // stopped records that the run was stopped because the job is over.
 func (b *keyBatch) stopped() {
 	for _, bt := range b.tasks {
-		b.job.stopped(&bt.t)
+		b.job.stopped(&bt.t, b.ran)
 	}
 }
 
@@ -197,12 +196,12 @@ const batchFile = "batch"
 // tasks that failed by themselves. Its own error is of all others.
 func (b *keyBatch) run() (err error) {
 	j := b.job
-	if err := j.node.sched.acquire(j.ctx, j.id); err != nil {
+	release, err := j.node.takeSlot(j.ctx, j.id)
+	if err != nil {
 		return err
 	}
-	release := sync.OnceFunc(func() { j.node.sched.release(j.id) })
 	defer release()
-	b.dir = filepath.Join(j.stage.path, "tasks", strconv.Itoa(b.tasks[0].i))
+	b.dir = filepath.Join(j.stage.path, workDir, strconv.Itoa(b.tasks[0].i))
 	if n := b.tasks[0].t.Attempt; n > 1 {
 		b.dir += "." + strconv.Itoa(int(n)) // the last run's may be left, if it could not be removed
 	}
@@ -216,6 +215,9 @@ func (b *keyBatch) run() (err error) {
 				err = errors.Join(err, removeAll(dir))
 			}
 		}()
+		if err := j.node.cfg.Confinement.give(dir); err != nil {
+			return storeError(err, b.tasks[0].key)
+		}
 	}
 	defer b.close()
 	paths, err := b.open()
@@ -263,6 +265,9 @@ func (b *keyBatch) open() (paths []string, err error) {
 		return nil, storeError(j.node.store.serverFileError(err), b.tasks[0].key)
 	}
 	defer list.Close()
+	if err := j.node.cfg.Confinement.openTo(list); err != nil {
+		return nil, storeError(err, b.tasks[0].key)
+	}
 	w := bufio.NewWriter(list)
 	for k, bt := range b.tasks {
 		if j.ctx.Err() != nil {
@@ -289,20 +294,21 @@ func (b *keyBatch) open() (paths []string, err error) {
 // openOne looks at one task's input.
 func (b *keyBatch) openOne(bt *batchTask) error {
 	j := b.job
-	fd, err := j.node.store.openInput(bt.key)
+	fd, f, err := j.node.store.lookAt(bt.key)
 	if err != nil {
 		return storeError(err, bt.key)
 	}
 	bt.read = &taskInputs{job: j, key: bt.key, room: min(1, maxHeld-b.held)}
 	var found fingerprint
 	found.Reset()
-	err = bt.read.add(&found, bt.key, fd, true, false)
+	err = bt.read.add(&found, bt.key, fd, f, true, false)
 	bt.t.Inputs = found.Sum64()
 	b.held += len(bt.read.held)
 	return storeError(err, bt.key)
 }
 
 func (b *keyBatch) close() {
+	b.last.close()
 	for _, bt := range b.tasks {
 		if bt.read != nil {
 			bt.read.close()
@@ -327,8 +333,9 @@ func (b *keyBatch) command(paths []string) error {
 		}
 	}
 	env := append(j.env[:len(j.env):len(j.env)], fmt.Sprintf("S4_TASK=%d", first.i), "S4_BATCH="+filepath.Join(b.files, batchFile))
-	err = j.runCommand(exec.Cmd{Dir: b.dir, Env: env, Args: paths, Stdin: in}, &first.t)
-	n := uint64(len(paths))
+	err = j.runCommand(exec.Cmd{Dir: b.dir, DirIsReal: j.stage.real, Env: env, Args: paths, Stdin: in}, &first.t)
+	b.ran = len(paths)
+	n := uint64(b.ran)
 	first.t.User /= n
 	first.t.Sys /= n
 	for _, bt := range b.tasks {
@@ -351,7 +358,7 @@ func (b *keyBatch) command(paths []string) error {
 func (b *keyBatch) stage(out tree, k int, bt *batchTask) error {
 	j := b.job
 	name := strconv.Itoa(k)
-	f, _, err := openRegular(out, name)
+	f, _, err := j.node.openOutput(out, name)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EISDIR):
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: bt.key, Text: "no output file was written for this key"}
@@ -359,11 +366,11 @@ func (b *keyBatch) stage(out tree, k int, bt *batchTask) error {
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: bt.key, Text: "the output file of this key cannot be opened: " + err.Error()}
 	}
 	defer f.Close()
-	n, sum, err := hashFile(j.ctx, f)
+	n, sum, err := hashFile(j.ctx, f, -1)
 	if err != nil {
 		return storeError(err, bt.key)
 	}
-	if err := j.stage.add(xfer.NamedTemp(f, out.fd(), name), j.output(bt.i), sum); err != nil {
+	if err := j.stage.add(xfer.NamedTemp(f, out.fd(), name), &b.last, j.output(bt.i), n, sum); err != nil {
 		return err
 	}
 	bt.t.BytesOut, bt.t.Keys = uint64(n), 1

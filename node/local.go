@@ -30,6 +30,8 @@ type Local struct {
 //
 // cfg is used for all nodes; its Cluster, Index and Dir are ignored. The nodes share
 // the machine's slots for tasks: MaxCPUJobs and MaxIOJobs are for all nodes together.
+// They also share the connections to each other, so that there is not a number of these
+// for every pair.
 // A directory that was made with another number of nodes is refused, because its keys
 // would not be found.
 func StartLocal(dir string, n, port int, cfg Config) (*Local, error) {
@@ -40,7 +42,7 @@ func StartLocal(dir string, n, port int, cfg Config) (*Local, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := cfg.Confinement.makeDir(dir); err != nil {
 		return nil, err
 	}
 	conf := filepath.Join(dir, "s4.conf")
@@ -73,9 +75,10 @@ func StartLocal(dir string, n, port int, cfg Config) (*Local, error) {
 	if l.Cluster, err = s4.ParseCluster(strings.NewReader(text.String()), conf); err != nil {
 		return fail(err)
 	}
+	cfg.Cluster = l.Cluster
 	cfg = cfg.withDefaults()
 	for i := range n {
-		cfg.Cluster, cfg.Index, cfg.Dir = l.Cluster, i, filepath.Join(dir, strconv.Itoa(i))
+		cfg.Index, cfg.Dir = i, filepath.Join(dir, strconv.Itoa(i))
 		node, err := New(cfg)
 		if err != nil {
 			return fail(err)

@@ -34,12 +34,20 @@ func (n *Node) park(p *stage, info *wire.JobInfo) (*job, error) {
 	j := n.makeJob(&info.Job, in, p, state)
 	j.started = time.Unix(0, info.Started)
 	if state == wire.JobSuspended {
-		j.why, j.ended = info.Why, time.Unix(0, info.Ended)
+		j.why, j.ended = info.Why, since(info.Ended)
 	}
 	j.link.term, j.link.driver = info.Term, info.Job.Driver
 	j.setCounts(info)
 	j.begun.Store(true)
 	return j, nil
+}
+
+// since returns the time that a Unix time in nanoseconds is, or now if that is ahead. From
+// then on it is compared by a clock that nobody sets: a job must not be discarded because
+// the machine's clock was wrong.
+func since(ns int64) time.Time {
+	now := time.Now()
+	return now.Add(-max(0, now.Sub(time.Unix(0, ns))))
 }
 
 // setCounts takes over what is known of a job that this process did not start.
@@ -85,7 +93,7 @@ func (n *Node) suspend(j *job, why error) {
 // clearWork removes the directories of tasks, which have ended.
 func clearWork(dir string) error {
 	var errs []error
-	for _, d := range []string{"tasks", "tmp"} {
+	for _, d := range []string{workDir, taskTmp} {
 		errs = append(errs, emptyDir(filepath.Join(dir, d)))
 	}
 	return errors.Join(errs...)
@@ -232,7 +240,7 @@ func (n *Node) expire(every time.Duration) {
 		}
 		for _, j := range n.suspended() {
 			why := wire.Errorf(wire.CodeCanceled, "it was suspended for longer than the %v that the server keeps such jobs", n.cfg.KeepSuspended)
-			if time.Since(time.Unix(0, j.info().Ended)) < n.cfg.KeepSuspended {
+			if j.suspendedFor() < n.cfg.KeepSuspended {
 				if !n.isNearlyFull() {
 					continue
 				}
@@ -243,6 +251,16 @@ func (n *Node) expire(every time.Duration) {
 			}
 		}
 	}
+}
+
+// suspendedFor returns for how long a job has been suspended; 0 if it is not.
+func (j *job) suspendedFor() time.Duration {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.ended.IsZero() {
+		return 0
+	}
+	return time.Since(j.ended)
 }
 
 // isNearlyFull reports whether the data file system has less than minFree free.

@@ -61,24 +61,17 @@ func (p *pass) run(ctx context.Context, prefix string) error {
 
 // check compares one key. The error is one that ends the pass.
 func (p *pass) check(ctx context.Context, key string) error {
-	fd, err := p.store.openInput(key)
+	fd, f, err := p.store.lookAt(key)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return nil // removed meanwhile
+		return nil // removed meanwhile, or a directory has taken its place
 	}
 	if err != nil {
 		return storeError(err, key)
 	}
 	defer unix.Close(fd)
-	f, err := lookAt(fd)
-	if errors.Is(err, unix.ENOENT) {
-		return nil // a directory has taken its place
-	}
-	if err != nil {
-		return storeError(err, key)
-	}
 	if err = f.noSum; err == nil {
 		forget := forgetAfter(fd, f.size)
-		err = p.compare(ctx, fd, f.sum)
+		err = p.compare(ctx, fd, f.size, f.sum)
 		forget()
 	}
 	var damage *wire.Error
@@ -105,11 +98,11 @@ func (p *pass) check(ctx context.Context, key string) error {
 	}
 }
 
-func (p *pass) compare(ctx context.Context, fd int, sum uint64) error {
+func (p *pass) compare(ctx context.Context, fd int, size int64, sum uint64) error {
 	if p.pace == nil {
-		return verifyFile(ctx, fd, sum)
+		return verifyFile(ctx, fd, size, sum)
 	}
-	return verifyReader(ctx, &paced{contents{ctx: ctx, fd: fd}, p.pace}, sum)
+	return verifyReader(ctx, &paced{contents{ctx: ctx, fd: fd, size: size}, p.pace}, sum)
 }
 
 // paced reads in the pace of a pass.

@@ -2,13 +2,17 @@ package node
 
 import (
 	"bufio"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4/names"
@@ -19,15 +23,15 @@ import (
 // shuffle stages the files whose names the command printed, here or at the servers
 // they belong to, and waits until all have arrived. It checks all names before it
 // sends any file, so that a wrong name leaves nothing staged anywhere.
-func (j *job) shuffle(dir, key string, names *os.File, t *wire.Task) error {
+func (j *job) shuffle(dir, key string, names *xfer.File, w *worker, t *wire.Task) error {
 	work, err := openTree(dir)
 	if err != nil {
 		return storeError(withoutPath(err), key)
 	}
 	defer work.close()
-	p := &printed{job: j, work: work, dir: dir, key: key, names: names}
-	seen := make(map[string]bool)
-	if err := p.each(func(name string) error { return p.check(name, seen) }); err != nil {
+	p := &printed{job: j, work: work, dir: dir, key: key, seen: make(map[string]bool), limit: fileLimit()}
+	defer p.close()
+	if err := p.read(names); err != nil {
 		return err
 	}
 	slot := &ioSlot{slots: j.node.ioSlots} // for the transfers of this task
@@ -35,48 +39,64 @@ func (j *job) shuffle(dir, key string, names *os.File, t *wire.Task) error {
 		return err
 	}
 	defer slot.release()
-	batch := newBatch(j, slot, func(name string) (*os.File, error) {
-		f, _, err := openRegular(work, name)
+	batch := newBatch(j, slot, func(name string) (*xfer.File, error) {
+		f, _, err := j.node.openOutput(work, name)
 		return f, err
 	})
-	err = p.each(func(name string) error {
-		if err := batch.failed(); err != nil {
-			return err
+	// Server after server: see smallPush.
+	slices.SortStableFunc(p.outputs, func(a, b printedFile) int { return cmp.Compare(a.server, b.server) })
+	for i := range p.outputs {
+		if err = batch.failed(); err == nil {
+			err = p.route(&p.outputs[i], w, batch)
 		}
-		return p.route(name, batch)
-	})
+		if err != nil {
+			break
+		}
+	}
 	if err = errors.Join(err, batch.wait()); err != nil {
 		return fatal{err}
 	}
-	t.BytesOut, t.Keys = p.size, uint64(len(seen))
+	p.removePushed()
+	t.BytesOut, t.Keys = p.size, uint64(len(p.outputs))
 	return nil
 }
 
 // printed is the output of one task of a shuffle.
 type printed struct {
-	job   *job
-	work  tree // the working directory
-	dir   string
-	key   string   // the task's input
-	names *os.File // what the command printed
-	size  uint64   // of the files routed
+	job     *job
+	work    tree // the working directory
+	dir     string
+	key     string          // the task's input
+	seen    map[string]bool // the basenames of outputs
+	outputs []printedFile
+	limit   uint64 // see mayHold
+	size    uint64 // of the files routed
 }
 
-// each calls f for every printed name, until f fails. It skips empty lines: a command
-// that wrote no file may still print a newline.
-func (p *printed) each(f func(name string) error) error {
-	if _, err := p.names.Seek(0, io.SeekStart); err != nil {
-		return storeError(err, p.key)
-	}
-	sc := bufio.NewScanner(p.names)
+// printedFile is a file whose name the command has printed.
+type printedFile struct {
+	line   string     // as it was printed
+	name   string     // in the working directory
+	file   *xfer.File // nil if it is to be opened again, for want of descriptors
+	size   int64
+	server int // that it belongs to
+}
+
+// read reads and checks the names that the command has printed. It skips empty lines: a
+// command that wrote no file may still print a newline.
+func (p *printed) read(names *xfer.File) error {
+	sc := bufio.NewScanner(&contents{ctx: p.job.ctx, fd: int(names.Fd()), size: -1})
 	sc.Buffer(make([]byte, 0, 8<<10), 64<<10)
 	for sc.Scan() {
 		if len(sc.Bytes()) == 0 {
 			continue
 		}
-		if err := f(sc.Text()); err != nil {
+		if err := p.check(sc.Text()); err != nil {
 			return err
 		}
+	}
+	if p.job.ctx.Err() != nil {
+		return context.Cause(p.job.ctx)
 	}
 	if err := sc.Err(); err != nil {
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: p.key, Text: "the command's list of file names cannot be read: " + err.Error()}
@@ -84,8 +104,8 @@ func (p *printed) each(f func(name string) error) error {
 	return nil
 }
 
-// check returns an error if a printed name is wrong. seen holds the names before it.
-func (p *printed) check(line string, seen map[string]bool) error {
+// check adds a file to the outputs, or returns an error if its name is wrong.
+func (p *printed) check(line string) error {
 	bad := func(why string) error {
 		return &wire.Error{Code: wire.CodeTaskFailed, Key: p.key, Text: fmt.Sprintf("the command printed %q, which %s", line, why)}
 	}
@@ -97,25 +117,59 @@ func (p *printed) check(line string, seen map[string]bool) error {
 	if name == "." {
 		return bad("is a directory")
 	}
-	if seen[base] {
+	if p.seen[base] {
 		return bad("has the basename of another that it printed")
 	}
-	seen[base] = true
-	var st unix.Stat_t
-	switch err := p.work.stat(name, &st); {
-	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV), err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK:
+	p.seen[base] = true
+	f, st, err := p.job.node.openOutput(p.work, name)
+	switch {
+	case err == nil:
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV):
 		return bad("is a symbolic link")
-	case err == nil && isDir(&st):
-		return bad("is a directory")
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), err == nil && !isRegular(&st):
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+		if p.isDir(name) {
+			return bad("is a directory")
+		}
 		return bad("is not a file in its working directory")
-	case err != nil:
-		return bad("cannot be looked at: " + err.Error())
+	default:
+		return bad("cannot be opened: " + err.Error())
 	}
 	if err := names.CheckKey(p.out(base)); err != nil {
+		f.Close()
 		return bad("makes a bad key: " + toWire(err).Text)
 	}
+	out := printedFile{line: line, name: name, size: st.Size, server: p.job.node.cfg.Cluster.Place(p.out(base))}
+	if len(p.outputs) < maxHeld && uint64(f.Fd()) < p.limit/2 {
+		out.file = f
+	} else {
+		f.Close()
+	}
+	p.outputs = append(p.outputs, out)
 	return nil
+}
+
+func (p *printed) isDir(name string) bool {
+	var st unix.Stat_t
+	return p.work.stat(name, &st) == nil && isDir(&st)
+}
+
+// close closes the files that were not routed.
+func (p *printed) close() {
+	for i := range p.outputs {
+		if f := p.outputs[i].file; f != nil {
+			f.Close()
+		}
+	}
+}
+
+// removePushed removes what has arrived elsewhere, which leaves the directory empty after
+// most commands.
+func (p *printed) removePushed() {
+	for i := range p.outputs {
+		if o := &p.outputs[i]; o.server != p.job.node.cfg.Index && !strings.Contains(o.name, "/") {
+			_ = unix.Unlinkat(p.work.fd(), o.name, 0) // or all goes with the directory
+		}
+	}
 }
 
 // rel returns the path of the task's input below the job's base.
@@ -145,37 +199,65 @@ func inside(dir, printed string) (string, bool) {
 
 // route hashes one output, whose name has been checked, and stages it here or
 // sends it to its server.
-func (p *printed) route(line string, batch *batch) error {
+func (p *printed) route(o *printedFile, w *worker, batch *batch) error {
 	j := p.job
-	name, _ := inside(p.dir, line)
-	out := p.out(path.Base(name))
-	f, _, err := openRegular(p.work, name)
-	if err != nil {
-		return &wire.Error{Code: wire.CodeTaskFailed, Key: p.key, Text: fmt.Sprintf("the file %q, which the command printed, cannot be opened: %v", line, err)}
+	out := p.out(path.Base(o.name))
+	f := o.file
+	if o.file = nil; f == nil {
+		var st *unix.Stat_t
+		var err error
+		if f, st, err = j.node.openOutput(p.work, o.name); err != nil {
+			return &wire.Error{Code: wire.CodeTaskFailed, Key: p.key, Text: fmt.Sprintf("the file %q, which the command printed, cannot be opened: %v", o.line, err)}
+		}
+		o.size = st.Size
 	}
-	size, sum, err := hashFile(j.ctx, f)
+	size, sum, body, err := o.read(j.ctx, f, w)
 	if err != nil {
 		f.Close()
 		return storeError(err, out)
 	}
 	p.size += uint64(size)
 	j.bytesOut.Add(uint64(size))
-	if server := j.node.cfg.Cluster.Place(out); server != j.node.cfg.Index {
-		p := &pushed{server, name, out, size, sum}
-		if batch.isDown(server) {
+	if o.server != j.node.cfg.Index {
+		to := &pushed{o.server, o.name, out, size, sum}
+		if batch.isDown(o.server) {
 			f.Close()
-			batch.lose(p, errDown)
+			batch.lose(to, errDown)
 			return nil
 		}
-		batch.push(p, f)
+		batch.push(to, f, body)
 		return nil
 	}
 	defer f.Close()
-	parent, base := splitName(name)
-	d, err := p.work.openDir(parent, false)
-	if err != nil {
-		return storeError(err, out)
+	dir := p.work.fd()
+	parent, base := splitName(o.name)
+	if parent != "" {
+		if dir, err = p.work.openDir(parent, false); err != nil {
+			return storeError(err, out)
+		}
+		defer unix.Close(dir)
 	}
-	defer unix.Close(d)
-	return j.stage.add(xfer.NamedTemp(f, d, base), out, sum)
+	return j.stage.add(xfer.NamedTemp(f, dir, base), &w.last, out, size, sum)
+}
+
+// read returns size and xxh64 of a file that is open as f, and its bytes if it is small.
+// They are the worker's.
+func (o *printedFile) read(ctx context.Context, f *xfer.File, w *worker) (size int64, sum uint64, body []byte, err error) {
+	if o.size > smallPush {
+		size, sum, err = hashFile(ctx, f, o.size)
+		return size, sum, nil, err
+	}
+	if w.buf == nil {
+		w.buf = make([]byte, smallPush+1)
+	}
+	n, err := io.ReadFull(&contents{ctx: ctx, fd: int(f.Fd()), size: o.size}, w.buf)
+	switch {
+	case err == nil: // it has grown
+		size, sum, err = hashFile(ctx, f, -1)
+		return size, sum, nil, err
+	case err != io.EOF && err != io.ErrUnexpectedEOF:
+		return 0, 0, nil, err
+	}
+	body = w.buf[:n]
+	return int64(n), xxhash.Sum64(body), body, nil
 }

@@ -20,12 +20,15 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-const docNetcat = "nc -N 127.0.0.1 4000"
+const (
+	docNetcat       = "nc -N 127.0.0.1 4000"
+	docNetcatSecret = "nc -N 127.0.0.1 4001" // the document's server with a secret
+)
 
 // TestProtocolExamples speaks every example of the document to a live server,
 // in order.
 func TestProtocolExamples(t *testing.T) {
-	p := startProto(t, 0)
+	p, withSecret := startProto(t, 0), startProtoSecret(t)
 	vars := make(docVars)
 	spoken := 0
 	for _, ex := range docExamples(t) {
@@ -43,6 +46,9 @@ func TestProtocolExamples(t *testing.T) {
 				b = p.exchange(b)
 				text = string(b)
 				spoken++
+			case docNetcatSecret:
+				b = withSecret.exchange(b)
+				text = string(b)
 			case "xxd":
 				text = docDump(protoSteady(b), docMask(ex.want))
 			case "s4 frames":
@@ -72,11 +78,12 @@ func TestProtocolExamplesTyped(t *testing.T) {
 		}
 	}
 	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin, "github.com/nathants/s4/cli/s4").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", bin, "github.com/nathants/s4/cli/s4").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	p := startProto(t, 0)
+	p, withSecret := startProto(t, 0), startProtoSecret(t)
 	_, port, _ := net.SplitHostPort(p.addr)
+	_, secretPort, _ := net.SplitHostPort(withSecret.addr)
 	session := "" // the assignments so far
 	for _, ex := range docExamples(t) {
 		if docAssignment.MatchString(ex.command) {
@@ -85,6 +92,7 @@ func TestProtocolExamplesTyped(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), protoHang)
 		typed := strings.ReplaceAll(ex.command, docNetcat, strings.Replace(docNetcat, "4000", port, 1))
+		typed = strings.ReplaceAll(typed, docNetcatSecret, strings.Replace(docNetcatSecret, "4001", secretPort, 1))
 		cmd := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", session+typed)
 		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
 		out, err := cmd.CombinedOutput()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,12 +39,15 @@ func (a dirent) at(i int) byte {
 	return 0
 }
 
+var direntBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
 // readDir returns the regular files and directories of the directory open
 // (not with O_PATH) as fd whose names begin with prefix, in key order. It leaves out
 // everything else, such as symbolic links.
 func readDir(fd int, prefix string) ([]dirent, error) {
 	var list []dirent
-	var buf [32 << 10]byte
+	buf := direntBuffers.Get().(*[32 << 10]byte) // on the stack it would have to grow for it
+	defer direntBuffers.Put(buf)
 	for {
 		n, err := unix.Getdents(fd, buf[:])
 		if errors.Is(err, unix.EINTR) {

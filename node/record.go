@@ -40,10 +40,10 @@ func readInfo(dir string) (*wire.JobInfo, error) {
 // writeInfo replaces the info of a job's directory in one step.
 func writeInfo(dir string, info *wire.JobInfo) error {
 	name := filepath.Join(dir, infoFile)
-	if err := os.WriteFile(name+".new", wire.AppendFrame(nil, 0, wire.FlagChecked, info), 0o644); err != nil {
+	if err := writeFile(name+".new", wire.AppendFrame(nil, 0, wire.FlagChecked, info)); err != nil {
 		return withoutPath(err)
 	}
-	return withoutPath(os.Rename(name+".new", name))
+	return withoutPath(rename(name+".new", name))
 }
 
 // readFrame reads one frame of a record; io.EOF at the end, and also in the

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4/wire"
 )
@@ -27,7 +28,7 @@ type report struct {
 // newReport returns a report for a client that has been told of the first seen tasks
 // which it wants to know of.
 func (j *job) newReport(seen uint64) (*report, error) {
-	f, err := os.Open(filepath.Join(j.stage.path, logFile))
+	f, err := openFile(filepath.Join(j.stage.path, logFile), unix.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -44,13 +45,18 @@ func (j *job) newReport(seen uint64) (*report, error) {
 
 // send tells the client what is new. The error is one of write.
 func (r *report) send(write func(wire.Message) error) error {
-	if fi, err := r.f.Stat(); r.failed || err == nil && fi.Size() <= r.at {
+	room := int64(64 << 10)
+	fi, err := r.f.Stat()
+	if err == nil {
+		room = min(room, fi.Size()-r.at)
+	}
+	if r.failed || room <= 0 {
 		return nil
 	}
 	batch := taskBatch{write: func(m *wire.Tasks) error { return write(m) }}
 	from := r.at
-	in := &countReader{r: bufio.NewReaderSize(io.NewSectionReader(r.f, from, math.MaxInt64-from), 64<<10)}
-	_, err := readTasks(in, func(m *wire.Tasks) error {
+	in := &countReader{r: bufio.NewReaderSize(io.NewSectionReader(r.f, from, math.MaxInt64-from), int(room))}
+	_, err = readTasks(in, func(m *wire.Tasks) error {
 		for k := range m.List {
 			t := &m.List[k]
 			switch {

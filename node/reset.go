@@ -50,27 +50,21 @@ func (j *job) resetAll(tasks []int) (damaged []int, err error) {
 	for k, i := range tasks {
 		dirs[k] = j.output(i)
 	}
-	var (
-		wg sync.WaitGroup
-		mu sync.Mutex
-	)
-	for peer := range j.node.cfg.Cluster.Servers {
-		wg.Go(func() {
-			err := j.resetOn(peer, dirs, func(i int) error {
-				mu.Lock()
-				defer mu.Unlock()
-				if !j.tasks.done.has(i) {
-					return nil // another server has told of it, too
-				}
-				damaged = append(damaged, i)
-				return j.undo(i)
-			})
-			if err != nil && j.ctx.Err() == nil {
-				j.move(jobFailed, err)
+	var mu sync.Mutex
+	j.node.eachServer(func(peer int) {
+		err := j.resetOn(peer, dirs, func(i int) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if !j.tasks.done.has(i) {
+				return nil // another server has told of it, too
 			}
+			damaged = append(damaged, i)
+			return j.undo(i)
 		})
-	}
-	wg.Wait()
+		if err != nil && j.ctx.Err() == nil {
+			j.move(jobFailed, err)
+		}
+	})
 	return damaged, context.Cause(j.ctx)
 }
 

@@ -30,15 +30,16 @@ const inputsSum = "xxh64"
 // save writes what a restart of the server must not lose, before the client hears that
 // the job is ready.
 func (j *job) save() error {
-	f, err := os.Create(filepath.Join(j.stage.path, inputsFile))
+	f, err := createPrivate(filepath.Join(j.stage.path, inputsFile))
 	if err != nil {
 		return storeError(j.node.store.serverFileError(err), "")
 	}
 	var sum xxhash.Digest
 	sum.Reset()
-	w := bufio.NewWriter(io.MultiWriter(f, &sum))
-	fmt.Fprintf(w, "skipped %d\n", j.tasks.skipped) // Flush returns the error
-	var line []byte                                 // there may be a million
+	buf := bufio.NewWriter(f) // Flush returns the error
+	w := io.MultiWriter(buf, &sum)
+	fmt.Fprintf(w, "skipped %d\n", j.tasks.skipped)
+	var line []byte // there may be a million
 	for i := range j.tasks.len() {
 		of, name := []int32{int32(i)}, ""
 		if j.tasks.groups != nil {
@@ -51,11 +52,8 @@ func (j *job) save() error {
 		}
 		_, _ = w.Write(line)
 	}
-	err = w.Flush()
-	if err == nil {
-		_, err = fmt.Fprintf(f, "%s %016x\n", inputsSum, sum.Sum64())
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
+	fmt.Fprintf(buf, "%s %016x\n", inputsSum, sum.Sum64())
+	if err := errors.Join(buf.Flush(), f.Close()); err != nil {
 		return storeError(j.node.store.serverFileError(err), "")
 	}
 	j.mu.Lock()

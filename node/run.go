@@ -28,6 +28,10 @@ const stderrTail = 16 << 10
 // run runs all tasks. The first failure stops the others, unless the job is
 // to keep going.
 func (j *job) run() error {
+	left := j.tasks.len() - j.tasks.done.count
+	if left == 0 {
+		return context.Cause(j.ctx)
+	}
 	if j.msg.Batch > 0 {
 		j.runBatches()
 		return context.Cause(j.ctx)
@@ -36,13 +40,15 @@ func (j *job) run() error {
 	// run while it hashes, stages and pushes output. The number of workers is limited,
 	// so that a server whose peers or disk are slow does not start commands faster
 	// than it can store their output.
-	workers := min(j.tasks.len()-j.tasks.done.count, j.node.cfg.MaxCPUJobs+j.node.cfg.MaxIOJobs)
+	workers := min(left, j.node.cfg.MaxCPUJobs+j.node.cfg.MaxIOJobs)
 	var (
 		next atomic.Int64
 		wg   sync.WaitGroup
 	)
 	for range workers {
 		wg.Go(func() {
+			w := new(worker)
+			defer w.last.close()
 			for j.ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
 				if i >= j.tasks.len() {
@@ -51,12 +57,18 @@ func (j *job) run() error {
 				if j.tasks.done.has(i) {
 					continue
 				}
-				j.taskEnded(j.task(i))
+				j.taskEnded(j.task(i, w))
 			}
 		})
 	}
 	wg.Wait()
 	return context.Cause(j.ctx)
+}
+
+// worker is what one goroutine keeps from task to task.
+type worker struct {
+	last lastDir // of the stage
+	buf  []byte  // for printedFile.sum
 }
 
 // taskEnded counts a task that has ended for good, with err. Unless the job is to keep
@@ -103,27 +115,29 @@ func isTaskCode(code wire.Code) bool {
 
 // task runs one task, as often as the job allows, and records every attempt. Those of
 // before a restart or a resume count on, but not as retries.
-func (j *job) task(i int) error {
+func (j *job) task(i int, w *worker) error {
 	before := j.tasks.ran(i)
 	for attempt := before + 1; ; attempt++ {
 		t := wire.Task{State: wire.TaskDone, Attempt: attempt, Start: time.Now().UnixNano(), Key: j.taskKey(i)}
-		err := j.attempt(i, &t)
+		err := j.attempt(i, w, &t)
 		if j.ctx.Err() != nil {
-			j.stopped(&t)
+			j.stopped(&t, 1)
 			return context.Cause(j.ctx)
 		}
 		again := mayHelp(err) && attempt-before <= j.msg.Retries
-		if err = j.record(&t, err, again); !again {
+		if err = j.record(&t, 1, err, again); !again {
 			return err
 		}
 	}
 }
 
-// stopped records a run of a task that was stopped because the job is over.
-func (j *job) stopped(t *wire.Task) {
+// stopped records a run of a task that was stopped because the job is over. share is how
+// many tasks ran in one command.
+func (j *job) stopped(t *wire.Task, share int) {
 	if t.Wall > 0 { // its command has run
 		t.State = wire.TaskStopped
 		_ = j.log.Load().add(*t) // the job has a reason of its own
+		j.observeTask(t, share)
 	}
 	j.now.remove(t)
 }
@@ -135,14 +149,16 @@ func mayHelp(err error) bool {
 }
 
 // record puts a run of a task that has ended with err into the log. again says that the
-// task is run again. The error is err, or that of the log.
-func (j *job) record(t *wire.Task, err error, again bool) error {
+// task is run again, and share how many tasks ran in one command. The error is err, or
+// that of the log.
+func (j *job) record(t *wire.Task, share int, err error, again bool) error {
 	if err != nil {
 		t.State, t.Code, t.Error = wire.TaskFailed, toWire(err).Code, toWire(err).Text
 		if again {
 			t.State = wire.TaskRetried
 		}
 	}
+	j.observeTask(t, share)
 	lerr := j.log.Load().add(*t)
 	j.now.remove(t) // after log.add, so that a task is always in one of both
 	if lerr != nil && err == nil && j.msg.Durable() {
@@ -156,34 +172,36 @@ func (j *job) record(t *wire.Task, err error, again bool) error {
 
 // attempt runs a task's command once and stages its output. It notes in t what
 // the command used and wrote.
-func (j *job) attempt(i int, t *wire.Task) (err error) {
+func (j *job) attempt(i int, w *worker, t *wire.Task) (err error) {
 	// Take the slot first: a task that waits for one should hold no files open.
-	if err := j.node.sched.acquire(j.ctx, j.id); err != nil {
+	release, err := j.node.takeSlot(j.ctx, j.id)
+	if err != nil {
 		return err
 	}
-	release := sync.OnceFunc(func() { j.node.sched.release(j.id) })
 	defer release()
 	keys, size := j.inputs(i)
 	t.BytesIn = uint64(size)
-	dir := filepath.Join(j.stage.path, "tasks", strconv.Itoa(i))
+	dir := filepath.Join(j.stage.path, workDir, strconv.Itoa(i))
 	if t.Attempt > 1 {
 		dir += "." + strconv.Itoa(int(t.Attempt)) // the last attempt's may be left, if it could not be removed
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return storeError(j.node.store.serverFileError(err), keys[0])
 	}
+	err = j.node.cfg.Confinement.give(dir)
 	defer func() {
 		// Most commands leave it empty.
 		if unix.Rmdir(dir) != nil {
 			err = errors.Join(err, removeAll(dir))
 		}
 	}()
-	in, err := j.stdin(keys)
 	if err != nil {
-		return err
+		return storeError(err, keys[0])
 	}
-	defer in.Close()
-	read, err := j.openInputs(t, keys, in)
+	in, read, err := j.open(keys, t)
+	if in != nil {
+		defer in.Close()
+	}
 	defer read.close()
 	if err != nil {
 		return err
@@ -199,13 +217,13 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 		return err
 	}
 	if j.msg.Verb == wire.VerbMapToN {
-		return j.shuffle(dir, keys[0], out.File, t)
+		return j.shuffle(dir, keys[0], out.File, w, t)
 	}
-	n, sum, err := hashFile(j.ctx, out.File)
+	n, sum, err := hashFile(j.ctx, out.File, -1)
 	if err != nil {
 		return storeError(err, keys[0])
 	}
-	if err := j.stage.add(out, j.output(i), sum); err != nil {
+	if err := j.stage.add(out, &w.last, j.output(i), n, sum); err != nil {
 		return err
 	}
 	t.BytesOut, t.Keys = uint64(n), 1
@@ -213,16 +231,22 @@ func (j *job) attempt(i int, t *wire.Task) (err error) {
 	return nil
 }
 
-// stdin returns the command's standard input: the key's file itself, or for the merge
-// a file that lists the paths of the group's files, one a line.
-func (j *job) stdin(keys []string) (*os.File, error) {
+// open returns the task's inputs, and the command's standard input, unless that is nil:
+// the key's file itself, or for the merge a file that lists the paths of the group's
+// files, one a line. Both are to be closed also after an error.
+func (j *job) open(keys []string, t *wire.Task) (stdin *xfer.File, read *taskInputs, err error) {
 	if j.msg.Verb != wire.VerbMapFromN {
-		f, _, err := openRegular(j.node.store.keys, keys[0])
-		if err != nil {
-			return nil, storeError(err, keys[0])
-		}
-		return f, nil
+		return j.openInput(t, keys[0])
 	}
+	if stdin, err = j.groupList(keys); err != nil {
+		return nil, new(taskInputs), err
+	}
+	read, err = j.openInputs(t, keys)
+	return stdin, read, err
+}
+
+// groupList returns the standard input of a merge task.
+func (j *job) groupList(keys []string) (*xfer.File, error) {
 	paths := make([]string, len(keys))
 	for i, key := range keys {
 		paths[i] = j.node.store.file(key)
@@ -232,7 +256,7 @@ func (j *job) stdin(keys []string) (*os.File, error) {
 
 // pathList returns a file that lists paths, one a line, for a command to read. key is
 // for errors.
-func (j *job) pathList(paths []string, key string) (*os.File, error) {
+func (j *job) pathList(paths []string, key string) (*xfer.File, error) {
 	t, err := j.node.store.create()
 	if err != nil {
 		return nil, storeError(err, key)
@@ -246,6 +270,9 @@ func (j *job) pathList(paths []string, key string) (*os.File, error) {
 	if err == nil {
 		_, err = t.Seek(0, io.SeekStart)
 	}
+	if err == nil {
+		err = j.node.cfg.Confinement.openTo(t.File)
+	}
 	if err != nil {
 		t.Close()
 		return nil, storeError(err, key)
@@ -254,9 +281,9 @@ func (j *job) pathList(paths []string, key string) (*os.File, error) {
 }
 
 // command runs the task's command.
-func (j *job) command(i int, dir string, keys []string, in, out *os.File, t *wire.Task) error {
+func (j *job) command(i int, dir string, keys []string, in, out exec.File, t *wire.Task) error {
 	j.now.add(t)
-	return j.runCommand(exec.Cmd{Dir: dir, Env: j.taskEnv(i, keys), Stdin: in, Stdout: out}, t)
+	return j.runCommand(exec.Cmd{Dir: dir, DirIsReal: j.stage.real, Env: j.taskEnv(i, keys), Stdin: in, Stdout: out}, t)
 }
 
 // runCommand runs the job's command as c says, and notes in t what it used.
@@ -264,6 +291,7 @@ func (j *job) runCommand(c exec.Cmd, t *wire.Task) error {
 	c.Bash, c.Script, c.StderrTail = j.node.bash, j.msg.Command, stderrTail
 	c.Pipeline = j.pipeline
 	c.Timeout = time.Duration(min(j.msg.Timeout, math.MaxInt64))
+	j.node.cfg.Confinement.apply(&c)
 	res, err := exec.Run(j.ctx, c)
 	if !res.Start.IsZero() {
 		t.Runner = wire.RunnerBash
@@ -297,9 +325,9 @@ func (j *job) runCommand(c exec.Cmd, t *wire.Task) error {
 func lastPart(s string) string { return s[max(0, len(s)-512):] }
 
 // hashFile returns size and xxh64 of what is in f, whatever its offset. It stops when ctx
-// ends, with the cause.
-func hashFile(ctx context.Context, f *os.File) (int64, uint64, error) {
-	n, sum, err := xfer.Hash(&contents{ctx: ctx, fd: int(f.Fd())})
+// ends, with the cause. size is as of verifyFile.
+func hashFile(ctx context.Context, f *xfer.File, size int64) (int64, uint64, error) {
+	n, sum, err := xfer.Hash(&contents{ctx: ctx, fd: int(f.Fd()), size: size})
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

@@ -4,12 +4,40 @@ import (
 	"context"
 	"runtime"
 	"sync"
+
+	"github.com/nathants/s4"
+	"github.com/nathants/s4/xfer"
 )
 
-// slots limit how many tasks run at once, on one server or on all of one process.
-type slots struct {
-	tasks *scheduler
-	io    chan struct{} // a semaphore: holds one value per task that pushes to peers
+// shared is what all nodes of one process have in common.
+type shared struct {
+	tasks  *scheduler
+	io     chan struct{} // a semaphore: holds one value per task that pushes to peers
+	peers  *peers
+	client *s4.Client // asks the other servers, and drives detached jobs
+
+	mu    sync.Mutex
+	nodes int // that use it; guarded by mu
+}
+
+// enter counts a node until it calls leave.
+func (s *shared) enter() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nodes++
+}
+
+// leave is called by a node when nothing of its own is under way. The last one closes the
+// connections.
+func (s *shared) leave() {
+	s.mu.Lock()
+	s.nodes--
+	last := s.nodes == 0
+	s.mu.Unlock()
+	if last {
+		s.peers.interrupt()
+		s.client.Close()
+	}
 }
 
 // ioSlot is the slot of one task that pushes to peers, or its wait for one.
@@ -40,16 +68,38 @@ func (s *ioSlot) release() {
 	}
 }
 
-// withDefaults returns cfg with its numbers of slots filled in, and with slots.
+// takeSlot waits for a task slot. release gives it back; calling that again does
+// nothing. job is as in acquire.
+func (n *Node) takeSlot(ctx context.Context, job any) (release func(), err error) {
+	if err := n.sched.acquire(ctx, job); err != nil {
+		return nil, err
+	}
+	n.running.Add(1)
+	return sync.OnceFunc(func() {
+		n.running.Add(-1)
+		n.sched.release(job)
+	}), nil
+}
+
+// withDefaults returns cfg with its numbers of slots and its timeout filled in, and with
+// shared.
 func (cfg Config) withDefaults() Config {
 	if cfg.MaxCPUJobs <= 0 {
-		cfg.MaxCPUJobs = runtime.NumCPU() + 2
+		cfg.MaxCPUJobs = min(runtime.NumCPU()+2, descriptorJobs())
 	}
 	if cfg.MaxIOJobs <= 0 {
-		cfg.MaxIOJobs = 4 * runtime.NumCPU()
+		cfg.MaxIOJobs = min(4*runtime.NumCPU(), descriptorJobs())
 	}
-	if cfg.slots == nil {
-		cfg.slots = &slots{tasks: newScheduler(cfg.MaxCPUJobs), io: make(chan struct{}, cfg.MaxIOJobs)}
+	if cfg.IOTimeout <= 0 {
+		cfg.IOTimeout = xfer.DefaultTimeout
+	}
+	if cfg.shared == nil {
+		cfg.shared = &shared{
+			tasks:  newScheduler(cfg.MaxCPUJobs),
+			io:     make(chan struct{}, cfg.MaxIOJobs),
+			peers:  newPeers(),
+			client: s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout, Secret: cfg.Secret}),
+		}
 	}
 	return cfg
 }

@@ -18,22 +18,51 @@ import (
 // session is one connection from a client or a peer. Its goroutine reads the
 // requests and answers one after the other.
 type session struct {
-	node *Node
-	conn *xfer.Conn
-	peer string
-	busy atomic.Bool                // between a request and the end of its answer
-	job  atomic.Pointer[jobSession] // under way, or nil; set by the session's goroutine, cleared by the job's
+	node  *Node
+	conn  *xfer.Conn
+	peer  string
+	since time.Time                  // it was accepted
+	busy  atomic.Bool                // between a request and the end of its answer
+	job   atomic.Pointer[jobSession] // under way, or nil; set by the session's goroutine, cleared by the job's
+
+	last   lastDir // of lastOf; the session's goroutine's
+	lastOf *stage  // to which the last push went
+}
+
+// lastDir returns what is kept open for pushes to a stage.
+func (s *session) lastDir(of *stage) *lastDir {
+	if s.lastOf != of {
+		s.last.close()
+		s.lastOf = of
+	}
+	return &s.last
 }
 
 func (s *session) serve() {
 	defer s.conn.Close()
 	cfg := s.node.cfg
-	channel, err := s.conn.Accept(cfg.Cluster.Fingerprint(), uint32(cfg.Index), cfg.Cluster.Servers[cfg.Index].String())
-	if err != nil {
+	channel, err := s.conn.Accept(&xfer.Acceptor{
+		Name:        cfg.Cluster.Servers[cfg.Index].String(),
+		Fingerprint: s.node.fingerprint,
+		Index:       uint32(cfg.Index),
+		Secret:      cfg.Secret,
+		Slow:        func() { s.node.auth.slow(s.node.ctx) },
+	})
+	if dropped := s.node.greeted(s); dropped && err != nil {
+		err = errSilent
+	}
+	switch {
+	case errors.Is(err, wire.CodeUnauthenticated):
+		s.node.refused.Add(1)
+		s.node.auth.add(time.Now(), s.peer, err)
+		return
+	case err != nil:
+		s.node.refused.Add(1)
 		s.node.log.Info("refused", zap.String("peer", s.peer), zap.Error(err))
 		return
 	}
 	defer func() { _ = s.conn.SendHeld() }()
+	defer func() { s.last.close() }()
 	// Ping all the time. A client that uploads waits for its answer for as long as
 	// its own source pauses, which may be hours, and must not take silence for a
 	// dead server. And pings reveal a client that is gone.
@@ -111,13 +140,14 @@ func (n *Node) checkOwner(name string) error {
 	return nil
 }
 
-// logRequest logs a request and its outcome.
+// logRequest logs a request and its outcome, and tells the observer of it.
 func (s *session) logRequest(verb, key string, bytes int64, start time.Time, err error) {
+	outcome := s.observe(verb, start, err)
 	log := s.node.log
 	if err == nil {
 		log.Info(verb, zap.String("key", key), zap.Int64("bytes", bytes), zap.Duration("took", time.Since(start)), zap.String("outcome", "ok"))
 		return
 	}
 	log.Info(verb, zap.String("key", key), zap.Int64("bytes", bytes), zap.Duration("took", time.Since(start)),
-		zap.String("outcome", toWire(err).Code.String()), zap.String("peer", s.peer), zap.Error(err))
+		zap.String("outcome", outcome.String()), zap.String("peer", s.peer), zap.Error(err))
 }

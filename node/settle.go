@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -140,17 +139,13 @@ func (n *Node) settle(j *job) {
 // waits for. It does not ask those that have no part in the job.
 func (n *Node) askPeers(ctx context.Context, p *stage) (wire.Verdict, []int) {
 	verdicts := make([]wire.Verdict, len(n.cfg.Cluster.Servers))
-	var wg sync.WaitGroup
-	for i := range verdicts {
+	n.eachServer(func(i int) {
 		if i == n.cfg.Index || slices.Contains(p.without, uint32(i)) {
 			verdicts[i] = wire.VerdictOrphaned
-			continue
+			return
 		}
-		wg.Go(func() {
-			verdicts[i], _ = n.askPeer(ctx, i, p.id) // 0 if it cannot be asked
-		})
-	}
-	wg.Wait()
+		verdicts[i], _ = n.askPeer(ctx, i, p.id) // 0 if it cannot be asked
+	})
 	if p.unsure {
 		// Who says that it never commits may have no part in the job. So that counts only
 		// if nobody is left who may have committed.
@@ -193,7 +188,7 @@ func tally(verdicts []wire.Verdict) (wire.Verdict, []int) {
 
 // dialPeer opens a control connection to a server. The caller closes it.
 func (n *Node) dialPeer(ctx context.Context, peer int) (*xfer.Conn, error) {
-	d := n.cfg.Cluster.Dialer(peer, n.cfg.IOTimeout)
+	d := n.dialer(peer)
 	return d.Dial(ctx, wire.ChannelControl)
 }
 

@@ -1,10 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -12,123 +12,14 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// peerConns is how many connections a server keeps to each peer: large files
-// go in parallel, and a small one does not always wait behind a large one.
-const peerConns = 2
-
-// peers holds the long-lived data connections to the other servers, which all
-// jobs share.
-type peers struct {
-	node *Node
-	mu   sync.Mutex
-	open map[int]*peer // guarded by mu
-}
-
-// peer is the connections to one server, which are used in turn. Each peer counts its
-// own turns: with a common count, pushes that alternate between two peers would always
-// use the same connection to each.
-type peer struct {
-	next  int // guarded by peers.mu
-	conns [peerConns]peerConn
-}
-
-// turn returns the connection whose turn it is; peers.mu is held.
-func (p *peer) turn() *peerConn {
-	p.next++
-	return &p.conns[p.next%peerConns]
-}
-
-type peerConn struct {
-	mu chan struct{}  // a lock that can be waited for with a context, as connecting takes long
-	p  *xfer.Pipeline // guarded by mu
-}
-
-func newPeer() *peer {
-	p := new(peer)
-	for i := range p.conns {
-		p.conns[i].mu = make(chan struct{}, 1)
-	}
-	return p
-}
-
-// lock locks mu, unless ctx ends first.
-func (c *peerConn) lock(ctx context.Context) error {
-	select {
-	case c.mu <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (c *peerConn) unlock() { <-c.mu }
-
-func newPeers(n *Node) *peers {
-	return &peers{node: n, open: make(map[int]*peer)}
-}
-
-// get returns a pipeline to a peer, connected if it was not. It calls waits before
-// anything that may take long.
-func (ps *peers) get(ctx context.Context, server int, waits func()) (*xfer.Pipeline, error) {
-	ps.mu.Lock()
-	p := ps.open[server]
-	if p == nil {
-		p = newPeer()
-		ps.open[server] = p
-	}
-	c := p.turn()
-	ps.mu.Unlock()
-	select {
-	case c.mu <- struct{}{}:
-	default:
-		waits()
-		if err := c.lock(ctx); err != nil {
-			return nil, err
-		}
-	}
-	defer c.unlock()
-	// If the peer was restarted between two jobs, nobody was reading from the
-	// connection to notice. Any requests on it are lost then.
-	if c.p != nil && c.p.Idle() {
-		return c.p, nil
-	}
-	if c.p != nil {
-		c.p.Close()
-		c.p = nil
-	}
-	waits()
-	n := ps.node
-	d := n.cfg.Cluster.Dialer(server, n.cfg.IOTimeout)
-	d.Stats = &n.stats
-	conn, err := d.DialPatiently(ctx, wire.ChannelData)
-	if err != nil {
-		return nil, err
-	}
-	c.p = xfer.NewPipeline(conn)
-	return c.p, nil
-}
-
-// close closes all connections, and what is under way on them fails.
-func (ps *peers) close() {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	for _, p := range ps.open {
-		for i := range p.conns {
-			c := &p.conns[i]
-			c.mu <- struct{}{}
-			if c.p != nil {
-				c.p.Close()
-			}
-			c.unlock()
-		}
-	}
-}
-
 // batch is the pushes of one task. Those that a peer was lost with are sent again.
 type batch struct {
 	job  *job
-	slot *ioSlot                             // the task's
-	open func(name string) (*os.File, error) // opens an output again
+	slot *ioSlot                               // the task's
+	open func(name string) (*xfer.File, error) // opens an output again
+
+	conn   *peerConn // of the last push, to server; the task's goroutine's
+	server int
 
 	mu      sync.Mutex
 	pending int           // not answered yet; guarded by mu
@@ -148,7 +39,7 @@ type pushed struct {
 	sum    uint64
 }
 
-func newBatch(j *job, slot *ioSlot, open func(name string) (*os.File, error)) *batch {
+func newBatch(j *job, slot *ioSlot, open func(name string) (*xfer.File, error)) *batch {
 	return &batch{job: j, slot: slot, open: open}
 }
 
@@ -212,7 +103,7 @@ func (b *batch) repeat() error {
 				b.fail(storeError(err, p.key))
 				break
 			}
-			b.push(p, f)
+			b.push(p, f, nil)
 		}
 		if err := b.settled(); err != nil {
 			return err
@@ -281,12 +172,21 @@ func (b *batch) settled() error {
 	return b.failed()
 }
 
+// smallPush is the size in bytes of the largest output that is sent from memory, and on
+// the same connection as the one before: one of these is no wait for the next, and the
+// peer reads several at once.
+const smallPush = 16 << 10
+
 // push sends one output, whose file is f, to its server, from disk to socket in the
-// kernel unless it is packed. It closes f and returns as soon as the file is sent.
-func (b *batch) push(out *pushed, f *os.File) {
+// kernel unless it is packed, or is in memory as body. It closes f and returns as soon as
+// the file is sent.
+func (b *batch) push(out *pushed, f *xfer.File, body []byte) {
 	j := b.job
+	if b.conn == nil || b.server != out.server || out.size > smallPush {
+		b.conn, b.server = j.node.peers.turn(out.server), out.server
+	}
 	// Nobody must wait for a server that this task waits for.
-	p, err := j.node.peers.get(j.ctx, out.server, b.slot.release)
+	p, err := j.node.peers.get(j, out.server, b.conn, b.slot.release)
 	err = errors.Join(err, b.slot.acquire(j.ctx))
 	if err != nil {
 		f.Close()
@@ -309,7 +209,11 @@ func (b *batch) push(out *pushed, f *os.File) {
 		Send: func(c *xfer.Conn, tag uint16, refused func() bool) error {
 			defer f.Close()
 			stop := func() bool { return refused() || j.ctx.Err() != nil }
-			return c.SendFile(tag, head, flags, f, out.size, out.sum, pack, false, stop)
+			var src xfer.Stored = f
+			if body != nil {
+				src = &inMemory{f, bytes.NewReader(body)}
+			}
+			return c.SendFile(tag, head, flags, src, out.size, out.sum, pack, false, stop)
 		},
 		Recv: func(c *xfer.Conn, tag uint16) error {
 			m, err := c.ReadReply(tag)
@@ -324,11 +228,20 @@ func (b *batch) push(out *pushed, f *os.File) {
 				b.lose(out, err)
 			} else {
 				j.pushed.Add(uint64(out.size))
+				j.node.pushed[out.server].Add(out.size)
 			}
 			b.answered()
 		},
 	})
 }
+
+// inMemory is a file whose bytes were read before.
+type inMemory struct {
+	*xfer.File
+	body *bytes.Reader
+}
+
+func (m *inMemory) Read(p []byte) (int, error) { return m.body.Read(p) }
 
 // peerError names the peer with which something has failed.
 func (j *job) peerError(server int, what, name string, err error) error {

@@ -19,8 +19,8 @@ import (
 // yet, the working directories of its tasks, and its record.
 //
 //	_s4/jobs/<id>/stage/bucket/path/name   output, named as the keys it will be
-//	_s4/jobs/<id>/tasks/<n>/               where task n runs
-//	_s4/jobs/<id>/tmp/                     the tasks' TMPDIR
+//	_s4/jobs/<id>/tasks/<n>/               where task n runs; if it has tasks to run
+//	_s4/jobs/<id>/tmp/                     the tasks' TMPDIR; likewise
 //	_s4/jobs/<id>/assets/                  files that came along with the job
 //	_s4/jobs/<id>/resumed                  is there if the job was suspended before
 //	_s4/jobs/<id>/inputs                   the list of its tasks, if it is durable
@@ -37,6 +37,7 @@ type stage struct {
 	id            uint64
 	path          string
 	tree          tree // stage/
+	real          bool // no part of path is a symbolic link
 	readers       int  // other jobs in prepare that read tree; guarded by store.marks
 	over          bool // the job is over: the last reader closes tree; guarded by store.marks
 	keys          atomic.Int64
@@ -47,6 +48,9 @@ type stage struct {
 }
 
 const (
+	workDir = "tasks"
+	taskTmp = "tmp"
+
 	preparedMark = "prepared"
 	commitMark   = "commit"
 )
@@ -54,7 +58,7 @@ const (
 func jobName(id uint64) string { return fmt.Sprintf("%016x", id) }
 
 func (s *store) stageOf(id uint64) *stage {
-	return &stage{store: s, id: id, path: filepath.Join(s.path, sysDir, jobsDir, jobName(id))}
+	return &stage{store: s, id: id, path: filepath.Join(s.path, sysDir, jobsDir, jobName(id)), real: s.sysIsReal}
 }
 
 func (s *store) newStage(id uint64) (*stage, error) {
@@ -65,15 +69,23 @@ func (s *store) newStage(id uint64) (*stage, error) {
 		}
 		return nil, s.serverFileError(err)
 	}
-	for _, d := range []string{"stage", "tasks", "tmp"} {
-		if err := os.Mkdir(filepath.Join(p.path, d), 0o755); err != nil {
-			return nil, errors.Join(s.serverFileError(err), removeAll(p.path))
-		}
+	if err := os.Mkdir(filepath.Join(p.path, "stage"), 0o755); err != nil {
+		return nil, errors.Join(s.serverFileError(err), removeAll(p.path))
 	}
 	if err := p.open(); err != nil {
 		return nil, errors.Join(err, removeAll(p.path))
 	}
 	return p, nil
+}
+
+// makeWork makes the directories for tasks, which may be there already.
+func (p *stage) makeWork() error {
+	for _, d := range []string{workDir, taskTmp} {
+		if err := os.Mkdir(filepath.Join(p.path, d), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return p.store.serverFileError(err)
+		}
+	}
+	return nil
 }
 
 func (p *stage) open() (err error) {
@@ -89,10 +101,10 @@ func (p *stage) shut() {
 	p.tree = tree{}
 }
 
-// add stages a file that will become the key name.
-func (p *stage) add(tmp *xfer.Temp, name string, sum uint64) error {
-	size, err := p.store.commit(tmp, p.tree, name, sum)
-	if err != nil {
+// add stages a file of so many bytes that will become the key name. last is as in
+// tree.publish.
+func (p *stage) add(tmp *xfer.Temp, last *lastDir, name string, size int64, sum uint64) error {
+	if err := p.store.commit(tmp, p.tree, last, name, sum); err != nil {
 		return p.store.commitError(err, name)
 	}
 	p.keys.Add(1)
@@ -215,16 +227,21 @@ func emptyBelow(t tree, name string) bool {
 // promise leaves a mark on disk, after prepare: a server that is killed from
 // then on keeps what is staged, and asks its peers what became of the job.
 func (p *stage) promise(without []uint32) error {
-	f, err := os.Create(filepath.Join(p.path, preparedMark+".new"))
+	mark := filepath.Join(p.path, preparedMark)
+	name := mark
+	if len(without) > 0 {
+		name += ".new"
+	}
+	f, err := createPrivate(name)
 	if err != nil {
 		return storeError(withoutPath(err), "")
 	}
 	p.without = without
 	if len(without) > 0 {
 		_, err = f.Write(wire.AppendFrame(nil, 0, wire.FlagChecked, &wire.Prepare{Without: without}))
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(p.path, preparedMark))
+		if err == nil {
+			err = rename(name, mark)
+		}
 	}
 	if err != nil {
 		return errors.Join(storeError(withoutPath(err), ""), f.Close())
@@ -261,7 +278,7 @@ func (p *stage) readPromise() error {
 // decide makes the promise a decision, in one step that needs no space: a
 // server that is killed from then on finishes publish when it starts again.
 func (p *stage) decide() error {
-	if err := os.Rename(filepath.Join(p.path, preparedMark), filepath.Join(p.path, commitMark)); err != nil {
+	if err := rename(filepath.Join(p.path, preparedMark), filepath.Join(p.path, commitMark)); err != nil {
 		return storeError(withoutPath(err), "")
 	}
 	p.halfPublished = true
@@ -323,11 +340,13 @@ func (p *stage) move(dir string) error {
 		if dir != "" {
 			name = dir + "/" + d.name
 		}
-		err := p.store.keys.publish(name, func(to int, base string) error {
+		err := p.store.keys.publish(name, nil, func(to int, base string) error {
 			return unix.Renameat2(fd, d.name, to, base, unix.RENAME_NOREPLACE)
 		})
 		if d.dir && errors.Is(err, unix.EEXIST) {
-			err = p.move(name)
+			if err = p.move(name); err == nil {
+				_ = unix.Unlinkat(fd, d.name, unix.AT_REMOVEDIR) // clear does it else, with more calls
+			}
 		}
 		if err != nil {
 			return storeError(err, name)
@@ -338,10 +357,7 @@ func (p *stage) move(dir string) error {
 
 // takeBack undoes promise and prepare.
 func (p *stage) takeBack() error {
-	err := os.Remove(filepath.Join(p.path, preparedMark))
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
-	}
+	err := unlink(filepath.Join(p.path, preparedMark))
 	return errors.Join(withoutPath(err), p.close())
 }
 
@@ -353,19 +369,26 @@ func (p *stage) clear() error {
 	// First, and in one step: a server that is killed from then on takes the job for
 	// over, and neither goes on with it nor asks its peers.
 	gone := filepath.Join(p.path, "gone")
-	err := os.Rename(filepath.Join(p.path, "stage"), gone)
+	staged := filepath.Join(p.path, "stage")
+	err := unix.Rmdir(staged) // most often it is empty
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		err = rename(staged, gone)
+	}
 	if errors.Is(err, os.ErrExist) || errors.Is(err, unix.ENOTEMPTY) { // of a clear that was cut short
 		_ = removeAll(gone)
-		err = os.Rename(filepath.Join(p.path, "stage"), gone)
+		err = rename(staged, gone)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	if merr := os.Remove(filepath.Join(p.path, preparedMark)); !errors.Is(merr, os.ErrNotExist) {
-		err = errors.Join(err, merr)
+	for _, f := range []string{preparedMark, finishedFile, inputsFile} {
+		err = errors.Join(err, unlink(filepath.Join(p.path, f)))
 	}
-	for _, d := range []string{"gone", "stage", "tasks", "tmp", assetsDir, finishedFile, inputsFile} {
+	for _, d := range []string{"gone", workDir, taskTmp, assetsDir} {
 		err = errors.Join(err, removeAll(filepath.Join(p.path, d)))
+	}
+	if err != nil {
+		err = errors.Join(err, removeAll(staged)) // if it was not renamed
 	}
 	return withoutPath(err)
 }
@@ -378,16 +401,15 @@ func (p *stage) remove() error {
 	return errors.Join(p.clear(), p.store.keepRecord(p.path))
 }
 
-// same reports whether a file that could not be staged, because its name is taken, is
-// the one that has the name.
-func (p *stage) same(tmp *xfer.Temp, name string, sum uint64) bool {
+// same reports whether a file of this size and xxh64 that could not be staged, because its
+// name is taken, is the one that has the name.
+func (p *stage) same(name string, size int64, sum uint64) bool {
 	f, st, err := openRegular(p.tree, name)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	fi, err := tmp.Stat()
-	if err != nil || fi.Size() != st.Size {
+	if size != st.Size {
 		return false
 	}
 	there, err := getSum(int(f.Fd()))

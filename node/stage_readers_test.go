@@ -20,7 +20,7 @@ func TestPrepareCountsItsReading(t *testing.T) {
 		if err := p.remove(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.tree.root.Stat(); err == nil {
+		if p.isOpen() {
 			t.Errorf("the tree of job %d is still open", p.id)
 		}
 	}

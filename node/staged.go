@@ -20,7 +20,7 @@ import (
 const resumedMark = "resumed"
 
 func (p *stage) markResumed() error {
-	return os.WriteFile(filepath.Join(p.path, resumedMark), nil, 0o644)
+	return os.WriteFile(filepath.Join(p.path, resumedMark), nil, 0o600)
 }
 
 func (p *stage) wasSuspended() bool {
@@ -64,7 +64,7 @@ func (p *stage) isWhole(ctx context.Context, name string, size uint64, read bool
 	}
 	sum, err := getSum(int(f.Fd()))
 	if err == nil {
-		err = verifyFile(ctx, int(f.Fd()), sum)
+		err = verifyFile(ctx, int(f.Fd()), st.Size, sum)
 	}
 	if errors.Is(err, wire.CodeChecksum) {
 		return false, nil

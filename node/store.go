@@ -41,7 +41,10 @@ type store struct {
 	lock  *os.File
 	fsync bool
 
-	rebooted bool // the machine was, and writes may be lost: see noteBoot
+	confinement *Confinement // of commands, whose output becomes the server's: see commit
+
+	sysIsReal bool // _s4/jobs has no symbolic link in its path
+	rebooted  bool // the machine was, and writes may be lost: see noteBoot
 
 	count atomic.Int64 // keys
 	bytes atomic.Int64 // in keys
@@ -64,11 +67,15 @@ type store struct {
 
 // openStore opens dir, which it creates if need be, and locks it. It checks that the
 // file system can do what is needed, completes or removes what a killed server has
-// left, and counts the keys. With fsync, commits survive power loss.
-func openStore(dir string, fsync bool) (*store, error) {
+// left, and counts the keys. With fsync, commits survive power loss. What commands need
+// to reach is opened to their user.
+func openStore(dir string, fsync bool, c *Confinement) (*store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
+	}
+	if err := c.makeDir(dir); err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", dir, withoutPath(err))
 	}
 	sys := filepath.Join(dir, sysDir)
 	for _, d := range []string{jobsDir, tmpDir, historyDir, committedDir, shuffledDir} {
@@ -82,9 +89,15 @@ func openStore(dir string, fsync bool) (*store, error) {
 		return nil, err
 	}
 	sys = filepath.Join(dir, sysDir)
-	s := &store{path: dir, fsync: fsync}
+	s := &store{path: dir, fsync: fsync, confinement: c}
+	if jobs, err := filepath.EvalSymlinks(filepath.Join(sys, jobsDir)); err == nil {
+		s.sysIsReal = jobs == filepath.Join(sys, jobsDir)
+	}
 	if err := s.open(sys); err != nil {
 		s.close()
+		if e := hostError(err); e != nil {
+			err = errors.New(e.Text) // says what to do
+		}
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
 	return s, nil
@@ -115,6 +128,9 @@ func (s *store) open(sys string) (err error) {
 	}
 	if err := s.probe(); err != nil {
 		return err
+	}
+	if err := s.confinement.shareSys(sys); err != nil {
+		return withoutPath(err)
 	}
 	if err := errors.Join(s.openHistory(), s.openCommitted()); err != nil {
 		return withoutPath(err)
@@ -203,10 +219,13 @@ func (s *store) probe() error {
 }
 
 func (s *store) close() {
-	for _, f := range []*os.File{s.keys.root, s.sys.root, s.tmp.root, s.lock} {
-		if f != nil {
-			f.Close()
+	for _, t := range []tree{s.keys, s.sys, s.tmp} {
+		if t.root != nil {
+			t.close()
 		}
+	}
+	if s.lock != nil {
+		s.lock.Close()
 	}
 }
 
@@ -226,7 +245,7 @@ func (s *store) writable() error {
 // file returns where a key's bytes are.
 func (s *store) file(name string) string { return filepath.Join(s.path, name) }
 
-func setSum(f *os.File, sum uint64) error {
+func setSum(f *xfer.File, sum uint64) error {
 	var text [16]byte
 	hexSum(&text, sum)
 	return os.NewSyscallError("fsetxattr", unix.Fsetxattr(int(f.Fd()), sumAttr, text[:], 0))

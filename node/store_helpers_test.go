@@ -18,7 +18,7 @@ import (
 
 func testStore(t testing.TB, dir string) *store {
 	t.Helper()
-	s, err := openStore(dir, false)
+	s, err := openStore(dir, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,8 @@ func testStore(t testing.TB, dir string) *store {
 // tempFile is an unnamed file with its checksum.
 type tempFile struct {
 	*xfer.Temp
-	sum uint64
+	size int64
+	sum  uint64
 }
 
 func writeTo(s *store, text string, publish func(*tempFile) error) error {
@@ -41,12 +42,12 @@ func writeTo(s *store, text string, publish func(*tempFile) error) error {
 	if _, err := io.WriteString(tmp, text); err != nil {
 		return err
 	}
-	return publish(&tempFile{tmp, xxhash.Sum64String(text)})
+	return publish(&tempFile{tmp, int64(len(text)), xxhash.Sum64String(text)})
 }
 
 // write puts a key with these bytes.
 func (s *store) write(name, text string) error {
-	return writeTo(s, text, func(f *tempFile) error { return s.put(f.Temp, name, f.sum) })
+	return writeTo(s, text, func(f *tempFile) error { return s.put(f.Temp, name, f.size, f.sum) })
 }
 
 func mustWrite(t testing.TB, s *store, names ...string) {

@@ -135,7 +135,7 @@ func TestEmptyDirectoriesAndJobs(t *testing.T) {
 func TestLock(t *testing.T) {
 	dir := t.TempDir()
 	s := testStore(t, dir)
-	_, err := openStore(dir, false)
+	_, err := openStore(dir, false, nil)
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || !strings.Contains(err.Error(), dir) {
 		t.Fatalf("%v does not name the directory and the process", err)
 	}
@@ -161,7 +161,7 @@ func TestStoreRefusesBadDirectories(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openStore(file, false); err == nil || !strings.Contains(err.Error(), file) {
+	if _, err := openStore(file, false, nil); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("%v", err)
 	}
 }

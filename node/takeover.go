@@ -103,27 +103,18 @@ func (n *Node) overElsewhere(id uint64) (why *wire.Error) {
 	return why
 }
 
-// eachPeerInfo asks all peers at once for a job, and calls each for each answer, one at
+// eachPeerInfo asks all peers for a job, and calls each for each answer, one at
 // a time.
 func (n *Node) eachPeerInfo(id uint64, each func(peer int, info *wire.JobInfo, err error)) {
-	var (
-		mu sync.Mutex
-		wg sync.WaitGroup
-	)
-	for peer := range n.cfg.Cluster.Servers {
-		if peer == n.cfg.Index {
-			continue
-		}
-		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(n.ctx, settleAsk)
-			defer cancel()
-			info, err := n.client.JobInfo(ctx, peer, id)
-			mu.Lock()
-			defer mu.Unlock()
-			each(peer, info, err)
-		})
-	}
-	wg.Wait()
+	var mu sync.Mutex
+	n.eachPeer(func(peer int) {
+		ctx, cancel := context.WithTimeout(n.ctx, settleAsk)
+		defer cancel()
+		info, err := n.client.JobInfo(ctx, peer, id)
+		mu.Lock()
+		defer mu.Unlock()
+		each(peer, info, err)
+	})
 }
 
 // isTurn asks all peers, and reports whether this server is the one to take over.

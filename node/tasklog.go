@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nathants/s4/wire"
 )
 
@@ -80,7 +82,7 @@ type taskLog struct {
 }
 
 func newTaskLog(dir string, durable bool) (*taskLog, error) {
-	f, err := os.OpenFile(filepath.Join(dir, logFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	f, err := openFile(filepath.Join(dir, logFile), unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, 0o600)
 	if err != nil {
 		return nil, storeError(withoutPath(err), "")
 	}

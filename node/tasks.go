@@ -83,10 +83,14 @@ func (j *job) doneBefore() (func(name string) (bool, error), error) {
 		done, err := j.node.complete(j.ctx, j.msg.Outdir)
 		return func(name string) (bool, error) { return done[name], nil }, err
 	}
+	looked, absent := "", false // the directory of the last key, and whether there is none
 	return func(name string) (bool, error) {
 		out := j.msg.Outdir + "/" + name
 		err := names.CheckKey(out)
-		if err == nil {
+		if dir, _ := splitName(out); err == nil && dir != looked {
+			looked, absent = dir, !j.node.store.hasDir(dir)
+		}
+		if err == nil && !absent {
 			err = j.node.store.checkAbsent(out)
 		}
 		if err != nil && resume && toWire(err).Code == wire.CodeExists {

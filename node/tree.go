@@ -2,24 +2,28 @@ package node
 
 import (
 	"errors"
-	"os"
 	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nathants/s4/xfer"
 )
 
 // tree is a directory below which names are resolved without ever leaving it:
 // not by .., not by an absolute path, not by a symbolic link on the way
 // (openat2(2), RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS). Names are slash
 // separated and relative; the empty name is the tree's root.
-type tree struct{ root *os.File }
+type tree struct{ root *xfer.File }
 
 const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
 func openTree(dir string) (tree, error) {
-	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
-	return tree{f}, err
+	fd, err := openFD(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return tree{}, err
+	}
+	return tree{xfer.NewFile(fd, dir)}, nil
 }
 
 func (t tree) fd() int { return int(t.root.Fd()) }
@@ -59,12 +63,19 @@ func (t tree) openDir(name string, create bool) (int, error) {
 			return fd, err
 		}
 		parent, base := splitName(name)
-		up, err := t.openDir(parent, true)
-		if err != nil {
-			return -1, err
+		if parent == "" {
+			err = unix.Mkdirat(t.fd(), base, 0o755)
+			if errors.Is(err, unix.ENOENT) {
+				return -1, err // the tree itself was removed
+			}
+		} else {
+			up, uerr := t.openDir(parent, true)
+			if uerr != nil {
+				return -1, uerr
+			}
+			err = unix.Mkdirat(up, base, 0o755)
+			unix.Close(up)
 		}
-		err = unix.Mkdirat(up, base, 0o755)
-		unix.Close(up)
 		// ENOENT: a remove has pruned the parent meanwhile; begin again.
 		if err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOENT) {
 			return -1, err
@@ -84,11 +95,17 @@ func splitName(name string) (dir, base string) {
 
 // publish gives a new file its name in the tree, making directories; link
 // does it in the directory that is passed. It begins again when a remove
-// prunes the directory under it.
-func (t tree) publish(name string, link func(dir int, base string) error) error {
+// prunes the directory under it. last has the directory of the file before, or is nil.
+func (t tree) publish(name string, last *lastDir, link func(dir int, base string) error) error {
 	parent, base := splitName(name)
 	for try := 0; ; try++ {
-		dir, err := t.openDir(parent, true)
+		var dir int
+		var err error
+		if last == nil {
+			dir, err = t.openDir(parent, true)
+		} else {
+			dir, err = last.open(t, parent)
+		}
 		if err != nil {
 			return err
 		}
@@ -96,7 +113,12 @@ func (t tree) publish(name string, link func(dir int, base string) error) error 
 		if errors.Is(err, unix.EEXIST) && removeEmpty(dir, base) == nil {
 			err = unix.ENOENT // they were empty directories, left by a killed server
 		}
-		unix.Close(dir)
+		switch {
+		case last == nil:
+			unix.Close(dir)
+		case errors.Is(err, unix.ENOENT):
+			last.close()
+		}
 		if !errors.Is(err, unix.ENOENT) || try > maxRaces {
 			return err
 		}

@@ -40,31 +40,44 @@ type taskInputs struct {
 type heldInput struct {
 	key   string
 	fd    int
+	size  int64
 	sum   uint64 // stored with it
 	owned bool   // close closes fd
 }
 
-// openInputs takes the fingerprint of a task's inputs, hashes the small ones, and opens
-// the others to hash them later. stdin is the open file of the only input, except in a
-// merge. close must be called also after an error.
-func (j *job) openInputs(t *wire.Task, keys []string, stdin *os.File) (*taskInputs, error) {
+// openInput opens the only input of a task, and does with it what openInputs does.
+func (j *job) openInput(t *wire.Task, key string) (*xfer.File, *taskInputs, error) {
+	in := &taskInputs{job: j, key: t.Key, room: maxHeld}
+	stdin, st, err := openRegular(j.node.store.keys, key)
+	if err != nil {
+		return nil, in, storeError(err, key)
+	}
+	var found fingerprint
+	found.Reset()
+	if err := setBlocking(stdin); err != nil {
+		return stdin, in, err
+	}
+	fd := int(stdin.Fd())
+	err = in.add(&found, key, fd, newInputFile(fd, st), false, false)
+	t.Inputs = found.Sum64()
+	return stdin, in, err
+}
+
+// openInputs takes the fingerprint of the inputs of a merge, hashes the small ones, and
+// opens the others to hash them later. close must be called also after an error.
+func (j *job) openInputs(t *wire.Task, keys []string) (*taskInputs, error) {
 	in := &taskInputs{job: j, key: t.Key, room: maxHeld}
 	var found fingerprint
 	found.Reset()
-	if j.msg.Verb != wire.VerbMapFromN {
-		err := in.add(&found, keys[0], int(stdin.Fd()), false, false)
-		t.Inputs = found.Sum64()
-		return in, err
-	}
 	damaged := false
 	var first error
 	for _, key := range keys {
 		if j.ctx.Err() != nil {
 			return in, context.Cause(j.ctx)
 		}
-		fd, err := j.node.store.openInput(key)
+		fd, f, err := j.node.store.lookAt(key)
 		if err == nil {
-			err = in.add(&found, key, fd, true, damaged)
+			err = in.add(&found, key, fd, f, true, damaged)
 		}
 		switch {
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
@@ -81,16 +94,11 @@ func (j *job) openInputs(t *wire.Task, keys []string, stdin *os.File) (*taskInpu
 
 // add adds the open file of an input. It hashes the file, or keeps fd open for that. If
 // skip is set, it does neither.
-func (in *taskInputs) add(found *fingerprint, key string, fd int, owned, skip bool) error {
+func (in *taskInputs) add(found *fingerprint, key string, fd int, f inputFile, owned, skip bool) error {
 	done := func() {
 		if owned {
 			unix.Close(fd)
 		}
-	}
-	f, err := lookAt(fd)
-	if err != nil {
-		done()
-		return err
 	}
 	found.add(key, f)
 	switch {
@@ -101,11 +109,11 @@ func (in *taskInputs) add(found *fingerprint, key string, fd int, owned, skip bo
 		done()
 		return in.damaged(key, f.noSum)
 	case f.size > smallInput && (!owned || len(in.held) < in.room && mayHold(fd)):
-		in.held = append(in.held, heldInput{key: key, fd: fd, sum: f.sum, owned: owned})
+		in.held = append(in.held, heldInput{key: key, fd: fd, size: f.size, sum: f.sum, owned: owned})
 		return nil
 	}
 	defer done()
-	return in.damaged(key, verifyFile(in.job.ctx, fd, f.sum))
+	return in.damaged(key, verifyFile(in.job.ctx, fd, f.size, f.sum))
 }
 
 // verify hashes what openInputs has left, after the command. failed is how the command
@@ -117,7 +125,7 @@ func (in *taskInputs) verify(failed error) error {
 		return failed
 	}
 	for _, h := range in.held {
-		err := in.damaged(h.key, verifyFile(in.job.ctx, h.fd, h.sum))
+		err := in.damaged(h.key, verifyFile(in.job.ctx, h.fd, h.size, h.sum))
 		if err == nil {
 			continue
 		}
@@ -146,6 +154,7 @@ func (in *taskInputs) damaged(key string, err error) error {
 	if !errors.As(err, &we) || we.Code != wire.CodeChecksum {
 		return err
 	}
+	in.job.node.corrupt.Add(1)
 	in.job.node.log.Warn("damaged input", zap.String("job", jobName(in.job.msg.ID)), zap.String("key", key), zap.String("outcome", we.Text))
 	e := &wire.Error{Code: wire.CodeChecksum, Key: in.key, Text: we.Text}
 	if key != in.key {
@@ -154,17 +163,18 @@ func (in *taskInputs) damaged(key string, err error) error {
 	return e
 }
 
-// mayHold reports whether a file may stay open while a command runs. The kernel gives
-// out the lowest free number (open(2)). So a number below half of the limit says that
-// there is room.
-func mayHold(fd int) bool {
-	var limit unix.Rlimit
-	return unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && uint64(fd) < limit.Cur/2
-}
+// mayHold reports whether a file may stay open while a command runs, or until its task's
+// other files are known. The kernel gives out the lowest free number (open(2)). So a
+// number below half of the limit says that there is room.
+func mayHold(fd int) bool { return uint64(fd) < fileLimit()/2 }
 
-// openInput opens a key's file to look at it. It may be something else than a file.
-func (s *store) openInput(key string) (int, error) {
-	return s.keys.open(key, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
+// fileLimit returns how many files this process may have open.
+func fileLimit() uint64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return limit.Cur
 }
 
 // inputFile is what the file system says of a key's file.
@@ -174,24 +184,36 @@ type inputFile struct {
 	noSum       error  // why there is no sum, or nil
 }
 
-// lookAt looks at an open file. If it is no regular file, the error is ENOENT.
-func lookAt(fd int) (inputFile, error) {
+// lookAt opens a key's file to look at it. If it is no regular file, the error is ENOENT.
+func (s *store) lookAt(key string) (fd int, f inputFile, err error) {
+	fd, err = s.keys.open(key, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
+	if err != nil {
+		return -1, f, err
+	}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return inputFile{}, os.NewSyscallError("fstat", err)
+	if err = unix.Fstat(fd, &st); err != nil {
+		err = os.NewSyscallError("fstat", err)
+	} else if !isRegular(&st) {
+		err = unix.ENOENT
 	}
-	if !isRegular(&st) {
-		return inputFile{}, unix.ENOENT
+	if err != nil {
+		unix.Close(fd)
+		return -1, f, err
 	}
+	return fd, newInputFile(fd, &st), nil
+}
+
+// newInputFile returns what is known of a file that is open as fd.
+func newInputFile(fd int, st *unix.Stat_t) inputFile {
 	f := inputFile{size: st.Size, mtime: st.Mtim.Nano()}
 	f.sum, f.noSum = getSum(fd)
-	return f, nil
+	return f
 }
 
 // verifyFile compares a key's file, open as fd, with the checksum stored with it. It
-// does not use the offset of fd.
-func verifyFile(ctx context.Context, fd int, sum uint64) error {
-	return verifyReader(ctx, &contents{ctx: ctx, fd: fd}, sum)
+// does not use the offset of fd. size is the file's, from fstat(2), or -1.
+func verifyFile(ctx context.Context, fd int, size int64, sum uint64) error {
+	return verifyReader(ctx, &contents{ctx: ctx, fd: fd, size: size}, sum)
 }
 
 // verifyReader is verifyFile of a reader that ends with ctx.
@@ -212,14 +234,19 @@ func verifyReader(ctx context.Context, r io.Reader, sum uint64) error {
 
 // contents reads an open file from its beginning by pread(2), until ctx ends.
 type contents struct {
-	ctx context.Context
-	fd  int
-	off int64
+	ctx  context.Context
+	fd   int
+	size int64 // from fstat(2), or -1 if it is not known
+	off  int64
+	end  bool
 }
 
 func (c *contents) Read(p []byte) (int, error) {
 	if c.ctx.Err() != nil {
 		return 0, context.Cause(c.ctx)
+	}
+	if c.end {
+		return 0, io.EOF
 	}
 	for {
 		n, err := unix.Pread(c.fd, p, c.off)
@@ -232,6 +259,9 @@ func (c *contents) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		c.off += int64(n)
+		// A short read may come before an error. If it brings the last of what should be
+		// there, the next one could only say that the file has ended.
+		c.end = n < len(p) && c.off == c.size
 		return n, nil
 	}
 }

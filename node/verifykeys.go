@@ -83,7 +83,8 @@ func pacer(bytes uint64) func(context.Context, int) error {
 	return rate.NewLimiter(rate.Limit(bytes), xfer.ChunkSize).WaitN
 }
 
-// damagedKey logs that a key was found to be damaged.
+// damagedKey counts and logs a key that was found to be damaged.
 func (n *Node) damagedKey(d *wire.Damaged) {
+	n.corrupt.Add(1)
 	n.log.Error("damaged key", zap.String("key", d.Key), zap.Uint64("bytes", d.Size), zap.Bool("removed", d.Removed), zap.String("outcome", d.Text))
 }

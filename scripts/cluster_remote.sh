@@ -5,9 +5,9 @@
 #
 # Usage: VERB DIR [ARG...]
 #
-#   plan DIR LISTED PLACE FORCE SUM_S4 SUM_SERVER SUM_CONF [FLAG...]
+#   plan DIR LISTED PLACE FORCE SUM_S4 SUM_SERVER SUM_CONF SUM_SECRET [FLAG...]
 #             say which files are needed and whether the server must be started
-#   deploy DIR LISTED PLACE ACTION SUM_S4 SUM_SERVER SUM_CONF [FLAG...]
+#   deploy DIR LISTED PLACE ACTION SUM_S4 SUM_SERVER SUM_CONF SUM_SECRET [FLAG...]
 #             take files from stdin, do as planned, wait until the server is up;
 #             a server to keep is restarted all the same if it is unhealthy
 #   verify DIR wait until all servers are healthy as seen from this host
@@ -15,11 +15,13 @@
 #   stop DIR REMOVE_DATA
 #             stop the server, with `yes` remove its files as well
 #
-# LISTED is the server's address:port, PLACE its "index count" in the cluster.
+# LISTED is the server's address:port, PLACE its "index count" in the cluster, and
+# SUM_SECRET is "none" for a cluster without a secret.
 # Answers are lines that start with @. DIR holds:
 #
 #   bin/s4, bin/s4-server   the programs
 #   s4.conf                 the cluster file
+#   secret                  the cluster's secret, if it has one
 #   data/                   the server's keys
 #   log, pid                its output, its process id
 #   started                 checksums and flags the running server was started with
@@ -65,7 +67,10 @@ is_running() {
 }
 
 # health prints what s4 health says, and fails if a server is not healthy.
-health() { timeout 10 "$dir/bin/s4" health -c "$dir/s4.conf" 2>&1 </dev/null; }
+health() { S4_SECRET_FILE=$(secret_file) timeout 10 "$dir/bin/s4" health -c "$dir/s4.conf" 2>&1 </dev/null; }
+
+# secret_file prints the path of the secret, if there is one.
+secret_file() { [[ ! -e $dir/secret ]] || echo "$dir/secret"; }
 
 # own_healthy LISTED: only this host's server matters, the others may be on
 # their way, so the exit code of s4 health does not.
@@ -84,8 +89,8 @@ last_log() {
 }
 
 plan() {
-	local listed=$1 place=$2 force=$3 sums=("${@:4:3}") flags=("${@:7}")
-	local names=(bin/s4 bin/s4-server s4.conf) i want have reason=''
+	local listed=$1 place=$2 force=$3 sums=("${@:4:4}") flags=("${@:8}")
+	local names=(bin/s4 bin/s4-server s4.conf secret) i want have reason=''
 	[[ $(uname -s) == Linux ]] || fail "not a Linux host: $(uname -s)"
 	mkdir -p -- "$dir" 2>/dev/null || fail "cannot make directory $dir"
 	[[ -w $dir ]] || fail "cannot write to directory $dir"
@@ -95,7 +100,8 @@ plan() {
 		fail "$dir/data holds keys placed for server $(describe "$(<"$dir/place")"), it would now be $(describe "$place") and not find them (move the data through s4 cp, or stop_cluster.sh --remove-data, or --force)"
 	fi
 
-	for i in 0 1 2; do
+	for i in "${!names[@]}"; do
+		[[ ${sums[i]} != none ]] || continue
 		have=$(sum_of "$dir/${names[i]}") || have=
 		[[ $have == "${sums[i]}" ]] || say need "${names[i]}"
 	done
@@ -105,7 +111,7 @@ plan() {
 		say action start
 		return
 	fi
-	want=$(stamp "${sums[1]}" "${sums[2]}" "$place" "${flags[*]}")
+	want=$(stamp "${sums[1]}" "${sums[2]}" "${sums[3]}" "$place" "${flags[*]}")
 	have=$(cat "$dir/started" 2>/dev/null) || have=
 	if [[ $have != "$want" ]]; then
 		if [[ -z $have ]]; then
@@ -122,22 +128,27 @@ plan() {
 
 describe() { echo "$((${1% *} + 1)) of ${1#* }"; }
 
-stamp() { printf 'program: %s\ncluster file: %s\nplace: %s\nflags: %s\n' "$@"; }
+stamp() { printf 'program: %s\ncluster file: %s\nsecret: %s\nplace: %s\nflags: %s\n' "$@"; }
 
 deploy() {
-	local listed=$1 place=$2 action=$3 sums=("${@:4:3}") flags=("${@:7}") name size log_size status
+	local listed=$1 place=$2 action=$3 sums=("${@:4:4}") flags=("${@:8}") name size log_size status
 	mkdir -p -- "$dir/bin"
 	while read -r name size; do
-		head -c "$size" >"$dir/$name.new" || fail "cannot write $dir/$name (disk full?)"
+		take_file "$name" "$size" || fail "cannot write $dir/$name (disk full?)"
 		case $name in
 		bin/s4) check_sum "$name" "${sums[0]}" ;;
 		bin/s4-server) check_sum "$name" "${sums[1]}" ;;
 		s4.conf) check_sum "$name" "${sums[2]}" ;;
+		secret) check_sum "$name" "${sums[3]}" ;;
 		*) fail "unexpected file $name" ;;
 		esac
-		[[ $name == s4.conf ]] || chmod 755 -- "$dir/$name.new"
+		case $name in
+		bin/*) chmod 755 -- "$dir/$name.new" ;;
+		s4.conf) chmod 644 -- "$dir/$name.new" ;;
+		esac
 		mv -f -- "$dir/$name.new" "$dir/$name"
 	done
+	[[ ${sums[3]} != none ]] || rm -f -- "$dir/secret"
 	if [[ $action == keep* ]]; then
 		for _ in 1 2 3; do
 			! own_healthy "$listed" || return 0
@@ -153,7 +164,7 @@ deploy() {
 	cd -- "$dir"
 	# setsid: the server outlives this ssh session, and leads a session of its
 	# own, by which its processes are found again.
-	setsid "$dir/bin/s4-server" --dir "$dir/data" --conf "$dir/s4.conf" \
+	S4_SECRET_FILE=$(secret_file) setsid "$dir/bin/s4-server" --dir "$dir/data" --conf "$dir/s4.conf" \
 		--index "${place% *}" "${flags[@]}" </dev/null >>"$dir/log" 2>&1 &
 	pid=$!
 	echo "$pid" >"$dir/pid"
@@ -170,8 +181,15 @@ deploy() {
 		sleep 0.1
 	done
 	# Last, so that a start that did not come this far is not taken for one.
-	stamp "${sums[1]}" "${sums[2]}" "$place" "${flags[*]}" >"$dir/started"
+	(umask 077 && stamp "${sums[1]}" "${sums[2]}" "${sums[3]}" "$place" "${flags[*]}" >"$dir/started")
 	say pid "$pid"
+}
+
+# take_file NAME SIZE writes that much of stdin to a new file, which nobody else can
+# read, not even for a moment.
+take_file() {
+	rm -f -- "$dir/$1.new"
+	(umask 077 && head -c "$2" >"$dir/$1.new")
 }
 
 check_sum() {
@@ -223,7 +241,7 @@ stop() {
 		find -H "$dir/data" -mindepth 1 -delete || fail "could not remove all of $dir/data"
 		rmdir -- "$dir/data" 2>/dev/null || true
 	fi
-	rm -f -- "$dir/bin/s4" "$dir/bin/s4-server" "$dir/s4.conf" "$dir/log" "$dir/place" "$dir"/{bin/s4,bin/s4-server,s4.conf}.new
+	rm -f -- "$dir/bin/s4" "$dir/bin/s4-server" "$dir/s4.conf" "$dir/secret" "$dir/log" "$dir/place" "$dir"/{bin/s4,bin/s4-server,s4.conf,secret}.new
 	rmdir -- "$dir/bin" "$dir" 2>/dev/null || true
 	say removed "$dir"
 }

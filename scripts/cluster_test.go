@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -68,6 +69,30 @@ func TestCluster(t *testing.T) {
 		}
 		l.newCluster(t, l.specs()...).want(t, 0, "restarted (new flags)")
 		l.checkData(t)
+	})
+
+	t.Run("changed secret", func(t *testing.T) {
+		before := l.pids(t)
+		l.wantSecret(t)
+		old, err := os.ReadFile(l.secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		former := l.secret
+		l.secret = filepath.Join(filepath.Dir(l.conf), "another one")
+		l.newCluster(t, append(l.specs(), "--secret-file", l.secret)...).want(t, 0, "restarted (new secret)", "export S4_SECRET_FILE="+strings.ReplaceAll(l.secret, " ", `\ `))
+		for i, pid := range l.pids(t) {
+			changed(t, before[i], pid)
+		}
+		l.wantSecret(t)
+		l.checkData(t)
+		if same, err := os.ReadFile(former); err != nil || string(same) != string(old) {
+			t.Errorf("the former secret was overwritten: %v", err)
+		}
+		run(t, []string{"S4_CONF_PATH=" + l.conf, "S4_SECRET_FILE=" + former}, filepath.Join(bin, "s4"), "ls").want(t, 1, "has another secret")
+		// From here on $S4_SECRET_FILE says which one.
+		l.env = append(l.env, "S4_SECRET_FILE="+l.secret)
+		l.newCluster(t, l.specs()...).want(t, 0, "left running")
 	})
 
 	t.Run("changed program", func(t *testing.T) {
@@ -232,7 +257,12 @@ func TestPortInUse(t *testing.T) {
 func TestHostLost(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.newCluster(t, l.specs()...).want(t, 0, "3 servers healthy")
+	l.newCluster(t, append(l.specs(), "--no-secret")...).want(t, 0, "3 servers healthy")
+	if _, err := os.Stat(l.secret); !os.IsNotExist(err) {
+		t.Errorf("a secret was made: %v", err)
+	}
+	l.secret = ""
+	l.s4(t, "health").want(t, 0)
 	pid := l.hosts[2].pid(t)
 	l.hosts[2].stop()
 	// What can be stopped is, and the rest is named.

@@ -28,10 +28,12 @@ type host struct {
 
 // lab is three hosts and what is needed to reach them.
 type lab struct {
-	hosts []*host
-	env   []string // for the scripts
-	conf  string
-	flags []string
+	hosts   []*host
+	env     []string // for the scripts
+	conf    string
+	sshArgs string // file with a line for each time that ssh was called
+	secret  string // its file, for l.s4; that which new_cluster.sh makes, at first
+	flags   []string
 }
 
 func newLab(t *testing.T) *lab {
@@ -61,8 +63,9 @@ func newLab(t *testing.T) *lab {
 		run(t, nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(tmp, key)).want(t, 0)
 	}
 	l := &lab{
-		conf: filepath.Join(tmp, "local.conf"),
-		env: []string{"S4_SSH_OPTS=-F none -i " + filepath.Join(tmp, "user_key") +
+		conf:   filepath.Join(tmp, "local.conf"),
+		secret: filepath.Join(tmp, "local.secret"),
+		env: []string{"S4_SECRET_FILE=", "S4_SSH_OPTS=-F none -i " + filepath.Join(tmp, "user_key") +
 			" -o IdentitiesOnly=yes -o IdentityAgent=none -o StrictHostKeyChecking=no" +
 			" -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR" +
 			// There are hundreds of connections, and the default takes ten times as long.
@@ -70,6 +73,7 @@ func newLab(t *testing.T) *lab {
 	}
 	// A blank and a quote, as quoting is half of what such scripts get wrong.
 	dir := "it's s4/%p"
+	l.spyOnSSH(t, tmp)
 	l.flags = []string{"--bin", bin, "--dir", dir, "--conf", l.conf}
 	// Should a test fail half way. Runs after the sshds are gone.
 	t.Cleanup(func() {
@@ -100,6 +104,25 @@ func newLab(t *testing.T) *lab {
 		})
 	}
 	return l
+}
+
+// spyOnSSH puts a program before ssh that notes how it is called.
+func (l *lab) spyOnSSH(t *testing.T, tmp string) {
+	t.Helper()
+	ssh, err := exec.LookPath("ssh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.sshArgs = filepath.Join(tmp, "ssh.args")
+	spy := filepath.Join(tmp, "bin", "ssh")
+	if err := os.Mkdir(filepath.Dir(spy), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("#!/bin/sh\necho \"$*\" >>'%s'\nexec '%s' \"$@\"\n", l.sshArgs, ssh)
+	if err := os.WriteFile(spy, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l.env = append(l.env, "PATH="+filepath.Dir(spy)+":"+os.Getenv("PATH"))
 }
 
 // startSSHD starts an sshd for the current user, whose home it says is home.
@@ -224,10 +247,46 @@ func (l *lab) stopCluster(t *testing.T, args ...string) result {
 	return run(t, l.env, script("stop_cluster.sh"), append([]string{"--dir", l.flags[3]}, args...)...)
 }
 
-// s4 runs the client with the cluster file that new_cluster.sh wrote.
+// s4 runs the client with the cluster file that new_cluster.sh wrote, and the secret.
 func (l *lab) s4(t *testing.T, args ...string) result {
 	t.Helper()
-	return run(t, []string{"S4_CONF_PATH=" + l.conf}, filepath.Join(bin, "s4"), args...)
+	return run(t, []string{"S4_CONF_PATH=" + l.conf, "S4_SECRET_FILE=" + l.secret}, filepath.Join(bin, "s4"), args...)
+}
+
+// wantSecret checks that every host has the secret in a file of its user's, and that it
+// was on no command line, here or there: neither of ssh nor of what runs now.
+func (l *lab) wantSecret(t *testing.T) {
+	t.Helper()
+	secret, err := os.ReadFile(l.secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{l.secret}
+	for _, h := range l.hosts {
+		paths = append(paths, filepath.Join(h.dir, "secret"))
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil || string(text) != string(secret) {
+			t.Errorf("%s is not the secret: %v", path, err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s: mode %v, %v", path, info.Mode(), err)
+		}
+	}
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(lines, l.sshArgs) {
+		text, err := os.ReadFile(path)
+		if path == l.sshArgs && (err != nil || len(text) == 0) {
+			t.Errorf("nothing is known of how ssh was called: %v", err)
+		}
+		if strings.Contains(string(text), strings.TrimSpace(string(secret))) {
+			t.Errorf("the secret is on a command line: %s", path)
+		}
+	}
 }
 
 // dataKeys returns the key that each host has of the test data.

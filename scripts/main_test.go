@@ -34,7 +34,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	// The user's own cluster and ssh settings must not play a part.
 	os.Unsetenv("S4_CONF_PATH")
 	os.Unsetenv("S4_SSH_OPTS")
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", bin+"/", "./cli/s4", "./cli/s4-server")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", bin+"/", "./cli/s4", "./cli/s4-server")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

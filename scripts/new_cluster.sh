@@ -18,6 +18,10 @@
 #                      bin, built if need be)
 #   --conf FILE        the cluster file to write, here (default: $S4_CONF_PATH,
 #                      else ~/.s4.conf)
+#   --secret-file FILE the cluster's secret, here, which is made if absent and copied
+#                      to all hosts (default: $S4_SECRET_FILE, else the cluster file
+#                      with .secret in place of .conf: ~/.s4.secret)
+#   --no-secret        whoever can connect to the servers may use them
 #   --server-flags STR more flags for s4-server, as in '--fsync --max-cpu-jobs 4'
 #   --ssh-option OPT   passed as ssh -o OPT; may be repeated
 #   --force            go on although data was placed for another cluster
@@ -25,8 +29,8 @@
 #
 # S4_SSH_OPTS holds more arguments for ssh, split at blanks.
 #
-# Run it again at any time: a healthy server with the same program, cluster file
-# and flags is left alone, everything else is brought in line. The cluster file
+# Run it again at any time: a healthy server with the same program, cluster file,
+# secret and flags is left alone, everything else is brought in line. The cluster file
 # is written when all servers are healthy, as seen from each host and from here.
 # To stop: stop_cluster.sh with the same HOSTs.
 
@@ -35,7 +39,7 @@ program=new_cluster.sh
 # shellcheck source-path=SCRIPTDIR source=cluster_lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/cluster_lib.sh"
 
-bin='' conf=${S4_CONF_PATH:-} force=no server_flags=() given=()
+bin='' conf=${S4_CONF_PATH:-} secret=${S4_SECRET_FILE:-} with_secret=yes force=no server_flags=() given=()
 while (($#)); do
 	option=$1
 	shift
@@ -48,11 +52,15 @@ while (($#)); do
 		force=yes
 		continue
 		;;
+	--no-secret)
+		with_secret=no
+		continue
+		;;
 	--*=*)
 		value=${option#*=}
 		option=${option%%=*}
 		;;
-	--port | --dir | --bin | --conf | --server-flags | --ssh-option)
+	--port | --dir | --bin | --conf | --secret-file | --server-flags | --ssh-option)
 		(($#)) || bad_usage "$option needs a value"
 		value=$1
 		shift
@@ -67,6 +75,7 @@ while (($#)); do
 	--port | --dir | --ssh-option) shared_option "$option" "$value" ;;
 	--bin) bin=$value ;;
 	--conf) conf=$value ;;
+	--secret-file) secret=$value ;;
 	--server-flags) read -ra server_flags <<<"$value" ;;
 	*) bad_usage "unknown option: $option" ;;
 	esac
@@ -86,13 +95,30 @@ for name in s4 s4-server; do
 	[[ -f $bin/$name && -x $bin/$name ]] || fail "no program $bin/$name (see --bin)"
 done
 
+if [[ $with_secret == no ]]; then
+	secret=
+else
+	secret=$(realpath -m -- "${secret:-${conf%.conf}.secret}")
+fi
+export S4_SECRET_FILE=$secret # for s4, here
+
 start_work
 printf '%s\n' "${listed[@]}" >"$work/s4.conf"
+files=("$bin/s4" "$bin/s4-server" "$work/s4.conf")
+if [[ -n $secret ]]; then
+	if [[ ! -e $secret ]]; then
+		mkdir -p -- "$(dirname -- "$secret")"
+		problem=$("$bin/s4" secret -q "$secret" 2>&1 >/dev/null) || fail "${problem#s4: secret: }"
+	fi
+	problem=$("$bin/s4" config -c "$work/s4.conf" 2>&1 >/dev/null) || fail "${problem#s4: config: }"
+	files+=("$secret")
+fi
 sums=()
-for file in "$bin/s4" "$bin/s4-server" "$work/s4.conf"; do
+for file in "${files[@]}"; do
 	sum=$(sha256sum <"$file")
 	sums+=("${sum%% *}")
 done
+[[ -n $secret ]] || sums+=(none)
 
 plan() { remote "$1" plan "${dirs[$1]}" "${listed[$1]}" "$1 $count" "$force" "${sums[@]}" "${server_flags[@]}"; }
 
@@ -101,6 +127,7 @@ deploy() {
 	for name in ${needs[i]}; do
 		case $name in
 		s4.conf) payload+=("$name=$work/s4.conf") ;;
+		secret) payload+=("$name=$secret") ;;
 		bin/s4 | bin/s4-server) payload+=("$name=$bin/${name#bin/}") ;;
 		esac
 	done
@@ -180,3 +207,4 @@ if ! cmp -s -- "$work/s4.conf" "$conf"; then
 	mv -f -- "$conf.new.$$" "$conf"
 fi
 echo "$count servers healthy, cluster file $conf"
+[[ -z $secret ]] || printf 'export S4_SECRET_FILE=%q\n' "$secret"

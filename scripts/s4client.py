@@ -10,7 +10,8 @@ Usage: s4client.py put FILE|- KEY
        s4client.py map-to-n INDIR OUTDIR CMD
        s4client.py map-from-n INDIR OUTDIR CMD
 
-Keys are s4://bucket/path. The cluster file is $S4_CONF_PATH or ~/.s4.conf. Exit
+Keys are s4://bucket/path. The cluster file is $S4_CONF_PATH or ~/.s4.conf, and that
+of the cluster's secret, if it has one, $S4_SECRET_FILE. Exit
 codes: 0 done, 1 it failed or nothing matched, 2 usage, 130 interrupted; eval
 passes on its command's. What get writes to standard output is verified when the
 exit code is 0, not before.
@@ -21,6 +22,7 @@ and leaves out what that calls optional: CHECKED frames, lz4, pipelining.
 import collections
 import concurrent.futures
 import contextlib
+import hmac
 import os
 import select
 import secrets
@@ -38,6 +40,7 @@ MAX_DATA, MAX_MESSAGE, MAX_TEXT, MAX_REFUSAL = 16777216, 262144, 32768, 1024
 CHUNK = 262144
 SIZE_UNKNOWN = 2**64 - 1
 RECURSIVE = 1  # flag of LIST and REMOVE
+NO_AUTH, SECRET_AUTH, NONCE_SIZE, PROOF_SIZE = 0, 1, 32, 32
 KEY, DIRECTORY, BUCKET = 1, 2, 3  # kinds of an entry
 MAP, MAP_TO_N, MAP_FROM_N = 1, 2, 3  # verbs of a job
 JOB_VERBS = ("map", "map-to-n", "map-from-n")
@@ -51,7 +54,8 @@ LIST, ENTRIES, END, REMOVE, REMOVED = range(0x20, 0x25)
 
 CODES = ("internal bad-request bad-key exists not-found conflict wrong-cluster"
          " wrong-version wrong-server checksum no-space too-large task-failed canceled"
-         " timeout shutting-down storage no-such-job unavailable unsupported").split()
+         " timeout shutting-down storage no-such-job unavailable unsupported"
+         " unauthenticated").split()
 
 Entry = collections.namedtuple("Entry", "kind name size mtime")  # mtime in ns
 JobResult = collections.namedtuple("JobResult", "tasks keys bytes")
@@ -221,10 +225,23 @@ def read_cluster(path):
     return servers
 
 
+def read_secret(path):
+    """The cluster's secret, b"" without a path."""
+    if not path:
+        return b""
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_mode & 0o077:
+            raise ValueError(f"{path}: others can read it (chmod 600)")
+        secret = file.read().strip(b" \t\n\v\f\r")
+    if not 16 <= len(secret) <= 1024:
+        raise ValueError(f"{path}: a secret has 16 to 1024 bytes")
+    return secret
+
+
 class Connection:
     """A connection to one server: frames out, under a lock, and frames in."""
 
-    def __init__(self, servers, index, channel):
+    def __init__(self, servers, index, channel, secret=b""):
         host, port = servers[index]
         self.name = f"{host}:{port}"
         self.lock = threading.Lock()
@@ -233,19 +250,28 @@ class Connection:
         with self._lost():
             self.sock = socket.create_connection((address, port), timeout=30)
         try:
-            self._handshake(servers, index, channel)
+            self._handshake(servers, index, channel, secret)
         except BaseException:
             self.sock.close()
             raise
 
-    def _handshake(self, servers, index, channel):
+    def _handshake(self, servers, index, channel, secret):
         fingerprint = xxh64("".join(f"{h}:{p}\n" for h, p in servers).encode()).intdigest()
         with self._lost():
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sock.sendall(PREAMBLE.pack(b"s4wp", 1, 1, channel, 0, 0, 0, fingerprint, index, 0, 0))
+            method, extra = (SECRET_AUTH, NONCE_SIZE) if secret else (NO_AUTH, 0)
+            hello = PREAMBLE.pack(b"s4wp", 1, 1, channel, method, 0, 0, fingerprint, index, extra, 0)
+            hello += secrets.token_bytes(extra)
+            self.sock.sendall(hello)
             start = self._exactly(4)
             if start == b"s4wp":
-                timeout = PREAMBLE.unpack(start + self._exactly(28))[6]
+                answer = start + self._exactly(28)
+                if answer[7] != method:
+                    raise S4Error("unauthenticated", "the server does not prove that it has the secret", server=self.name)
+                if secret:
+                    answer += self._exactly(NONCE_SIZE + PROOF_SIZE)
+                    self._authenticate(secret, hello, answer)
+                timeout = PREAMBLE.unpack(answer[:32])[6]
                 # Frames or PINGs come more often than that from a server that works.
                 self.sock.settimeout(timeout / 1000 or 30)
                 return
@@ -253,6 +279,15 @@ class Connection:
                 start += self._exactly(1)
         name, _, reason = start.decode("utf-8", "replace").strip().partition(": ")
         raise S4Error(name.removeprefix("s4-error "), reason)
+
+    def _authenticate(self, secret, hello, answer):
+        """Compares the server's proof, and sends ours."""
+        def proof(label, *flights):
+            return hmac.digest(secret, label + b"".join(flights), "sha256")
+
+        if not hmac.compare_digest(answer[-PROOF_SIZE:], proof(b"s4 server 1\0", hello, answer[:-PROOF_SIZE])):
+            raise S4Error("unauthenticated", "the server has another secret", server=self.name)
+        self.sock.sendall(proof(b"s4 client 1\0", hello, answer))
 
     @contextlib.contextmanager
     def _lost(self):
@@ -338,11 +373,11 @@ def pinging(*connections):
 class Client:
     """A client of the cluster that a cluster file names. All names begin with s4://."""
 
-    def __init__(self, conf_path):
-        self.servers = read_cluster(conf_path)
+    def __init__(self, conf_path, secret_path=""):
+        self.servers, self.secret = read_cluster(conf_path), read_secret(secret_path)
 
     def _dial(self, index, channel):
-        return Connection(self.servers, index, channel)
+        return Connection(self.servers, index, channel, self.secret)
 
     def _owner(self, key, channel):
         return self._dial(place(key, len(self.servers)), channel)
@@ -585,7 +620,8 @@ def main(argv):
         return 2
     key, stderr = args[1 if verb == "put" else 0], b""
     try:
-        client = Client(os.environ.get("S4_CONF_PATH") or os.path.expanduser("~/.s4.conf"))
+        client = Client(os.environ.get("S4_CONF_PATH") or os.path.expanduser("~/.s4.conf"),
+                        os.environ.get("S4_SECRET_FILE"))
         return command(client, verb, recursive, args)
     except S4Error as err:
         if err.key:

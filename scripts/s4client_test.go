@@ -28,8 +28,10 @@ func newPyCluster(t *testing.T) *pyCluster {
 		t.Skipf("s4client.py needs python3: %v", err)
 	}
 	c := &pyCluster{dir: t.TempDir()}
-	c.env = []string{"S4_CONF_PATH=" + filepath.Join(c.dir, "s4.conf"), "PYTHONDONTWRITEBYTECODE=1"}
-	server := exec.Command(filepath.Join(bin, "s4-server"), "--nodes", "3", "--dir", c.dir, "--io-timeout", "3s")
+	secret := filepath.Join(c.dir, "secret") // so that all runs with one
+	c.env = []string{"S4_CONF_PATH=" + filepath.Join(c.dir, "s4.conf"), "S4_SECRET_FILE=" + secret, "PYTHONDONTWRITEBYTECODE=1"}
+	c.s4(t, "secret", secret).want(t, 0)
+	server := exec.Command(filepath.Join(bin, "s4-server"), "--nodes", "3", "--dir", c.dir, "--io-timeout", "3s", "--secret-file", secret)
 	var log bytes.Buffer // read once Wait has returned
 	server.Stdout, server.Stderr = &log, &log
 	server.WaitDelay = patience
@@ -126,12 +128,13 @@ func TestPythonClient(t *testing.T) {
 	t.Run("reader leaves", c.testReaderLeaves)
 	t.Run("damaged", c.testDamaged)
 	t.Run("wrong cluster", c.testWrongCluster)
+	t.Run("secret", c.testSecret)
 	t.Run("usage", c.testUsage)
 	c.s4(t, "health").want(t, 0)
 }
 
 func (c *pyCluster) testObjects(t *testing.T) {
-	for name, size := range map[string]int{"empty": 0, "001": 1, "002_x": 70_000, "big": 3_000_000, "ünï": 5} {
+	for name, size := range map[string]int{"empty": 0, "001": 1, "002_x": 70_000, "big": 600_000, "ünï": 5} {
 		key, data := "s4://objects/put/"+name, value(size)
 		c.py(t, "put", file(t, "in", data), key).want(t, 0)
 		out := filepath.Join(t.TempDir(), "out")
@@ -173,7 +176,7 @@ import io, os, sys
 sys.path.insert(0, sys.argv[1])
 import s4client
 s4client.xxh64 = s4client.PythonXXH64
-client = s4client.Client(os.environ["S4_CONF_PATH"])
+client = s4client.Client(os.environ["S4_CONF_PATH"], os.environ["S4_SECRET_FILE"])
 for n in range(100):
     data = bytes(i * 37 % 251 for i in range(n))
     client.put(f"s4://sums/name-{n}-{'x' * n}", data)
@@ -458,6 +461,20 @@ func (c *pyCluster) testWrongCluster(t *testing.T) {
 	none.py(t, "ls", "s4://seed/").onlyLine(t, "ls s4://seed/: "+bad+": not host:port: 127.0.0.1")
 	none.env[0] = "S4_CONF_PATH=" + file(t, "s4.conf", []byte(fmt.Sprintf("127.0.0.1:%d\n", nodetest.FreePort())))
 	none.py(t, "ls", "s4://seed/").onlyLine(t, "ls s4://seed/: connection failed: Connection refused on 127.0.0.1:")
+}
+
+func (c *pyCluster) testSecret(t *testing.T) {
+	other := &pyCluster{env: append([]string{}, c.env...)}
+	other.env[1] = "S4_SECRET_FILE="
+	other.py(t, "ls", "s4://seed/").onlyLine(t, "ls s4://seed/: server 127.0.0.1:")
+	path := filepath.Join(t.TempDir(), "secret")
+	c.s4(t, "secret", path).want(t, 0)
+	other.env[1] = "S4_SECRET_FILE=" + path
+	other.py(t, "ls", "s4://seed/").onlyLine(t, "ls s4://seed/: the server has another secret on 127.0.0.1:")
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	other.py(t, "ls", "s4://seed/").onlyLine(t, "ls s4://seed/: "+path+": others can read it")
 }
 
 func (c *pyCluster) testUsage(t *testing.T) {

@@ -32,6 +32,8 @@ const (
 	CodeNoJob        Code = 18 // no such job here
 	CodeUnavailable  Code = 19 // a server cannot be reached
 	CodeUnsupported  Code = 20 // a request, or an option of one, that this version does not know
+
+	CodeUnauthenticated Code = 21 // one end has no secret, or another than the other end
 )
 
 var codeNames = [...]string{
@@ -55,6 +57,8 @@ var codeNames = [...]string{
 	CodeNoJob:        "no-such-job",
 	CodeUnavailable:  "unavailable",
 	CodeUnsupported:  "unsupported",
+
+	CodeUnauthenticated: "unauthenticated",
 }
 
 // String returns the code's name, as PROTOCOL.md lists it.

@@ -39,6 +39,9 @@ func allocated(f func()) uint64 {
 // A message that ends early is refused, unless it ends before what may be missing.
 func TestTruncated(t *testing.T) {
 	eachGolden(t, func(t *testing.T, i int, h Header, body []byte) {
+		if m, ok := golden[i].m.(*HealthInfo); ok && m.Open {
+			body = body[:len(body)-1] // the byte may be missing by itself: see TestTrailingBytes
+		}
 		fixed := len(body)
 		if !isShort(golden[i].m) {
 			fixed -= optional[h.Type]
@@ -70,6 +73,9 @@ func TestTrailingBytes(t *testing.T) {
 	eachGolden(t, func(t *testing.T, i int, h Header, body []byte) {
 		if isShort(golden[i].m) {
 			body = append(body, make([]byte, optional[h.Type])...) // its own fields come first
+		}
+		if m, ok := golden[i].m.(*HealthInfo); ok && !m.Open {
+			body = append(body, 0) // and this one
 		}
 		for _, more := range []string{"\x00", "\xff", strings.Repeat("\x00", 21), strings.Repeat("x", 1000)} {
 			m, err := Decode(h.Type, append(bytes.Clone(body), more...))
@@ -312,7 +318,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Verify{odd, u64, true}, &Verify{}, &Damaged{odd, u64, true, odd}, &Damaged{}, &Verified{u64, u64, u64, true}, &Verified{},
 		&Count{[]string{odd, ""}}, &Count{[]string{}}, &Counts{[]uint64{u64, 0}}, &Counts{[]uint64{}},
 		&Entries{[]Entry{{255, u64, lo, odd}, {}}}, &Entries{many},
-		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64, u64, u64}, &HealthInfo{},
+		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64, u64, u64, true}, &HealthInfo{SuspendedJobs: 1}, &HealthInfo{Open: true}, &HealthInfo{},
 		&Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32}, &Job{Wait: 1}, &Job{Driver: 1}, &Job{Batch: 1}, &Job{},
 		&Ready{u64, u64, u64, u64}, &Ready{},
 		&Progress{u64, u64, u64, u64, u64, u64}, &Progress{},

@@ -4,6 +4,7 @@
 // the code that knows the byte layout.
 //
 //	preamble   32 bytes each way, once: magic, versions, channel, features, fingerprint
+//	proofs     behind the preambles, if the cluster has a secret: see Secret
 //	frame      8 byte header, then the body
 //
 //	+--------+--------+--------+--------+

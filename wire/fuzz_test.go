@@ -31,6 +31,10 @@ func encodes(m Message, got, body []byte) bool {
 		at = 4 * 8
 	case *Cancel:
 		at = 8
+	case *HealthInfo:
+		if m.Open {
+			at = len(got) - 1
+		}
 	case *JobInfo:
 		if m.Term != 0 || m.Job.Batch != 0 {
 			at = len(got) - 1 - 8 - 4 - 4 - 4*len(m.Without)
@@ -60,6 +64,42 @@ func FuzzDecodePreamble(f *testing.F) {
 		}
 		if got := p.Append(nil); !bytes.Equal(got, b) {
 			t.Fatalf("%x decodes as %+v, which encodes as %x", b, p, got)
+		}
+	})
+}
+
+// FuzzHandshake has whoever does not know the secret make up an answer or a proof: none
+// is accepted, and nothing that comes is followed out of its bounds.
+func FuzzHandshake(f *testing.F) {
+	secret, err := NewSecret([]byte(vectorSecret))
+	if err != nil {
+		f.Fatal(err)
+	}
+	hello, answer, proof := vectorFlights(secret)
+	f.Add(hello, answer, proof)
+	f.Add(hello, answer[:len(answer)-1], proof)
+	f.Add(hello[:PreambleSize], append(bytes.Clone(answer), 0), answer[len(answer)-ProofSize:])
+	f.Add([]byte{}, []byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, h, a, p []byte) {
+		for _, b := range [][]byte{h, a} {
+			if len(b) < PreambleSize {
+				continue
+			}
+			if pre, err := DecodePreamble(b[:PreambleSize]); err != nil {
+				isError(t, err, CodeBadRequest)
+			} else if pre.Speaks() && pre.Auth == AuthSecret && pre.Extra != ClientExtra && pre.Extra != ServerExtra {
+				t.Fatalf("%x is accepted", b[:PreambleSize])
+			}
+		}
+		same := bytes.Equal(h, hello) && bytes.Equal(a, answer)
+		if secret.ServerProves(h, a) && !same {
+			t.Fatalf("a made up answer is accepted: %x to %x", a, h)
+		}
+		if secret.ClientProves(h, a, p) && !(same && bytes.Equal(p, proof)) {
+			t.Fatalf("a made up proof is accepted: %x for %x and %x", p, h, a)
+		}
+		if none := (Secret{}); none.ServerProves(h, a) || none.ClientProves(h, a, p) {
+			t.Fatal("no secret proves something")
 		}
 	})
 }

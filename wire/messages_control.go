@@ -193,6 +193,7 @@ type HealthInfo struct {
 
 	Suspended     uint64 // bytes that suspended jobs have staged
 	SuspendedJobs uint64 // how many there are
+	Open          bool   // whoever can reach the server from another host may come in
 }
 
 // Type implements Message.
@@ -203,10 +204,14 @@ func (m *HealthInfo) append(b []byte) []byte {
 	b = appendU32(appendU32(b, m.Index), m.Servers)
 	b = appendU64(appendU64(appendU64(b, m.Uptime), m.Keys), m.Bytes)
 	b = appendU64(appendU64(b, m.Free), m.Total)
-	if m.Suspended == 0 && m.SuspendedJobs == 0 {
+	if m.Suspended == 0 && m.SuspendedJobs == 0 && !m.Open {
 		return b // fields that may be missing
 	}
-	return appendU64(appendU64(b, m.Suspended), m.SuspendedJobs)
+	b = appendU64(appendU64(b, m.Suspended), m.SuspendedJobs)
+	if m.Open {
+		b = append(b, 1) // which may be missing, too
+	}
+	return b
 }
 
 func (m *HealthInfo) decode(d *decoder) {
@@ -221,5 +226,8 @@ func (m *HealthInfo) decode(d *decoder) {
 	if d.more() {
 		m.Suspended = d.u64("suspended")
 		m.SuspendedJobs = d.u64("suspended jobs")
+	}
+	if d.more() {
+		m.Open = d.u8("open") != 0
 	}
 }

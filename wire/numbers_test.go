@@ -124,6 +124,7 @@ var pinnedCodes = []struct {
 	{CodeNoJob, 18, "no-such-job"},
 	{CodeUnavailable, 19, "unavailable"},
 	{CodeUnsupported, 20, "unsupported"},
+	{CodeUnauthenticated, 21, "unauthenticated"},
 }
 
 func TestCodesPinned(t *testing.T) {
@@ -160,6 +161,13 @@ func TestConstantsPinned(t *testing.T) {
 		{"MaxRefusal", MaxRefusal, 1024},
 		{"AnyServer", AnyServer, 0xffffffff},
 		{"AuthNone", AuthNone, 0},
+		{"AuthSecret", AuthSecret, 1},
+		{"NonceSize", NonceSize, 32},
+		{"ProofSize", ProofSize, 32},
+		{"ClientExtra", ClientExtra, 32},
+		{"ServerExtra", ServerExtra, 64},
+		{"MinSecret", MinSecret, 16},
+		{"MaxSecret", MaxSecret, 1024},
 		{"FeatureRange", uint64(FeatureRange), 1},
 		{"FeatureFlush", uint64(FeatureFlush), 2},
 		{"AllFeatures", uint64(AllFeatures), 3},

@@ -22,7 +22,7 @@ func isShort(m Message) bool {
 	case *Push:
 		return m.Source == 0 && m.Epoch == 0
 	case *HealthInfo:
-		return m.Suspended == 0 && m.SuspendedJobs == 0
+		return m.Suspended == 0 && m.SuspendedJobs == 0 && !m.Open
 	case *Job:
 		return m.Wait == 0 && m.Driver == 0 && m.Batch == 0
 	case *JobInfo:

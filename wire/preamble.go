@@ -27,8 +27,19 @@ const MaxRefusal = 1024
 // of the cluster it reached.
 const AnyServer = 0xffffffff
 
-// AuthNone is the only authentication method of version 1.
-const AuthNone = 0
+// The authentication methods. Their numbers are append-only.
+const (
+	AuthNone   = 0 // none: whoever can connect may come in
+	AuthSecret = 1 // both ends prove that they know the cluster's Secret
+)
+
+// Sizes of what AuthSecret adds to the preambles.
+const (
+	NonceSize   = 32
+	ProofSize   = 32                    // of HMAC-SHA256
+	ClientExtra = NonceSize             // behind the client's preamble
+	ServerExtra = NonceSize + ProofSize // behind the server's
+)
 
 // Channel says what a connection is for.
 type Channel byte
@@ -73,12 +84,12 @@ type Preamble struct {
 	Version     byte // the highest the client speaks; the server: that of the connection
 	MinVersion  byte // the lowest the client speaks; the server: the same as Version
 	Channel     Channel
-	Auth        byte     // authentication method, AuthNone
+	Auth        byte     // authentication method, AuthNone or AuthSecret
 	Features    Features // the client: what it can do; the server: what both can
 	IOTimeout   uint32   // how long this end waits for a silent peer in mid transfer, in milliseconds; 0 if it does not say
 	Fingerprint uint64   // of the cluster file, see the s4 package
 	Index       uint32   // the client: the server it means or AnyServer; the server: itself
-	Extra       uint16   // bytes that follow the preamble, as Auth defines; 0 with AuthNone
+	Extra       uint16   // bytes that follow the preamble: 0 with AuthNone, else ClientExtra or ServerExtra
 }
 
 // Append appends the preamble's PreambleSize bytes to b.
@@ -130,10 +141,10 @@ func DecodePreamble(b []byte) (Preamble, error) {
 		return p, nil
 	case p.Channel != ChannelData && p.Channel != ChannelControl:
 		return p, Errorf(CodeBadRequest, "unknown channel %d", byte(p.Channel))
-	case p.Auth != AuthNone:
+	case p.Auth != AuthNone && p.Auth != AuthSecret:
 		return p, Errorf(CodeBadRequest, "unknown authentication method %d", p.Auth)
-	case p.Extra != 0:
-		return p, Errorf(CodeBadRequest, "%d bytes of authentication where the method has none", p.Extra)
+	case p.Auth == AuthNone && p.Extra != 0, p.Auth == AuthSecret && p.Extra != ClientExtra && p.Extra != ServerExtra:
+		return p, Errorf(CodeBadRequest, "%d bytes of authentication, which method %d does not have", p.Extra, p.Auth)
 	case reserved != 0:
 		return p, Errorf(CodeBadRequest, "reserved bytes are %#04x, not 0", reserved)
 	}

@@ -26,6 +26,7 @@ type Dialer struct {
 	Addr        string        // host:port
 	Fingerprint uint64        // of the cluster file
 	Index       uint32        // of the server, or wire.AnyServer
+	Secret      wire.Secret   // of the cluster, if it has one
 	Timeout     time.Duration // how long it may be silent in mid transfer; 0 for DefaultTimeout
 	Stats       *Stats        // may be nil
 	Blocking    bool          // see NewBlockingConn
@@ -41,6 +42,9 @@ func (d *Dialer) Dial(ctx context.Context, channel wire.Channel) (*Conn, error) 
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		if errors.Is(err, syscall.EMFILE) {
+			return nil, noDescriptor{wire.Errorf(wire.CodeStorage, "cannot connect: too many open files")}
 		}
 		failed := wire.Errorf(wire.CodeUnavailable, "cannot connect: %s", dialReason(err))
 		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() && !errors.As(err, new(*net.DNSError)) {
@@ -58,7 +62,7 @@ func (d *Dialer) Dial(ctx context.Context, channel wire.Channel) (*Conn, error) 
 	}
 	conn.Check()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	err = conn.greet(d.preamble(channel, conn.timeout))
+	err = conn.greet(d, channel)
 	if !stop() {
 		err = context.Cause(ctx)
 	}
@@ -68,6 +72,12 @@ func (d *Dialer) Dial(ctx context.Context, channel wire.Channel) (*Conn, error) 
 	}
 	return conn, nil
 }
+
+// noDescriptor is the error of a connection that this process has no descriptor for, which
+// says nothing of the server.
+type noDescriptor struct{ error }
+
+func (e noDescriptor) Unwrap() []error { return []error{e.error, syscall.EMFILE} }
 
 // noAnswer is the error of a connection that nobody has accepted in time.
 type noAnswer struct{ error }
@@ -95,7 +105,7 @@ func (d *Dialer) DialPatiently(ctx context.Context, channel wire.Channel) (*Conn
 }
 
 func (d *Dialer) preamble(channel wire.Channel, timeout time.Duration) wire.Preamble {
-	return wire.Preamble{
+	p := wire.Preamble{
 		Version:     wire.Version,
 		MinVersion:  wire.Version,
 		Channel:     channel,
@@ -104,6 +114,10 @@ func (d *Dialer) preamble(channel wire.Channel, timeout time.Duration) wire.Prea
 		Fingerprint: d.Fingerprint,
 		Index:       d.Index,
 	}
+	if d.Secret.IsSet() {
+		p.Auth, p.Extra = wire.AuthSecret, wire.ClientExtra
+	}
+	return p
 }
 
 func milliseconds(d time.Duration) uint32 {
@@ -127,27 +141,38 @@ func dialReason(err error) string {
 	return err.Error()
 }
 
-// greet sends the client's preamble and checks the server's.
-func (c *Conn) greet(mine wire.Preamble) error {
-	if err := c.WriteRaw(mine.Append(nil)); err != nil {
+// greet sends the client's preamble and checks the server's. With a secret, both ends
+// prove that they have it: the client checks before it trusts anything else.
+func (c *Conn) greet(d *Dialer, channel wire.Channel) error {
+	mine := d.preamble(channel, c.timeout)
+	hello := mine.Append(nil)
+	if d.Secret.IsSet() {
+		hello = wire.AppendNonce(hello)
+	}
+	if err := c.WriteRaw(hello); err != nil {
 		return err
 	}
-	buf := make([]byte, wire.PreambleSize)
-	if err := c.readFull(buf[:len(wire.Magic)]); err != nil {
+	answer := make([]byte, wire.PreambleSize, wire.PreambleSize+wire.ServerExtra)
+	if err := c.readWhole(answer[:len(wire.Magic)]); err != nil {
 		return err
 	}
-	if string(buf[:len(wire.Magic)]) != wire.Magic {
-		return c.readRefusal(buf[:len(wire.Magic)])
+	if string(answer[:len(wire.Magic)]) != wire.Magic {
+		return c.readRefusal(answer[:len(wire.Magic)])
 	}
-	if err := c.readFull(buf[len(wire.Magic):]); err != nil {
+	if err := c.readWhole(answer[len(wire.Magic):]); err != nil {
 		return err
 	}
-	theirs, err := wire.DecodePreamble(buf)
+	theirs, err := wire.DecodePreamble(answer)
 	switch {
 	case err != nil:
 		return err
 	case !theirs.Speaks():
 		return wire.Errorf(wire.CodeVersion, "the server speaks protocol version %s, the client %s", theirs.Versions(), mine.Versions())
+	}
+	if err := c.proveToServer(d, hello, answer, theirs); err != nil {
+		return err
+	}
+	switch {
 	case theirs.Fingerprint != mine.Fingerprint:
 		return wire.Errorf(wire.CodeWrongCluster, "cluster file has fingerprint %016x here and %016x there", mine.Fingerprint, theirs.Fingerprint)
 	case mine.Index != wire.AnyServer && theirs.Index != mine.Index:
@@ -186,13 +211,29 @@ func (c *Conn) readRefusal(start []byte) error {
 	return wire.ParseRefusal(string(line))
 }
 
+// Acceptor says what a server is and whom it takes. It is the counterpart of Dialer.
+type Acceptor struct {
+	Name        string      // host:port, for the reader of a refusal
+	Fingerprint uint64      // of the cluster file
+	Index       uint32      // of the server
+	Secret      wire.Secret // of the cluster, if it has one
+	Slow        func()      // is called before a client with a wrong proof is told so; may be nil
+}
+
 // Accept is the server's half: it reads the client's preamble, and answers with the
-// server's own, made of fingerprint and index. Or it refuses with a line of text, and
-// returns the reason. name, host:port, is what that text calls the server.
-func (c *Conn) Accept(fingerprint uint64, index uint32, name string) (wire.Channel, error) {
-	theirs, err := c.readPreamble()
+// server's own. Or it refuses with a line of text, or an ERROR if the client does not
+// prove that it has the secret, and returns the reason.
+func (c *Conn) Accept(a *Acceptor) (wire.Channel, error) {
+	hello := make([]byte, wire.PreambleSize, wire.PreambleSize+wire.ClientExtra)
+	theirs, err := c.readPreamble(hello)
 	if err == nil {
-		err = acceptable(theirs, fingerprint, index, name)
+		err = a.check(theirs)
+	}
+	if err == nil && a.Secret.IsSet() {
+		hello = hello[:cap(hello)]
+		if err = c.readWhole(hello[wire.PreambleSize:]); err != nil {
+			err = preambleError(err)
+		}
 	}
 	if err != nil {
 		c.refuse(err)
@@ -204,25 +245,48 @@ func (c *Conn) Accept(fingerprint uint64, index uint32, name string) (wire.Chann
 		Channel:     theirs.Channel,
 		Features:    theirs.Features & wire.AllFeatures,
 		IOTimeout:   milliseconds(c.timeout),
-		Fingerprint: fingerprint,
-		Index:       index,
+		Fingerprint: a.Fingerprint,
+		Index:       a.Index,
+	}
+	if a.Secret.IsSet() {
+		mine.Auth, mine.Extra = wire.AuthSecret, wire.ServerExtra
+		err = c.proveToClient(a, hello, mine.Append(nil))
+	} else {
+		err = c.WriteRaw(mine.Append(nil))
+	}
+	if err != nil {
+		return 0, err
 	}
 	c.agree(mine.Features, theirs.IOTimeout)
-	return theirs.Channel, c.WriteRaw(mine.Append(nil))
+	return theirs.Channel, nil
 }
 
-func (c *Conn) readPreamble() (wire.Preamble, error) {
-	buf := make([]byte, wire.PreambleSize)
-	if err := c.readFull(buf[:len(wire.Magic)]); err != nil {
+// readPreamble reads a client's preamble into buf.
+func (c *Conn) readPreamble(buf []byte) (wire.Preamble, error) {
+	if err := c.readWhole(buf[:len(wire.Magic)]); err != nil {
 		return wire.Preamble{}, preambleError(err)
 	}
 	if string(buf[:len(wire.Magic)]) != wire.Magic {
 		return wire.Preamble{}, wire.Errorf(wire.CodeBadRequest, "this port speaks the s4 protocol, version %d, see PROTOCOL.md", wire.Version)
 	}
-	if err := c.readFull(buf[len(wire.Magic):]); err != nil {
+	if err := c.readWhole(buf[len(wire.Magic):]); err != nil {
 		return wire.Preamble{}, preambleError(err)
 	}
 	return wire.DecodePreamble(buf)
+}
+
+// readWhole is readFull for a part of the handshake: what has come behind it is taken
+// from the socket in the same read.
+func (c *Conn) readWhole(p []byte) error {
+	err := c.fill(len(p))
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return c.fail(err)
+	}
+	c.in = c.in[copy(p, c.in):]
+	return nil
 }
 
 // preambleError is what to tell a peer that has not sent a whole preamble.
@@ -233,16 +297,21 @@ func preambleError(err error) error {
 	return wire.Errorf(wire.CodeBadRequest, "the connection ended inside the preamble")
 }
 
-// acceptable returns an error if a client's preamble cannot be accepted.
-func acceptable(p wire.Preamble, fingerprint uint64, index uint32, name string) error {
-	switch {
-	case !p.Speaks():
+// check returns an error if a client's preamble cannot be accepted. One without the
+// secret is not told of the cluster file.
+func (a *Acceptor) check(p wire.Preamble) error {
+	if !p.Speaks() {
 		return wire.Errorf(wire.CodeVersion, "the server speaks protocol version %d, the client %s", wire.Version, p.Versions())
-	case p.Fingerprint != fingerprint:
+	}
+	if err := a.checkAuth(p); err != nil {
+		return err
+	}
+	switch {
+	case p.Fingerprint != a.Fingerprint:
 		return wire.Errorf(wire.CodeWrongCluster,
-			"the client's cluster file has fingerprint %016x, that of server %s has %016x", p.Fingerprint, name, fingerprint)
-	case p.Index != wire.AnyServer && p.Index != index:
-		return wire.Errorf(wire.CodeWrongServer, "this is server %d, not %d", index, p.Index)
+			"the client's cluster file has fingerprint %016x, that of server %s has %016x", p.Fingerprint, a.Name, a.Fingerprint)
+	case p.Index != wire.AnyServer && p.Index != a.Index:
+		return wire.Errorf(wire.CodeWrongServer, "this is server %d, not %d", a.Index, p.Index)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func acceptOne(t *testing.T, timeout time.Duration) (addr string, accepted func(
 		if err != nil {
 			return result{err: err}
 		}
-		channel, err := c.Accept(0x42, 1, "host:1")
+		channel, err := c.Accept(&Acceptor{Name: "host:1", Fingerprint: 0x42, Index: 1})
 		if err != nil {
 			c.Close()
 		}
@@ -112,12 +112,16 @@ func TestAcceptByHand(t *testing.T) {
 		"too late":      {"s4wp\x07\x02c\x00" + "\x00\x00\x00\x02" + rest, "s4-error wrong-version: the server speaks protocol version 1, the client 2 to 7\n"},
 		"reserved":      {"s4wp\x01\x01d\x00" + "\x00\x00\x00\x00" + rest[:19] + "\x01", "s4-error bad-request: reserved bytes are 0x0001, not 0\n"},
 		"cut":           {"s4wp\x01\x01d", "s4-error bad-request: the connection ended inside the preamble\n"},
-		"authenticates": {"s4wp\x01\x01d\x01" + "\x00\x00\x00\x00" + rest, "s4-error bad-request: unknown authentication method 1\n"},
+		"authenticates": {"s4wp\x01\x01d\x01" + "\x00\x00\x00\x00" + rest, "s4-error bad-request: 0 bytes of authentication, which method 1 does not have\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ca, cb := tcpPair(t)
 			b := newConn(t, cb, 3*time.Second)
-			wait := async(func() error { defer b.CloseWrite(); _, err := b.Accept(0x42, 1, "host:1"); return err })
+			wait := async(func() error {
+				defer b.CloseWrite()
+				_, err := b.Accept(&Acceptor{Name: "host:1", Fingerprint: 0x42, Index: 1})
+				return err
+			})
 			if _, err := io.WriteString(ca, c.sent); err != nil {
 				t.Fatal(err)
 			}

@@ -72,8 +72,15 @@ func (c *Conn) sendHeld(more bool) error {
 	return c.send(h.buf.space(h.n), more)
 }
 
-// Holds reports whether frames may be held back. It is for the goroutine that reads.
-func (c *Conn) Holds() bool { return c.holds }
+// Holds reports whether frames are held back. It is for the goroutine that reads.
+func (c *Conn) Holds() bool {
+	if c.holds { // they may have gone out before another frame
+		c.wmu.Lock()
+		c.holds = c.held.buf != nil
+		c.wmu.Unlock()
+	}
+	return c.holds
+}
 
 // SendHeld sends what WriteSoon has held back. It is for the goroutine that reads, before
 // it turns to a request that may take long. After an error nothing can be written any more.

@@ -120,6 +120,9 @@ func TestHoldBack(t *testing.T) {
 	if err := b.Write(1, 0, ok); err != nil { // in place of an answer, as an error would be
 		t.Fatal(err)
 	}
+	if b.Holds() {
+		t.Error("a frame counts as held that went out before another one")
+	}
 	arrived(2)
 	if err := b.SendHeld(); err != nil { // nothing is left
 		t.Fatal(err)

@@ -87,6 +87,9 @@ func TestSendStream(t *testing.T) {
 				for i, size := range []int{0, 1, ChunkSize - 1, ChunkSize, ChunkSize + 1, 3*ChunkSize + 7, wire.MaxData + 1} {
 					data := kind.make(size)
 					for _, known := range []int64{int64(size), -1} {
+						if known < 0 && size > wire.MaxData {
+							continue // frames are of chunks either way
+						}
 						wait := receiving(b)
 						n, sum, err := a.SendStream(uint16(i), putHead, wire.FlagLZ4, Source{R: bytes.NewReader(data), Size: known, Pack: pack}, nil)
 						if err != nil || n != int64(size) || sum != xxhash.Sum64(data) {

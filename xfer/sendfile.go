@@ -3,12 +3,18 @@ package xfer
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4/wire"
 )
+
+// Stored is a regular file to send: a *File or an *os.File.
+type Stored interface {
+	io.Reader
+	Fd() uintptr
+	Name() string
+}
 
 // SendFile sends head, the first size bytes of f by sendfile(2), and a trailer
 // with sum, the checksum that was stored with those bytes. Only bytes that pack says
@@ -24,7 +30,7 @@ import (
 //
 // A file shorter than size breaks the connection, because a frame that was begun
 // must be completed. f stays the caller's; its offset is read and moved.
-func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.File, size int64, sum uint64, pack Packing, soon bool, refused func() bool) error {
+func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f Stored, size int64, sum uint64, pack Packing, soon bool, refused func() bool) error {
 	soon = soon && c.atHand()
 	var chunks filePacker
 	defer chunks.close()
@@ -72,7 +78,7 @@ func (c *Conn) SendFile(tag uint16, head wire.Message, headFlags byte, f *os.Fil
 const smallFile = 16 << 10
 
 // sendSmall sends c.wbuf, a file of size bytes, and its trailer; c.wmu is held.
-func (c *Conn) sendSmall(tag uint16, f *os.File, size int, sum uint64, pack Packing, soon bool) error {
+func (c *Conn) sendSmall(tag uint16, f Stored, size int, sum uint64, pack Packing, soon bool) error {
 	buf := getBuffer()
 	defer putBuffer(buf)
 	front := wire.Header{Len: uint32(size), Type: wire.TypeData, Tag: tag}.Append(c.wbuf)
@@ -127,7 +133,7 @@ func (p *filePacker) close() {
 
 // sendPacked sends c.wbuf and the next n bytes of f, packed if that makes them
 // shorter. c.wmu is held, and released while it reads and packs.
-func (c *Conn) sendPacked(tag uint16, p *filePacker, f *os.File, n int, pack Packing) error {
+func (c *Conn) sendPacked(tag uint16, p *filePacker, f Stored, n int, pack Packing) error {
 	if p.buf == nil {
 		p.buf, p.packer = getBuffer(), getPacker()
 	}
@@ -166,12 +172,12 @@ func (c *Conn) sendPacked(tag uint16, p *filePacker, f *os.File, n int, pack Pac
 	return nil
 }
 
-func shorter(f *os.File, n int64) error {
+func shorter(f Stored, n int64) error {
 	return fmt.Errorf("%s is %d bytes shorter than it should be", f.Name(), n)
 }
 
 // sendfile moves n bytes from f's offset to the socket; c.wmu is held.
-func (c *Conn) sendfile(f *os.File, n int64) error {
+func (c *Conn) sendfile(f Stored, n int64) error {
 	// f.Fd, not SyscallConn: a regular file is never in the poller, and the
 	// caller keeps f open.
 	c.op.file = int(f.Fd())

@@ -14,7 +14,7 @@ import (
 // frees it (open(2), O_TMPFILE). On a file system without O_TMPFILE it has a
 // temporary name, and a killed process leaves it behind.
 type Temp struct {
-	*os.File
+	*File
 	dir       int    // descriptor of the directory of name
 	name      string // empty for an unnamed file, and once published
 	published bool
@@ -28,7 +28,7 @@ const TempPrefix = ".s4-tmp-"
 func CreateTemp(dir int, perm uint32) (*Temp, error) {
 	fd, err := unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, perm)
 	if err == nil {
-		return &Temp{File: os.NewFile(uintptr(fd), "unnamed file")}, nil
+		return &Temp{File: NewFile(fd, "unnamed file")}, nil
 	}
 	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EINVAL) {
 		return nil, fmt.Errorf("cannot create a file: %w", err)
@@ -42,7 +42,7 @@ func createNamed(dir int, perm uint32) (*Temp, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot create a file: %w", err)
 	}
-	return &Temp{File: os.NewFile(uintptr(fd), name), dir: dir, name: name}, nil
+	return &Temp{File: NewFile(fd, name), dir: dir, name: name}, nil
 }
 
 // Preallocate reserves size bytes on disk, so that a full disk is an error now, and
@@ -124,6 +124,6 @@ func (t *Temp) Close() error {
 
 // NamedTemp makes a Temp of a file that has a name in the directory open as
 // dir already. Close removes it there unless it was published.
-func NamedTemp(f *os.File, dir int, name string) *Temp {
+func NamedTemp(f *File, dir int, name string) *Temp {
 	return &Temp{File: f, dir: dir, name: name}
 }

@@ -37,7 +37,7 @@ func eachKind(t *testing.T, f func(t *testing.T, path string, dir int, create fu
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { tmp.Close() })
-				if _, err := tmp.WriteString(data); err != nil {
+				if _, err := io.WriteString(tmp, data); err != nil {
 					t.Fatal(err)
 				}
 				return tmp
@@ -108,7 +108,7 @@ func TestTempPublish(t *testing.T) {
 		}
 		wantNames(t, path, "name")
 		// It is still open, and what Close closes is not the name.
-		if _, err := tmp.WriteString(" and more"); err != nil {
+		if _, err := io.WriteString(tmp, " and more"); err != nil {
 			t.Fatal(err)
 		}
 		if err := tmp.Close(); err != nil {
@@ -280,11 +280,11 @@ func TestNamedTemp(t *testing.T) {
 	path := t.TempDir()
 	dir := openDir(t, path)
 	open := func(name string) *Temp {
-		f, err := os.Create(filepath.Join(path, name))
+		fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return NamedTemp(f, dir, name)
+		return NamedTemp(NewFile(fd, name), dir, name)
 	}
 	if err := open("gone").Close(); err != nil {
 		t.Fatal(err)
@@ -306,7 +306,7 @@ func TestNamedTemp(t *testing.T) {
 	if err := lost.Close(); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("lost: %v", err)
 	}
-	if _, err := lost.Stat(); !errors.Is(err, fs.ErrClosed) {
+	if err := lost.File.Close(); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("not closed: %v", err)
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +47,13 @@ type options struct {
 	ioTimeout time.Duration
 	fsync     bool
 	keep      time.Duration
+	runAs     string
+	memory    string
+	cpus      float64
 	scrub     flags.Period
+	secret    string // file
+	require   bool   // a secret
+	http      string
 	logFormat string
 	logLevel  string
 }
@@ -55,7 +63,7 @@ type failure struct{ error }
 
 // Main runs the s4-server command with the given arguments, without the
 // program's name, until ctx ends, and returns its exit code. Logs go to
-// stderr; stdout gets the line that says how to use an embedded cluster.
+// stderr; stdout gets the lines that say how to use an embedded cluster.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd := command(func(cmd *cobra.Command, f *options) error { return f.run(cmd, stdout, stderr) })
 	cmd.SetOut(stdout)
@@ -91,7 +99,10 @@ func command(run func(*cobra.Command, *options) error) *cobra.Command {
 in the list by its local addresses, or by --port or --index.
 
 With --nodes N it is a whole cluster of N servers on loopback, in one process,
-and prints the line that makes s4 use it.
+and prints the lines that make s4 use it.
+
+Whoever can connect can run commands as the server's user. With a secret, from
+--secret-file or $S4_SECRET_FILE, those are the clients and servers that have it, too.
 
 Long flags may have one dash, too: -port 8080.`,
 		Example: `  s4-server --dir /mnt/s4
@@ -115,7 +126,13 @@ Long flags may have one dash, too: -port 8080.`,
 	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "how long a peer may be silent in mid transfer")
 	p.DurationVar(&f.keep, "keep-suspended", 24*time.Hour, "how long a suspended job is kept, see s4 jobs resume")
 	p.Var(&f.scrub, "scrub", "compare all keys with their checksums this often, while the server is idle, as in 7d; 0 for never")
+	p.StringVar(&f.secret, "secret-file", "", "`FILE` with the cluster's secret, see s4 secret (default $S4_SECRET_FILE, else there is none)")
+	p.BoolVar(&f.require, "require-secret", false, "do not start without a secret")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
+	p.StringVar(&f.http, "http", "", "serve /metrics, /healthz and /debug/pprof on this [host:]port, of loopback if there is no host")
+	p.StringVar(&f.runAs, "run-as", "", "run commands as this user, who can read keys and write none (as root only)")
+	p.StringVar(&f.memory, "task-memory", "", "kill a command that uses more memory than this, as in 2GiB (needs cgroup v2)")
+	p.Float64Var(&f.cpus, "task-cpu", 0, "processors that one command can use, as in 1 or 0.5 (needs cgroup v2)")
 	p.StringVar(&f.logFormat, "log-format", "console", "console or json")
 	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	cmd.InitDefaultHelpFlag()
@@ -141,6 +158,24 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 	if f.keep <= 0 {
 		return fmt.Errorf("--keep-suspended %v: more than 0, as in 24h", f.keep)
 	}
+	limits, err := f.taskLimits()
+	if err != nil {
+		return err
+	}
+	secret, err := s4.LoadSecret(f.secret)
+	if err != nil {
+		return failure{err}
+	}
+	if f.require && !secret.IsSet() {
+		return failure{errors.New("--require-secret: there is none (make one with 's4 secret', and name its file with --secret-file or $S4_SECRET_FILE)")}
+	}
+	if f.http != "" {
+		addr, err := webAddr(f.http)
+		if err != nil {
+			return err
+		}
+		f.http = addr
+	}
 	log, flush, err := newLog(stderr, f.logFormat, f.logLevel)
 	if err != nil {
 		return err
@@ -154,44 +189,82 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 		Fsync:         f.fsync,
 		KeepSuspended: f.keep,
 		Scrub:         time.Duration(f.scrub),
+		Secret:        secret,
+		SecretFile:    s4.SecretFile(f.secret),
 		Version:       s4.Release,
 		Log:           log,
 	}
-	if f.nodes > 0 {
-		if f.listen != "" || f.index >= 0 || f.conf != "" {
-			return errors.New("--nodes makes a cluster file and addresses of its own: leave --conf, --index and --listen off")
+	if f.nodes > 0 && (f.listen != "" || f.index >= 0 || f.conf != "") {
+		return errors.New("--nodes makes a cluster file and addresses of its own: leave --conf, --index and --listen off")
+	}
+	if f.runAs != "" {
+		syscall.Umask(0o022) // the user must be able to read keys, and cannot write what is ours
+	}
+	if cfg.Confinement, err = node.Confine(f.runAs, limits); err != nil {
+		return failure{err}
+	}
+	defer func() {
+		if err := cfg.Confinement.Close(); err != nil {
+			log.Warn("cgroups are left", zap.Error(err))
 		}
+	}()
+	if f.nodes > 0 {
 		return f.serveLocal(ctx, cfg, log, stdout)
 	}
 	return f.serveOne(ctx, cfg, log)
 }
 
+// taskLimits returns what --task-memory and --task-cpu say.
+func (f *options) taskLimits() (limits node.TaskLimits, err error) {
+	if f.memory != "" {
+		if limits.Memory, err = flags.ParseSize(f.memory); err != nil {
+			return limits, fmt.Errorf("--task-memory %s: %w", f.memory, err)
+		}
+		if limits.Memory < minTaskMemory {
+			return limits, fmt.Errorf("--task-memory %s: at least 1MiB, or bash cannot start", f.memory)
+		}
+	}
+	if f.cpus != 0 && !(f.cpus >= node.MinTaskCPUs && f.cpus <= maxTaskCPUs) {
+		return limits, fmt.Errorf("--task-cpu %v: from %v to %v processors", f.cpus, node.MinTaskCPUs, maxTaskCPUs)
+	}
+	limits.CPUs = f.cpus
+	return limits, nil
+}
+
+// minTaskMemory is about what bash needs. No machine has maxTaskCPUs.
+const (
+	minTaskMemory = 1 << 20
+	maxTaskCPUs   = 1 << 16
+)
+
 // serveLocal runs an embedded cluster until ctx ends.
 func (f *options) serveLocal(ctx context.Context, cfg node.Config, log *zap.Logger, stdout io.Writer) error {
+	web, err := listenWeb(f.http, cfg.Version)
+	if err != nil {
+		return failure{err}
+	}
+	defer web.close()
+	cfg.Observe = web.observe()
 	l, err := node.StartLocal(f.dir, f.nodes, f.port, cfg)
 	if err != nil {
 		return failure{err}
 	}
-	fmt.Fprintf(stdout, "export S4_CONF_PATH=%s\n", shellQuote(l.Cluster.Path))
+	web.serve(l.Nodes, log)
+	fmt.Fprintf(stdout, "export S4_CONF_PATH=%s\n", flags.ShellQuote(l.Cluster.Path))
+	if path, err := filepath.Abs(cfg.SecretFile); err == nil && cfg.SecretFile != "" {
+		fmt.Fprintf(stdout, "export S4_SECRET_FILE=%s\n", flags.ShellQuote(path))
+	}
 	log.Info("serving", zap.Int("nodes", f.nodes), zap.String("conf", l.Cluster.Path))
+	systemd := ready(l.Nodes, log)
 	<-ctx.Done()
 	log.Info("stopping")
+	systemd.stopping()
 	late, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if err := l.Shutdown(late); err != nil {
 		return failure{err}
 	}
 	return nil
-}
-
-// shellQuote quotes s for a shell, if it must be.
-func shellQuote(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool {
-		return !strings.ContainsRune("/._-+:@%", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // serveOne runs one server until ctx ends.
@@ -211,8 +284,15 @@ func (f *options) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger
 	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return failure{listenError(addr, err)}
+		return failure{listenError(addr, err, "choose another address in the cluster file, or --listen")}
 	}
+	web, err := listenWeb(f.http, cfg.Version)
+	if err != nil {
+		ln.Close()
+		return failure{err}
+	}
+	defer web.close()
+	cfg.Observe = web.observe()
 	n, err := node.New(cfg)
 	if err != nil {
 		ln.Close()
@@ -220,13 +300,16 @@ func (f *options) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger
 	}
 	log.Info("serving", zap.Int("server", index), zap.Stringer("listen", ln.Addr()), zap.String("dir", f.dir),
 		zap.String("fingerprint", fmt.Sprintf("%016x", cluster.Fingerprint())))
+	web.serve([]*node.Node{n}, log)
 	served := make(chan error, 1)
 	go func() { served <- n.Serve(ln) }()
+	systemd := ready([]*node.Node{n}, log)
 	select {
 	case <-ctx.Done():
 	case err = <-served:
 	}
 	log.Info("stopping")
+	systemd.stopping()
 	late, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	n.Shutdown(late)
@@ -237,7 +320,7 @@ func (f *options) serveOne(ctx context.Context, cfg node.Config, log *zap.Logger
 }
 
 // listenError says what to do about an address that cannot be listened on.
-func listenError(addr string, err error) error {
+func listenError(addr string, err error, todo string) error {
 	var oe *net.OpError
 	if errors.As(err, &oe) {
 		err = oe.Err
@@ -247,7 +330,7 @@ func listenError(addr string, err error) error {
 	if text == "" {
 		text = err.Error()
 	}
-	return fmt.Errorf("cannot listen on %s: %s (choose another address in the cluster file, or --listen)", addr, text)
+	return fmt.Errorf("cannot listen on %s: %s (%s)", addr, text, todo)
 }
 
 // findSelf returns the place of this server in the list: index if it is not

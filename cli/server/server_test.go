@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,19 +81,6 @@ func TestFindSelfByInterface(t *testing.T) {
 	}
 }
 
-// A shell must read back what was quoted.
-func TestShellQuote(t *testing.T) {
-	for _, s := range []string{"/tmp/s4.conf", "a b", "it's", "''", "$HOME/`id`", "a\nb", `\`, "é", "*", "~", "a;b&c|d", ""} {
-		out, err := exec.Command("bash", "-c", "S4_CONF_PATH="+shellQuote(s)+`; printf %s "$S4_CONF_PATH"`).Output()
-		if err != nil || string(out) != s {
-			t.Errorf("%q is quoted as %s and read as %q, %v", s, shellQuote(s), out, err)
-		}
-	}
-	if got := shellQuote("/data/s4_1/s4.conf"); got != "/data/s4_1/s4.conf" {
-		t.Errorf("a plain path is quoted: %s", got)
-	}
-}
-
 func TestListenError(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -106,8 +92,8 @@ func TestListenError(t *testing.T) {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Fatalf("second listen: %v", err)
 	}
-	const hint = " (choose another address in the cluster file, or --listen)"
-	if got, want := listenError(addr, err).Error(), "cannot listen on "+addr+": address already in use"+hint; got != want {
+	const todo = "choose another"
+	if got, want := listenError(addr, err, todo).Error(), "cannot listen on "+addr+": address already in use ("+todo+")"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	// Whatever else happens is passed on, in one line.
@@ -116,7 +102,7 @@ func TestListenError(t *testing.T) {
 		if err == nil {
 			t.Fatalf("listen on %s worked", bad)
 		}
-		got := listenError(bad, err).Error()
+		got := listenError(bad, err, todo).Error()
 		if !strings.HasPrefix(got, "cannot listen on "+bad+": ") || strings.Contains(got, ":  (") || strings.Contains(got, "\n") {
 			t.Errorf("%s: %s", bad, got)
 		}
@@ -134,6 +120,11 @@ func TestMainUsage(t *testing.T) {
 		{[]string{"--io-timeout", "5"}, 2, "--io-timeout"},
 		{[]string{"--port", "-1"}, 2, "--port -1: ports are 1 to 65535"},
 		{[]string{"--log-format", "xml"}, 2, "console or json"},
+		{[]string{"--task-memory", "2 GB"}, 2, "--task-memory 2 GB: want a number of bytes"},
+		{[]string{"--task-memory", "1k"}, 2, "--task-memory 1k: at least 1MiB"},
+		{[]string{"--task-cpu", "-1"}, 2, "--task-cpu -1: from 0.01 to"},
+		{[]string{"--task-cpu", "NaN"}, 2, "--task-cpu NaN: from 0.01 to"},
+		{[]string{"--run-as", "no such user"}, 1, "--run-as no such user: "},
 		{[]string{"-c", "/no/such/file"}, 1, "cluster file /no/such/file does not exist"},
 	} {
 		var stdout, stderr strings.Builder

@@ -55,6 +55,7 @@ type Proxy struct {
 
 	mu     sync.Mutex
 	closed bool
+	tap    func(dir Direction, p []byte)
 	fault  *armed
 	conns  map[*net.TCPConn]struct{}
 	links  map[*link]struct{}
@@ -88,6 +89,19 @@ func newProxy(target string) (*Proxy, error) {
 	p := &Proxy{target: target, ln: ln, quit: make(chan struct{}), conns: make(map[*net.TCPConn]struct{}), links: make(map[*link]struct{})}
 	p.wg.Go(p.accept)
 	return p, nil
+}
+
+// Tap calls f with all bytes that pass on connections to come, one call at a time. They
+// are f's until it returns.
+func (p *Proxy) Tap(f func(dir Direction, p []byte)) {
+	var mu sync.Mutex
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tap = func(dir Direction, b []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		f(dir, b)
+	}
 }
 
 // Target is where connections go.
@@ -191,7 +205,7 @@ func (p *Proxy) forward(client *net.TCPConn) {
 	}
 	defer p.drop(client)
 	p.mu.Lock()
-	target, fault := p.target, p.fault
+	target, fault, tap := p.target, p.fault, p.tap
 	p.mu.Unlock()
 	sc, err := net.Dial("tcp", target)
 	if err != nil {
@@ -202,7 +216,7 @@ func (p *Proxy) forward(client *net.TCPConn) {
 		return
 	}
 	defer p.drop(server)
-	l := &link{proxy: p, fault: fault, match: make(chan bool, 1), brake: brake{client: client, server: server}}
+	l := &link{proxy: p, fault: fault, tap: tap, match: make(chan bool, 1), brake: brake{client: client, server: server}}
 	p.mu.Lock()
 	p.links[l] = struct{}{}
 	p.mu.Unlock()
@@ -222,7 +236,8 @@ func (p *Proxy) forward(client *net.TCPConn) {
 type link struct {
 	proxy *Proxy
 	fault *armed
-	match chan bool // whether the fault is for this connection, once
+	tap   func(dir Direction, p []byte) // may be nil
+	match chan bool                     // whether the fault is for this connection, once
 	cut   atomic.Bool
 	brake
 }
@@ -277,6 +292,9 @@ func (l *link) pass(dst *net.TCPConn, p []byte, dir Direction) error {
 		return nil
 	}
 	l.wait()
+	if l.tap != nil {
+		l.tap(dir, p)
+	}
 	_, err := dst.Write(p)
 	return err
 }

@@ -1,0 +1,71 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// authDelay is how long a client with a wrong proof waits for its answer, so that one
+	// that tries in a loop is no burden.
+	authDelay = time.Second
+	// maxAuthDelayed is how many such clients wait at once: each holds a descriptor. Others
+	// are told at once.
+	maxAuthDelayed = 16
+	// authLogPause is the time between two lines of the log about such clients, so that
+	// they cannot fill a disk with it.
+	authLogPause = time.Second
+)
+
+// authFailures slows down the clients that fail to authenticate, and logs them.
+type authFailures struct {
+	log     *zap.Logger
+	delayed chan struct{} // holds one for each that waits
+
+	mu       sync.Mutex
+	last     time.Time // when a line was logged
+	unlogged int       // failures since then
+}
+
+func newAuthFailures(log *zap.Logger) *authFailures {
+	return &authFailures{log: log, delayed: make(chan struct{}, maxAuthDelayed)}
+}
+
+// slow returns after authDelay, when ctx ends, or at once if too many wait already.
+func (a *authFailures) slow(ctx context.Context) {
+	select {
+	case a.delayed <- struct{}{}:
+	default:
+		return
+	}
+	defer func() { <-a.delayed }()
+	select {
+	case <-time.After(authDelay):
+	case <-ctx.Done():
+	}
+}
+
+// add logs a failure, or counts it for the next line if it comes too soon.
+func (a *authFailures) add(now time.Time, peer string, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now.Sub(a.last) < authLogPause {
+		a.unlogged++
+		return
+	}
+	a.log.Warn("not authenticated", zap.String("peer", peer), zap.Error(err), zap.Int("more", a.unlogged))
+	a.last, a.unlogged = now, 0
+}
+
+// flush logs how many failures have no line yet.
+func (a *authFailures) flush() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.unlogged > 0 {
+		a.log.Warn("not authenticated", zap.Int("more", a.unlogged))
+		a.unlogged = 0
+	}
+}
