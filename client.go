@@ -125,6 +125,9 @@ const (
 // writer that is under way: nothing is written after it has returned. The exception is
 // mayBlock.
 func (c *Client) request(ctx context.Context, server int, kind requestKind, r xfer.Request) error {
+	if ctx.Err() != nil { // the answer could be faster than the select below
+		return context.Cause(ctx)
+	}
 	if kind&singleGet != 0 {
 		c.singleGets.Add(1)
 		defer c.singleGets.Add(-1)

@@ -193,7 +193,8 @@ func TestShuffleInputChangedAndRestarted(t *testing.T) {
 }
 
 // If the server of a damaged file finds it too late to tell the one whose task it is of,
-// nothing is published, and the next resume makes the file again.
+// nothing is published, and the next resume makes the file again. On a busy machine it may
+// not be too late: then the job goes on, and makes the file again.
 func TestShuffleStagedDamagedLater(t *testing.T) {
 	t.Parallel()
 	o := newOutlive(t, node.Config{})
@@ -218,15 +219,17 @@ func TestShuffleStagedDamagedLater(t *testing.T) {
 	damageStaged(t, o.Data(server), o.id(), key, damages["flip"])
 	o.StartNode(t, server)
 	o.openGate(t)
-	var e *s4.Error
-	if err := <-ended; !errors.Is(err, s4.ErrChecksum) || !errors.As(err, &e) || e.Key != "s4://"+key {
-		t.Fatalf("got %v", err)
-	}
-	if got := list(t, o.client, "b/out/"); len(got) > 0 {
-		t.Errorf("published %q", got)
-	}
-	if _, err := o.client.ResumeJob(guarded(t), o.id(), nil); err != nil {
-		t.Fatal(err)
+	if err := <-ended; err != nil {
+		var e *s4.Error
+		if !errors.Is(err, s4.ErrChecksum) || !errors.As(err, &e) || e.Key != "s4://"+key {
+			t.Fatalf("got %v", err)
+		}
+		if got := list(t, o.client, "b/out/"); len(got) > 0 {
+			t.Errorf("published %q", got)
+		}
+		if _, err := o.client.ResumeJob(guarded(t), o.id(), nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 	o.check(t)
 	if n := o.runsOf(name); n != 2 {
