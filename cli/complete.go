@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,13 +65,14 @@ func argumentNames(use string) (names []string) {
 // argument returns the completer for argument i of a verb whose arguments have these
 // names.
 func (a *app) argument(names []string, i int) completer {
-	if n := len(names); i >= n && (n == 0 || !strings.HasSuffix(names[n-1], "...")) {
+	many := slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, "...") })
+	if i >= len(names) && !many {
 		return nothing
 	}
 	switch strings.TrimSuffix(names[min(i, len(names)-1)], "...") {
 	case "KEY", "PREFIX":
 		return a.keys
-	case "INDIR", "OUTDIR":
+	case "INDIR", "OUTDIR", "DIR":
 		return a.directories
 	case "SRC", "DST":
 		return a.keysAndFiles
@@ -91,6 +93,7 @@ func flagWords() map[string][]string {
 		"missing":    {"error", "empty"},
 		"on-failure": {"discard", "keep"},
 		"shell":      {"auto", "always"},
+		"sort":       {"name", "size", "time"},
 	}
 }
 

@@ -55,7 +55,7 @@ all its bytes. Of several keys, each has a line with its name before it, unless 
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&a.conf, "conf", "", "cluster file, without -c here (default $S4_CONF_PATH, else ~/.s4.conf)")
+	f.StringVar(&a.conf, "conf", "", "cluster `FILE`, without -c here (default $S4_CONF_PATH, else ~/.s4.conf)")
 	f.VarP(&size, "bytes", "c", "print the first `SIZE` bytes")
 	f.Int64VarP(&lines, "lines", "n", 10, "print the first `N` lines")
 	cmd.MarkFlagsMutuallyExclusive("bytes", "lines")
