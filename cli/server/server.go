@@ -126,7 +126,7 @@ Long flags may have one dash, too: -port 8080.`,
 	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "how long a peer may be silent in mid transfer")
 	p.DurationVar(&f.keep, "keep-suspended", 24*time.Hour, "how long a suspended job is kept, see s4 jobs resume")
 	p.Var(&f.scrub, "scrub", "compare all keys with their checksums this often, while the server is idle, as in 7d; 0 for never")
-	p.StringVar(&f.secret, "secret-file", "", "file with the cluster's secret, see s4 secret (default $S4_SECRET_FILE, else there is none)")
+	p.StringVar(&f.secret, "secret-file", "", "`FILE` with the cluster's secret, see s4 secret (default $S4_SECRET_FILE, else there is none)")
 	p.BoolVar(&f.require, "require-secret", false, "do not start without a secret")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
 	p.StringVar(&f.http, "http", "", "serve /metrics, /healthz and /debug/pprof on this [host:]port, of loopback if there is no host")
