@@ -65,8 +65,8 @@ func argumentNames(use string) (names []string) {
 // argument returns the completer for argument i of a verb whose arguments have these
 // names.
 func (a *app) argument(names []string, i int) completer {
-	many := slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, "...") })
-	if i >= len(names) && !many {
+	repeated := slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, "...") })
+	if i >= len(names) && !repeated {
 		return nothing
 	}
 	switch strings.TrimSuffix(names[min(i, len(names)-1)], "...") {
