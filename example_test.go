@@ -248,3 +248,28 @@ func ExampleClient_Eval() {
 	// a
 	// 7 <nil>
 }
+
+func ExampleClient_Find() {
+	client, stop := exampleCluster()
+	defer stop()
+	ctx := context.Background()
+
+	for _, name := range []string{"2024-01/part_0", "2024-02/part_0", "2024-02/part_1", "2025-01/part_0"} {
+		if err := client.Put(ctx, "s4://demo/"+name, strings.NewReader(name), -1); err != nil {
+			log.Fatal(err)
+		}
+	}
+	var filter s4.Filter
+	if err := filter.Exclude("part_1"); err != nil {
+		log.Fatal(err)
+	}
+	for e, err := range client.Find(ctx, "s4://demo/2024-*/part_?", &s4.FindOptions{Glob: true, Filter: &filter}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(e.Name, e.Size)
+	}
+	// Output:
+	// demo/2024-01/part_0 14
+	// demo/2024-02/part_0 14
+}

@@ -11,10 +11,12 @@ import (
 func TestArgumentNames(t *testing.T) {
 	t.Parallel()
 	for use, want := range map[string]string{
-		"ls":                          "",
-		"cp SRC DST":                  "SRC DST",
-		"partition -n N [FILE]":       "FILE",
-		"x [-h] [-c N | -n N] KEY...": "KEY...",
+		"ls":                           "",
+		"cp SRC DST":                   "SRC DST",
+		"cp SRC... DST":                "SRC... DST",
+		"head KEY... [-c SIZE | -n N]": "KEY...",
+		"partition -n N [FILE]":        "FILE",
+		"x [-h] [-c N | -n N] KEY...":  "KEY...",
 	} {
 		if got := strings.Join(argumentNames(use), " "); got != want {
 			t.Errorf("%s: %q, want %q", use, got, want)

@@ -12,13 +12,7 @@ import (
 )
 
 func (a *app) du() *cobra.Command {
-	var (
-		choose   chooser
-		human    humanFlag
-		sum      bool
-		byServer bool
-		depth    int
-	)
+	var d duPrinter
 	cmd := &cobra.Command{
 		Use:   "du [PREFIX...]",
 		Short: "add up the sizes of keys",
@@ -30,73 +24,23 @@ bucket. The servers list every key for it. Exit code 1 if nothing matches.`,
   s4 du --by-server s4://bucket
   s4 du --exclude '*.tmp' 's4://bucket/2024-*/'`,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
-			if depth >= 0 && byServer {
+			d.app, d.c = a, c
+			if d.depth >= 0 && d.byServer {
 				return usagef("--by-server prints no directories: leave it or --max-depth off")
 			}
-			failed := failures{a: a, verb: "du"}
-			one := func(name string) error {
-				a.subject = name
-				top := strings.Count(strings.TrimSuffix(strings.TrimPrefix(name, s4.Scheme), "/"), "/")
-				line := func(name string, u s4.Usage) error {
-					plain := fmt.Sprintf("%12s %8d %s", human.size(u.Bytes), u.Keys, name)
-					return output(a.line(plain, usageObject{Name: text(name), Bytes: u.Bytes, Keys: u.Keys}))
-				}
-				var each func(string, s4.Usage) error
-				if !sum && !byServer {
-					each = func(dir string, u s4.Usage) error {
-						if depth >= 0 && strings.Count(dir, "/")-1-top > depth || s4.Scheme+dir == name {
-							return nil
-						}
-						return line(s4.Scheme+dir, u)
-					}
-				}
-				servers, err := c.Usage(ctx, name, choose.find(true), each)
-				if err != nil {
-					return err
-				}
-				var total s4.Usage
-				for i, u := range servers {
-					total.Keys += u.Keys
-					total.Bytes += u.Bytes
-					if byServer {
-						at := c.Cluster().Servers[i].String()
-						plain := fmt.Sprintf("%12s %8d %s", human.size(u.Bytes), u.Keys, at)
-						if err := a.line(plain, usageObject{Server: at, Bytes: u.Bytes, Keys: u.Keys}); err != nil {
-							return output(err)
-						}
-					}
-				}
-				if total.Keys == 0 {
-					return errors.New("no key matches")
-				}
-				return line(name, total)
+			if len(args) == 0 && d.choose.from == "" || len(args) == 1 && args[0] == s4.Scheme {
+				return d.buckets(ctx)
 			}
-			if len(args) == 0 && choose.from == "" || len(args) == 1 && args[0] == s4.Scheme {
-				sum = !byServer
-				some := false
-				for e, err := range c.Buckets(ctx) {
-					if err == nil {
-						err = one(s4.Scheme + e.Name)
-					}
-					if err != nil {
-						return err
-					}
-					some = true
-				}
-				if !some {
-					return errors.New("there are no buckets")
-				}
-				return nil
-			}
-			names, err := choose.names(a, args)
+			names, err := d.choose.names(a, args)
 			if err != nil {
 				return err
 			}
+			failed := failures{a: a, verb: "du"}
 			for name, err := range names {
 				if err != nil {
 					return err
 				}
-				err = one(name)
+				err = d.print(ctx, name)
 				var out *outputError
 				if errors.As(err, &out) || ctx.Err() != nil {
 					return err
@@ -109,14 +53,84 @@ bucket. The servers list every key for it. Exit code 1 if nothing matches.`,
 		}),
 	}
 	f := cmd.Flags()
-	human.register(cmd)
-	f.BoolVarP(&sum, "summarize", "s", false, "print PREFIX only, not the directories below")
-	f.IntVarP(&depth, "max-depth", "d", -1, "print directories down to `N` levels below PREFIX")
-	f.BoolVar(&byServer, "by-server", false, "print what each server has, instead of directories")
-	choose.registerFilter(f)
-	choose.registerGlob(f)
-	choose.registerFrom(f, "prefixes")
+	d.human.register(cmd)
+	f.BoolVarP(&d.sum, "summarize", "s", false, "print PREFIX only, not the directories below")
+	f.IntVarP(&d.depth, "max-depth", "d", -1, "print directories down to `N` levels below PREFIX")
+	f.BoolVar(&d.byServer, "by-server", false, "print what each server has, instead of directories")
+	d.choose.registerFilter(f)
+	d.choose.registerGlob(f)
+	d.choose.registerFrom(f, "prefixes")
 	return cmd
+}
+
+// duPrinter prints sums of sizes.
+type duPrinter struct {
+	app      *app
+	c        *s4.Client
+	choose   chooser
+	human    humanFlag
+	sum      bool // names only, not the directories below
+	byServer bool
+	depth    int // of directories below a name; -1: any
+}
+
+// buckets prints the sum of every bucket.
+func (d *duPrinter) buckets(ctx context.Context) error {
+	d.sum = true
+	some := false
+	for e, err := range d.c.Buckets(ctx) {
+		if err == nil {
+			err = d.print(ctx, s4.Scheme+e.Name)
+		}
+		if err != nil {
+			return err
+		}
+		some = true
+	}
+	if !some {
+		return errors.New("there are no buckets")
+	}
+	return nil
+}
+
+// print prints what one name stands for.
+func (d *duPrinter) print(ctx context.Context, name string) error {
+	d.app.subject = name
+	var each func(string, s4.Usage) error
+	if !d.sum && !d.byServer {
+		top := strings.Count(strings.TrimSuffix(strings.TrimPrefix(name, s4.Scheme), "/"), "/")
+		each = func(dir string, u s4.Usage) error {
+			if d.depth >= 0 && strings.Count(dir, "/")-1-top > d.depth {
+				return nil
+			}
+			return d.line(usageObject{Name: text(s4.Scheme + dir), Bytes: u.Bytes, Keys: u.Keys})
+		}
+	}
+	servers, err := d.c.Usage(ctx, name, d.choose.find(true), each)
+	if err != nil {
+		return err
+	}
+	total := usageObject{Name: text(name)}
+	for i, u := range servers {
+		total.Keys += u.Keys
+		total.Bytes += u.Bytes
+		if d.byServer {
+			o := usageObject{Server: d.c.Cluster().Servers[i].String(), Bytes: u.Bytes, Keys: u.Keys}
+			if err := d.line(o); err != nil {
+				return err
+			}
+		}
+	}
+	if total.Keys == 0 {
+		return errors.New("no key matches")
+	}
+	return d.line(total)
+}
+
+// line prints one sum.
+func (d *duPrinter) line(o usageObject) error {
+	name := string(o.Name) + o.Server // it has one of them
+	return output(d.app.line(fmt.Sprintf("%12s %8d %s", d.human.size(o.Bytes), o.Keys, name), o))
 }
 
 // usageObject is a line of du as --json prints it.
