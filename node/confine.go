@@ -254,6 +254,17 @@ func (c *Confinement) takeBack(f exec.File) error {
 	return os.NewSyscallError("fchown", unix.Fchown(int(f.Fd()), os.Geteuid(), os.Getegid()))
 }
 
+// output makes a Temp of a file that a command has written as name in the directory open
+// as dir. What the command has left running could give the name to something else, such as
+// a link, if it is another user's: then the open file is linked, and its name stays, until
+// all that is in the directory is removed.
+func (c *Confinement) output(f *xfer.File, dir int, name string) *xfer.Temp {
+	if !c.otherUser() {
+		return xfer.NamedTemp(f, dir, name)
+	}
+	return &xfer.Temp{File: f}
+}
+
 // openOutput opens a file that a command has written in its directory.
 func (n *Node) openOutput(dir tree, name string) (*xfer.File, *unix.Stat_t, error) {
 	f, st, err := openRegular(dir, name)
