@@ -2,9 +2,13 @@ package s4
 
 import (
 	"context"
+	"errors"
 	"net"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
 
@@ -58,5 +62,23 @@ func TestClosedConnectionsAreForgotten(t *testing.T) {
 	}
 	if life.waiting != 0 {
 		t.Errorf("%d connections are left", life.waiting)
+	}
+}
+
+// A server that is waited for has not refused anything if this process has no descriptor
+// for a connection to it.
+func TestRegainWithoutDescriptors(t *testing.T) {
+	c := NewClient(&Cluster{Servers: []Server{{Address: "127.0.0.1", Port: "1"}}}, nil)
+	co := c.coordinate(&wire.Job{Wait: uint64(time.Minute)}, new(JobOptions))
+	defer co.close()
+	tries := 0
+	err := co.servers[0].regain(t.Context(), nil, func(context.Context) error {
+		if tries++; tries == 1 {
+			return errors.Join(wire.Errorf(wire.CodeStorage, "cannot connect"), syscall.EMFILE)
+		}
+		return nil
+	})
+	if err != nil || tries != 2 {
+		t.Errorf("%v after %d tries", err, tries)
 	}
 }
