@@ -36,6 +36,10 @@ func TestSwappedOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.close()
+	// A server without tasks of the job has its output all the same, from others.
+	if fi, err := os.Stat(st.path); err != nil || fi.Mode().Perm() != 0o700 {
+		t.Errorf("the job's directory: %v, %v", fi.Mode(), err)
+	}
 	dir := filepath.Join(st.path, workDir)
 	const text = "what was hashed"
 	file := filepath.Join(dir, "out")
