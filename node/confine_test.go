@@ -3,6 +3,7 @@ package node_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -258,5 +259,18 @@ func TestConfineRefuses(t *testing.T) {
 	_, err = node.StartLocal(filepath.Join(closed, "data"), 1, 0, node.Config{Confinement: confinement})
 	if err == nil || !strings.Contains(err.Error(), "user nobody cannot enter ") {
 		t.Errorf("a closed directory: %v", err)
+	}
+	// The directory of a server that ran as the user before.
+	top, err := os.MkdirTemp("/tmp", "s4-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(top)
+	if err := errors.Join(os.Chmod(top, 0o755), os.Mkdir(top+"/data", 0o500), os.Chown(top+"/data", nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = node.StartLocal(filepath.Join(top, "data"), 1, 0, node.Config{Confinement: confinement})
+	if err == nil || !strings.Contains(err.Error(), "user nobody can write to "+top+"/data, ") {
+		t.Errorf("a directory of the user's: %v", err)
 	}
 }
