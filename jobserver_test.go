@@ -82,3 +82,32 @@ func TestRegainWithoutDescriptors(t *testing.T) {
 		t.Errorf("%v after %d tries", err, tries)
 	}
 }
+
+// Abandon ends Run also while it asks servers for their keys, and one does not answer.
+func TestAbandonWhileServersAreAsked(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // takes a connection, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	host, port, _ := net.SplitHostPort(ln.Addr().String())
+	c := NewClient(&Cluster{Servers: []Server{{Address: host, Port: port}}}, &Options{IOTimeout: time.Hour})
+	co := c.coordinate(&wire.Job{Verb: wire.VerbMap, Indir: "b/in", Wait: 1, Options: wire.JobKeepGoing}, new(JobOptions))
+	defer co.close()
+	ended := make(chan struct{})
+	go func() {
+		co.planLoss(context.Background())
+		close(ended)
+	}()
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	co.Abandon()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Error("it still waits for the server")
+	}
+}
