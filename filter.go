@@ -43,7 +43,8 @@ func (f *Filter) add(pattern string, include bool) error {
 	r.pattern, r.dirs = strings.CutSuffix(pattern, "/")
 	r.whole = strings.Contains(r.pattern, "/")
 	r.pattern = strings.TrimPrefix(r.pattern, "/")
-	if r.pattern == "" || !names.ValidPattern(r.pattern) {
+	valid := false
+	if r.pattern, valid = names.CheckPattern(r.pattern); r.pattern == "" || !valid {
 		return &Error{Op: "filter", Kind: wire.CodeBadRequest, Text: fmt.Sprintf("malformed pattern %q", pattern)}
 	}
 	f.rules = append(f.rules, r)
