@@ -15,7 +15,8 @@ import (
 // RemoveOptions say what RemoveEach removes. The zero value removes keys.
 type RemoveOptions struct {
 	// Recursive removes what RemoveAll removes for a name, and directories of keys that
-	// a pattern matches.
+	// a pattern matches. Of several names, each is that of a key or a directory: one that
+	// is gone since it was listed stands for none, and not for all that begin with it.
 	Recursive bool
 
 	// Prefix makes every name a prefix of strings, as for Remove with recursive set.
@@ -58,13 +59,28 @@ func (c *Client) RemoveEach(ctx context.Context, keys iter.Seq2[string, error], 
 		wg.Go(func() { r.remover(i) })
 	}
 	var err, noName error
+	first, n := "", 0 // which has to wait for a second
 	for name, nerr := range keys {
 		if noName = nerr; nerr != nil {
 			break
 		}
-		if err = r.addName(name); err != nil {
+		switch n++; n {
+		case 1:
+			first = name
+			continue
+		case 2:
+			r.several = true
+			err = r.addName(first)
+		}
+		if err == nil {
+			err = r.addName(name)
+		}
+		if err != nil {
 			break
 		}
+	}
+	if n == 1 && noName == nil {
+		err = r.addName(first)
 	}
 	for _, q := range r.queues {
 		close(q)
@@ -85,6 +101,8 @@ type removals struct {
 	ctx    context.Context
 	opts   *RemoveOptions
 	queues []chan string // of each server: keys without their scheme
+
+	several bool // names, not one
 
 	mu      sync.Mutex
 	removed int64 // guarded by mu
@@ -124,6 +142,10 @@ func (r *removals) addName(name string) error {
 		return nil
 	}
 	for _, p := range parts {
+		if p.loose && r.several {
+			r.done(name, &Error{Op: "rm", Key: name, Kind: ErrNotFound, Text: "no key or directory has this name (with several names, use --prefix for all that begins with it)"})
+			return nil
+		}
 		if p.recursive {
 			err = r.addFound(p.name, all)
 		} else {
@@ -263,6 +285,7 @@ func (r *removals) removeBatch(server int, batch []string) (rest []string, err e
 type scope struct {
 	name      string
 	recursive bool
+	loose     bool // nothing has the name: all that begins with it is meant
 }
 
 // meant returns what RemoveAll removes for a name.
@@ -272,24 +295,24 @@ func (c *Client) meant(ctx context.Context, name string) ([]scope, error) {
 		return nil, usage("rm", name, err)
 	}
 	if strings.HasSuffix(prefix, "/") {
-		return []scope{{name, true}}, nil
+		return []scope{{name: name, recursive: true}}, nil
 	}
 	key, dir, others, err := c.lookUp(ctx, name, prefix)
 	switch {
 	case err != nil:
 		return nil, err
 	case !key && !dir:
-		return []scope{{name, true}}, nil
+		return []scope{{name: name, recursive: true, loose: true}}, nil
 	case len(others) > 0:
 		return nil, &Error{Op: "rm", Key: name, Kind: ErrBadRequest, Text: ambiguous(name, key, dir, others), Err: ErrAmbiguous}
 	}
 	// Not by prefix: since the listing, another key may exist whose name begins so.
 	var parts []scope
 	if key {
-		parts = append(parts, scope{name, false})
+		parts = append(parts, scope{name: name})
 	}
 	if dir {
-		parts = append(parts, scope{name + "/", true})
+		parts = append(parts, scope{name: name + "/", recursive: true})
 	}
 	return parts, nil
 }

@@ -164,6 +164,9 @@ func (a *app) runCopy(opts s4.CopyOptions, src string, many, up bool, run func(*
 		return usageError{errors.New(e.Text)}
 	case errors.As(err, &e) && e.Op == "cp" && e.Kind != s4.ErrCanceled:
 		err = errors.New(e.Text) // the line has the key already
+	case err == nil && t.out != nil:
+		a.subject = ""
+		return t.out
 	}
 	if !many {
 		return err
@@ -187,6 +190,7 @@ type copyCounts struct {
 	copied, failed, skipped, bytes int64
 	existing                       int64         // keys that exist already
 	exists                         []s4.Transfer // the first of those
+	out                            error         // of standard output, in a dry run
 }
 
 // maxExisting is how many keys that exist already are named, each by an error. More
@@ -218,7 +222,9 @@ func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
 		t.bytes += r.Size
 		switch {
 		case t.dry:
-			_ = a.line(dryRun(src, dst), copyObject{Dryrun: true, Src: text(src), Dst: text(dst), Size: &r.Size}) // nothing is lost
+			if t.out == nil {
+				t.out = a.line(dryRun(src, dst), copyObject{Dryrun: true, Src: text(src), Dst: text(dst), Size: &r.Size})
+			}
 		case a.json:
 			_ = a.line("", copyObject{Src: text(src), Dst: text(dst), Size: &r.Size}) // the copy itself is done
 		}
