@@ -33,7 +33,10 @@ below. Exit code 1 if there is no key.`,
 			t.app, t.c = &buffered, c
 			dir := strings.TrimSuffix(args[0], "/") + "/"
 			err := t.top(ctx, dir)
-			return errors.Join(err, out.Flush())
+			if ferr := out.Flush(); err == nil {
+				err = ferr
+			}
+			return err
 		}),
 	}
 	f := cmd.Flags()
