@@ -124,6 +124,10 @@ func (r *removals) done(key string, err error) {
 func (r *removals) addName(name string) error {
 	opts := r.opts
 	if opts.Glob && IsGlob(name) {
+		if strings.HasSuffix(name, "/") && !opts.Recursive { // it lists what is in directories
+			r.done(name, noMatch("rm", name, true))
+			return nil
+		}
 		return r.addFound(name, &FindOptions{Recursive: opts.Recursive, Glob: true, Filter: opts.Filter})
 	}
 	all := &FindOptions{Recursive: true, Filter: opts.Filter}
