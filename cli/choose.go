@@ -60,7 +60,7 @@ func (r *ruleFlag) Type() string { return "PATTERN" }
 func (r *ruleFlag) Set(text string) error {
 	r.c.filtered = true
 	if r.add(text) != nil {
-		return errors.New("malformed pattern")
+		return errors.New("malformed pattern of paths below the source, such as tmp or 'a/*.txt'")
 	}
 	return nil
 }
