@@ -89,7 +89,7 @@ where the network is what is slow, the data shrinks and a core is free. With
 			case split:
 				opts.Split = &s4.SplitOptions{Size: int64(size), Header: header}
 			}
-			names, err := choose.names(a, srcs)
+			names, err := choose.names(ctx, a, srcs)
 			if err != nil {
 				return err
 			}

@@ -31,7 +31,7 @@ bucket. The servers list every key for it. Exit code 1 if nothing matches.`,
 			if len(args) == 0 && d.choose.from == "" || len(args) == 1 && args[0] == s4.Scheme {
 				return d.buckets(ctx)
 			}
-			names, err := d.choose.names(a, args)
+			names, err := d.choose.names(ctx, a, args)
 			if err != nil {
 				return err
 			}

@@ -53,7 +53,7 @@ leave directories out. With -l, servers read the checksum of every key.`,
 				choose.zero = false
 			}
 			l.zero = zero
-			names, err := choose.names(a, args)
+			names, err := choose.names(ctx, a, args)
 			if err != nil {
 				return err
 			}

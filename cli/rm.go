@@ -39,7 +39,7 @@ that cannot be removed does not stop the others. Nothing is asked: see --dryrun.
 			if len(args) == 0 && choose.from == "" {
 				return usagef("requires at least 1 arg(s), only received 0")
 			}
-			names, err := choose.names(a, args)
+			names, err := choose.names(ctx, a, args)
 			if err != nil {
 				return err
 			}
