@@ -93,11 +93,17 @@ where the network is what is slow, the data shrinks and a core is free. With
 			if err != nil {
 				return err
 			}
-			if !many {
-				return a.copy(ctx, c, srcs[0], dst, pattern, opts)
+			run := func() error {
+				if !many {
+					return a.copy(ctx, c, srcs[0], dst, pattern, opts)
+				}
+				a.subject = dst
+				return a.runCopy(opts, "", true, !down, func(opts *s4.CopyOptions) error { return c.CopyAll(ctx, names, dst, opts) })
 			}
-			a.subject = dst
-			return a.runCopy(opts, "", true, !down, func(opts *s4.CopyOptions) error { return c.CopyAll(ctx, names, dst, opts) })
+			if choose.dryRun {
+				return unlessStuck(ctx, run)
+			}
+			return run()
 		}),
 	}
 	f := cmd.Flags()

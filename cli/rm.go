@@ -50,7 +50,11 @@ that cannot be removed does not stop the others. Nothing is asked: see --dryrun.
 			if len(args) == 1 && !choose.glob(args[0]) && !choose.filtered && !choose.dryRun && choose.from == "" {
 				return a.removeOne(ctx, c, args[0], recursive, prefix)
 			}
-			return a.removeMany(ctx, c, &choose, names, s4.RemoveOptions{Recursive: recursive, Prefix: prefix})
+			opts := s4.RemoveOptions{Recursive: recursive, Prefix: prefix}
+			if choose.dryRun {
+				return unlessStuck(ctx, func() error { return a.removeMany(ctx, c, &choose, names, opts) })
+			}
+			return a.removeMany(ctx, c, &choose, names, opts)
 		}),
 	}
 	f := cmd.Flags()
