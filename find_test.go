@@ -197,7 +197,7 @@ func TestRemoveEach(t *testing.T) {
 		{"s4://b/e*/", s4.RemoveOptions{Glob: true}, 0, "d/y.log e1/k e2/k f f1", "s4://b/e*/"},
 		{"s4://b/e*/", s4.RemoveOptions{Glob: true, Recursive: true}, 2, "d/y.log f f1", ""},
 		// A name that is gone does not stand for all that begin with it: not for d/y.log.
-		{"s4://b/none/ s4://b/d/y", s4.RemoveOptions{Recursive: true}, 0, "d/y.log f f1", "s4://b/none/ s4://b/d/y"},
+		{"s4://b/none/ s4://b/d/y", s4.RemoveOptions{Recursive: true, Whole: true}, 0, "d/y.log f f1", "s4://b/none/ s4://b/d/y"},
 		{"s4://b/f", s4.RemoveOptions{Prefix: true}, 2, "d/y.log", ""},
 		{"s4://b/many/", s4.RemoveOptions{Recursive: true}, 500, "d/y.log", ""},
 	} {

@@ -15,9 +15,12 @@ import (
 // RemoveOptions say what RemoveEach removes. The zero value removes keys.
 type RemoveOptions struct {
 	// Recursive removes what RemoveAll removes for a name, and directories of keys that
-	// a pattern matches. Of several names, each is that of a key or a directory: one that
-	// is gone since it was listed stands for none, and not for all that begin with it.
+	// a pattern matches.
 	Recursive bool
+
+	// Whole says, with Recursive, that a name which no key or directory has stands for
+	// none, and not for all that begin with it: in a list, it may have been removed since.
+	Whole bool
 
 	// Prefix makes every name a prefix of strings, as for Remove with recursive set.
 	Prefix bool
@@ -59,28 +62,13 @@ func (c *Client) RemoveEach(ctx context.Context, keys iter.Seq2[string, error], 
 		wg.Go(func() { r.remover(i) })
 	}
 	var err, noName error
-	first, n := "", 0 // which has to wait for a second
 	for name, nerr := range keys {
 		if noName = nerr; nerr != nil {
 			break
 		}
-		switch n++; n {
-		case 1:
-			first = name
-			continue
-		case 2:
-			r.several = true
-			err = r.addName(first)
-		}
-		if err == nil {
-			err = r.addName(name)
-		}
-		if err != nil {
+		if err = r.addName(name); err != nil {
 			break
 		}
-	}
-	if n == 1 && noName == nil {
-		err = r.addName(first)
 	}
 	for _, q := range r.queues {
 		close(q)
@@ -101,8 +89,6 @@ type removals struct {
 	ctx    context.Context
 	opts   *RemoveOptions
 	queues []chan string // of each server: keys without their scheme
-
-	several bool // names, not one
 
 	mu      sync.Mutex
 	removed int64 // guarded by mu
@@ -146,8 +132,8 @@ func (r *removals) addName(name string) error {
 		return nil
 	}
 	for _, p := range parts {
-		if p.loose && r.several {
-			r.done(name, &Error{Op: "rm", Key: name, Kind: ErrNotFound, Text: "no key or directory has this name (with several names, use --prefix for all that begins with it)"})
+		if p.loose && opts.Whole {
+			r.done(name, &Error{Op: "rm", Key: name, Kind: ErrNotFound, Text: "no key or directory has this name (of many names, use --prefix for all that begins with each)"})
 			return nil
 		}
 		if p.recursive {
