@@ -21,7 +21,8 @@ import (
 // matches its path from the first segment with a wildcard on. dst ends in a slash, or is
 // a bucket or a local directory; with Recursive it may also be a name that is made one.
 //
-// Each failure goes to Report. CopyAll itself fails with the error of srcs, if ctx has
+// Each failure goes to Report; a key for a file that another was copied to is one. A key
+// that is meant twice is copied once. CopyAll itself fails with the error of srcs, if ctx has
 // ended, if a server cannot list, or with ErrBadRequest for arguments that make no sense, which may
 // be after some files have been copied.
 func (c *Client) CopyAll(ctx context.Context, srcs iter.Seq2[string, error], dst string, opts *CopyOptions) error {
