@@ -24,7 +24,7 @@ below. Exit code 1 if there is no key.`,
 		Example: `  s4 tree s4://bucket/in/
   s4 tree -L 1 s4://bucket
   s4 tree -d s4://bucket`,
-		Args: cobra.ExactArgs(1),
+		Args: wantArgs(1, 1),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			a.subject = args[0]
 			out := bufio.NewWriter(a.stdout)
