@@ -58,6 +58,8 @@ func elsewhere(verb string) string {
 		return "use du"
 	case "delete", "purge":
 		return "use rm"
+	case "version":
+		return "use --version"
 	case "run":
 		return "use cp --from-file, or map to run a command for every key"
 	}
