@@ -57,7 +57,7 @@ func (c *Client) copyAll(ctx context.Context, srcs iter.Seq2[string, error], dst
 		return badCopy("stdout takes one key: use 's4 cat' for more")
 	case opts.Recursive, bucket, strings.HasSuffix(dst, "/"), !up && isLocalDir(dst):
 	default:
-		return badCopy("%s is no directory: end it in a slash to copy all that is meant into it", dst)
+		return badCopy("%s is no directory: end it in a slash to make it one", dst)
 	}
 	var noName error
 	each := func(add func(src string) error) error {

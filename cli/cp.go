@@ -66,8 +66,11 @@ where the network is what is slow, the data shrinks and a core is free. With
   s4 cp -r -n --exclude .git --exclude '*.o' . s4://bucket/src
   find . -name '*.csv' -print0 | s4 cp --from-file - -0 s4://bucket/in/`,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
-			if n := len(args); n < 2 && (choose.from == "" || n < 1) {
-				return usagef("requires at least 2 arg(s), only received %d", n)
+			if choose.from != "" && len(args) == 0 {
+				return wrongArgs("DST with --from-file", args)
+			}
+			if choose.from == "" && len(args) < 2 {
+				return wrongArgs("SRC... DST", args)
 			}
 			srcs, dst := args[:len(args)-1], args[len(args)-1]
 			opts := s4.CopyOptions{Recursive: recursive, Stdin: a.stdin, Stdout: a.stdout,

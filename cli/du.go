@@ -56,6 +56,12 @@ bucket. The servers list every key for it. Exit code 1 if nothing matches.`,
 	d.human.register(cmd)
 	f.BoolVarP(&d.sum, "summarize", "s", false, "print PREFIX only, not the directories below")
 	f.IntVarP(&d.depth, "max-depth", "d", -1, "print directories down to `N` levels below PREFIX")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if d.depth < 0 && f.Changed("max-depth") {
+			return usagef("--max-depth %d: want 0 or more", d.depth)
+		}
+		return nil
+	}
 	f.BoolVar(&d.byServer, "by-server", false, "print what each server has, instead of directories")
 	d.choose.registerFilter(f)
 	d.choose.registerGlob(f)

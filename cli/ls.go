@@ -46,6 +46,9 @@ leave directories out. With -l, servers read the checksum of every key.`,
 			}
 			l.app, l.choose, l.cluster = a, &choose, c.Cluster()
 			if len(args) == 0 && choose.from == "" || len(args) == 1 && args[0] == s4.Scheme {
+				if l.summarize {
+					return usagef("--summarize adds up the keys of a PREFIX: name one, or see 's4 du -s'")
+				}
 				return l.print(c.Buckets(ctx), "", "there are no buckets")
 			}
 			zero := choose.zero // ends lines here

@@ -113,13 +113,7 @@ shell commands where they lie.`,
 				_ = cmd.Help()
 				return errors.New("no verb given")
 			}
-			for d := 1; d <= 2; d++ { // the nearest first
-				cmd.SuggestionsMinimumDistance = d
-				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-					return fmt.Errorf("unknown verb %q, did you mean %s?", args[0], near[0])
-				}
-			}
-			return fmt.Errorf("unknown verb %q", args[0])
+			return unknownVerb(cmd, args[0])
 		},
 	}
 	// After a verb that does not exist, do not complain of its flags: it is the verb
@@ -135,6 +129,7 @@ shell commands where they lie.`,
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
 		a.jobs(), a.config(), a.health(), a.verify(), a.secret(), a.partition(), a.frames(),
 		a.docs(), a.completion())
+	wordHelp(root)
 	return root
 }
 

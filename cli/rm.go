@@ -37,7 +37,7 @@ that cannot be removed does not stop the others. Nothing is asked: see --dryrun.
   s4 ls -1r --full-path --since 1h s4://bucket | s4 rm --from-file -`,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			if len(args) == 0 && choose.from == "" {
-				return usagef("requires at least 1 arg(s), only received 0")
+				return wrongArgs("PREFIX...", args)
 			}
 			names, err := choose.names(ctx, a, args)
 			if err != nil {
