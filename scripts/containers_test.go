@@ -227,9 +227,10 @@ type (
 		}
 	}
 	container struct {
-		Name, Image   string
-		Command, Args []string
-		Env           []struct {
+		Name, Image     string
+		ImagePullPolicy string `yaml:"imagePullPolicy"`
+		Command, Args   []string
+		Env             []struct {
 			Name, Value string
 			ValueFrom   struct {
 				FieldRef struct {
