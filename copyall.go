@@ -121,6 +121,12 @@ func (p *puts) addSource(src, base string) error {
 	if !p.opts.Filter.Match(names.Base(key)) {
 		return nil
 	}
+	if p.opts.SkipExisting {
+		if err := p.statSize(key); err != nil {
+			p.done(Transfer{Path: src, Key: key, Err: err})
+			return nil
+		}
+	}
 	return p.add(src, key, func() (fs.FileInfo, error) { return fi, nil })
 }
 
@@ -158,7 +164,7 @@ func (c *Client) getMany(ctx context.Context, opts *CopyOptions, report func(Tra
 		g.queues[i] = make(chan fetch, xfer.Window)
 		lost := new(lostServer)
 		for range connsPerServer {
-			wg.Go(func() { c.downloader(ctx, i, lost, g.queues[i], g.done) })
+			wg.Go(func() { c.downloader(ctx, i, lost, opts.Retries, g.queues[i], g.done) })
 		}
 	}
 	err := feed(g)
@@ -217,11 +223,16 @@ func (g *gets) addSource(src, dir string) error {
 		return nil
 	}
 	g.files[f.path] = true
-	if g.opts.DryRun {
+	if g.opts.DryRun || g.opts.SkipExisting && isRegular(f.path) {
 		o, err := g.c.Stat(g.ctx, src)
 		f.size = uint64(o.Size)
-		g.done(f.transfer(err))
-		return nil
+		switch {
+		case err == nil && f.skipGet(g.opts, g.done):
+			return nil
+		case err != nil || g.opts.DryRun:
+			g.done(f.transfer(err))
+			return nil
+		}
 	}
 	return g.add(f)
 }
@@ -244,6 +255,9 @@ func (g *gets) addFound(name, base, dir string) (dirs bool, n int, err error) {
 		}
 		n++
 		f := fetch{name: e.Name, path: localPath(dir, e.Name[len(base):]), size: uint64(e.Size)}
+		if f.skipGet(g.opts, g.done) {
+			continue
+		}
 		if g.opts.DryRun {
 			g.done(f.transfer(nil))
 		} else if err := g.add(f); err != nil {
