@@ -61,7 +61,7 @@ func sameFiles(t *testing.T, a, b string, n int) {
 // A server that is restarted in the middle of a copy of many costs nothing but time, in
 // either direction.
 func TestCopyServerRestarts(t *testing.T) {
-	const n, size = 150, 100_000
+	const n, size = 300, 50_000
 	o := nodetest.StartProxied(t, 2, node.Config{})
 	dir, out := writeFiles(t, n, size), t.TempDir()
 	for _, dirs := range [][2]string{{dir, "s4://b/d"}, {"s4://b/d", out}} {

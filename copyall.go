@@ -240,7 +240,7 @@ func (g *gets) addSource(src, dir string) error {
 // addFound adds the keys that Find yields for name, by their paths relative to base. It
 // returns how many there were, and whether there were directories that it left out.
 func (g *gets) addFound(name, base, dir string) (dirs bool, n int, err error) {
-	find := &FindOptions{Recursive: g.opts.Recursive, Glob: g.opts.Glob, Filter: g.opts.Filter}
+	find := &FindOptions{Recursive: g.opts.Recursive, Glob: g.opts.Glob, Filter: g.opts.Filter, retries: g.opts.Retries}
 	for e, err := range g.c.Find(g.ctx, name, find) {
 		if err != nil {
 			return dirs, n, err

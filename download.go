@@ -86,7 +86,7 @@ func (c *Client) download(ctx context.Context, server int, prefix, dir string, o
 	for range connsPerServer {
 		wg.Go(func() { c.downloader(ctx, server, lost, opts.Retries, queue, done) })
 	}
-	l := c.listOne(ctx, server, wire.FlagRecursive, prefix)
+	l := c.listOne(ctx, server, wire.FlagRecursive, prefix, opts.Retries)
 	var bad error
 	for e := l.head(); e != nil; e = l.head() {
 		switch {

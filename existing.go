@@ -17,7 +17,7 @@ func errExistsOther(key string, has, want int64) error {
 
 // listSizes adds the keys below base to the sizes of those that exist.
 func (p *puts) listSizes(base string) error {
-	for e, err := range p.c.Find(p.ctx, Scheme+base, &FindOptions{Recursive: true}) {
+	for e, err := range p.c.Find(p.ctx, Scheme+base, &FindOptions{Recursive: true, retries: p.opts.Retries}) {
 		if err != nil {
 			return err
 		}
