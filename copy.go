@@ -52,6 +52,9 @@ type CopyOptions struct {
 	Stdin  io.Reader
 	Stdout io.Writer
 
+	// confirm makes a put of what has come to exist succeed if it is the same.
+	confirm bool
+
 	// Report, if not nil, is called for every file that was copied, skipped or
 	// failed, by one goroutine at a time. If it is nil and a file of many fails, Copy
 	// returns the first such error.

@@ -71,6 +71,9 @@ type puts struct {
 	queues []chan upload // of each server
 	done   func(Transfer)
 	have   map[string]int64 // with SkipExisting: the sizes of keys that exist
+
+	// skip, if not nil, reports whether a file is not to be put, and calls done if so.
+	skip func(name string, t Transfer, info func() (fs.FileInfo, error)) bool
 }
 
 // putMany copies the files that feed adds, to all servers in parallel, and returns the
@@ -83,6 +86,9 @@ func (c *Client) putMany(ctx context.Context, opts *CopyOptions, report func(Tra
 		defer mu.Unlock()
 		report(t)
 	}}
+	if opts.SkipExisting {
+		p.skip = p.skipPut
+	}
 	var wg sync.WaitGroup
 	for i := range p.queues {
 		p.queues[i] = make(chan upload, xfer.Window)
@@ -152,7 +158,7 @@ func (p *puts) add(path, key string, info func() (fs.FileInfo, error)) error {
 		return nil
 	}
 	t := Transfer{Path: path, Key: key}
-	if p.skipPut(name, t, info) {
+	if p.skip != nil && p.skip(name, t, info) {
 		return nil
 	}
 	if p.opts.DryRun {
@@ -204,7 +210,7 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, opt
 		t := Transfer{Path: u.path, Key: key}
 		fail := func(err error) {
 			switch {
-			case err != nil && u.exists == nil && (u.tries > 0 || opts.SkipExisting) && errors.Is(toError("", err), ErrExists):
+			case err != nil && u.exists == nil && (u.tries > 0 || opts.SkipExisting || opts.confirm) && errors.Is(toError("", err), ErrExists):
 				u.exists = c.opError(ctx, "put", key, server, err)
 				broken.add(u)
 				return
