@@ -73,17 +73,18 @@ func (c *Client) tryAgain(ctx context.Context, op, key string, server, retries i
 }
 
 // putFileAgain is putFile with more tries for a regular file.
-func (c *Client) putFileAgain(ctx context.Context, path, key string, retries int) (int64, error) {
+func (c *Client) putFileAgain(ctx context.Context, path, key string, opts *CopyOptions) (int64, error) {
 	name, err := names.ParseKey(key)
 	if err != nil {
 		return 0, usage("put", key, err)
 	}
+	retries := opts.Retries
 	if retries > 0 && !isRegular(path) {
 		retries = 0
 	}
 	var size int64
 	err = c.tryAgain(ctx, "put", key, c.cluster.Place(name), retries, func(try int) (err error) {
-		size, err = c.putFile(ctx, path, key)
+		size, err = c.putFile(ctx, path, key, opts.Moved)
 		if try > 0 && errors.Is(err, ErrExists) {
 			size, err = c.confirmPut(ctx, key, path, err)
 		}
@@ -93,17 +94,18 @@ func (c *Client) putFileAgain(ctx context.Context, path, key string, retries int
 }
 
 // getFileAgain is GetFile with more tries, unless path is no regular file.
-func (c *Client) getFileAgain(ctx context.Context, key, path string, retries int) (Object, error) {
+func (c *Client) getFileAgain(ctx context.Context, key, path string, opts *CopyOptions) (Object, error) {
 	name, err := names.ParseKey(key)
 	if err != nil {
 		return Object{}, usage("get", key, err)
 	}
+	retries := opts.Retries
 	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
 		retries = 0 // it may have some of the bytes
 	}
 	var o Object
 	err = c.tryAgain(ctx, "get", key, c.cluster.Place(name), retries, func(int) (err error) {
-		o, err = c.GetFile(ctx, key, path)
+		o, err = c.getFile(ctx, key, path, opts.Moved)
 		return err
 	})
 	return o, err

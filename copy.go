@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
@@ -51,6 +52,10 @@ type CopyOptions struct {
 	// Stdin and Stdout, if not nil, are used for src - and dst -.
 	Stdin  io.Reader
 	Stdout io.Writer
+
+	// Moved, if not nil, counts bytes as they are copied, for a display of progress. Those
+	// that are copied again since a transfer broke count again.
+	Moved *atomic.Int64
 
 	// confirm makes a put of what has come to exist succeed if it is the same.
 	confirm bool
@@ -147,12 +152,12 @@ func (c *Client) copyUp(ctx context.Context, src, dst string, opts *CopyOptions,
 	case stdin:
 		t.Path = ""
 		if !opts.DryRun {
-			t.Size, err = c.put(ctx, key, xfer.Source{R: opts.Stdin, Size: -1})
+			t.Size, err = c.put(ctx, key, xfer.Source{R: opts.Stdin, Size: -1, Moved: opts.Moved})
 		}
 	case opts.DryRun:
 		t.Size, err = c.wouldPut(ctx, src, key)
 	default:
-		t.Size, err = c.putFileAgain(ctx, src, key, opts.Retries)
+		t.Size, err = c.putFileAgain(ctx, src, key, opts)
 	}
 	if err == nil {
 		report(t)
@@ -206,7 +211,7 @@ func (c *Client) copyDown(ctx context.Context, src, dst string, opts *CopyOption
 		return nil
 	}
 	if stdout {
-		o, err := c.Get(ctx, src, opts.Stdout)
+		o, err := c.Get(ctx, src, countWrite(opts.Stdout, opts.Moved))
 		if err == nil {
 			report(Transfer{Key: src, Size: o.Size})
 		}
@@ -216,7 +221,7 @@ func (c *Client) copyDown(ctx context.Context, src, dst string, opts *CopyOption
 	if err != nil {
 		return &Error{Op: "cp", Key: src, Kind: ErrStorage, Text: err.Error(), Err: err}
 	}
-	o, err := c.getFileAgain(ctx, src, file, opts.Retries)
+	o, err := c.getFileAgain(ctx, src, file, opts)
 	if err == nil {
 		report(Transfer{Key: src, Path: file, Size: o.Size})
 	}

@@ -164,7 +164,7 @@ func (c *Client) getMany(ctx context.Context, opts *CopyOptions, report func(Tra
 		g.queues[i] = make(chan fetch, xfer.Window)
 		lost := new(lostServer)
 		for range connsPerServer {
-			wg.Go(func() { c.downloader(ctx, i, lost, opts.Retries, g.queues[i], g.done) })
+			wg.Go(func() { c.downloader(ctx, i, lost, opts, g.queues[i], g.done) })
 		}
 	}
 	err := feed(g)

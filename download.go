@@ -84,7 +84,7 @@ func (c *Client) download(ctx context.Context, server int, prefix, dir string, o
 	lost := new(lostServer)
 	var wg sync.WaitGroup
 	for range connsPerServer {
-		wg.Go(func() { c.downloader(ctx, server, lost, opts.Retries, queue, done) })
+		wg.Go(func() { c.downloader(ctx, server, lost, opts, queue, done) })
 	}
 	l := c.listOne(ctx, server, wire.FlagRecursive, prefix, opts.Retries)
 	var bad error
@@ -119,15 +119,15 @@ func localPath(dir, rel string) string { return filepath.Join(dir, filepath.From
 
 // downloader fetches the keys of one queue over one connection, with many requests in
 // flight.
-func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, retries int, queue <-chan fetch, done func(Transfer)) {
-	conn := c.newWorkerConn(ctx, server, lost, retries)
+func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, opts *CopyOptions, queue <-chan fetch, done func(Transfer)) {
+	conn := c.newWorkerConn(ctx, server, lost, opts.Retries)
 	var dirs dirCache
 	defer dirs.close() // after conn.close, which waits for the last request
 	defer conn.close()
 	var broken again[fetch]
 	for f := range broken.each(queue, conn.wg.Wait) {
 		finish := func(err error) {
-			if f.tries < retries && broke(err) && ctx.Err() == nil {
+			if f.tries < opts.Retries && broke(err) && ctx.Err() == nil {
 				f.tries++
 				broken.add(f)
 				return
@@ -145,7 +145,7 @@ func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, r
 			if err != nil {
 				return drain(conn, &localError{f.path, err})
 			}
-			return receiveFile(conn, int(d.Fd()), f.path, o)
+			return receiveFile(conn, int(d.Fd()), f.path, o, opts.Moved)
 		}), finish)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nathants/s4/names"
 )
@@ -42,6 +43,9 @@ type SyncOptions struct {
 	// Retries is as in CopyOptions.
 	Retries int
 
+	// Moved is as in CopyOptions.
+	Moved *atomic.Int64
+
 	// Report, if not nil, is called for every file and key, by one goroutine at a time. If
 	// it is nil and one fails, Sync returns the first such error.
 	Report func(SyncStep)
@@ -66,7 +70,7 @@ func (c *Client) Sync(ctx context.Context, src, dst string, opts *SyncOptions) e
 	if opts != nil {
 		s.opts = *opts
 	}
-	s.copy = CopyOptions{Filter: s.opts.Filter, DryRun: s.opts.DryRun, Retries: s.opts.Retries, confirm: true}
+	s.copy = CopyOptions{Filter: s.opts.Filter, DryRun: s.opts.DryRun, Retries: s.opts.Retries, Moved: s.opts.Moved, confirm: true}
 	up, down := isRemote(dst), isRemote(src)
 	remote, run := dst, s.up
 	switch {

@@ -236,7 +236,7 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, opt
 			fail(&Error{Op: "put", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err})
 			continue
 		}
-		r := c.putRequest(u.name, f.source(), &t.Size)
+		r := c.putRequest(u.name, f.source(opts.Moved), &t.Size)
 		send := r.Send
 		r.Send = func(conn *xfer.Conn, tag uint16, refused func() bool) error {
 			defer f.Close() // at once: the answer may come much later

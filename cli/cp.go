@@ -18,6 +18,7 @@ func (a *app) cp() *cobra.Command {
 		size              sizeFlag
 		existing          bool
 		retries           int
+		progress          progressFlag
 	)
 	cmd := &cobra.Command{
 		Use:   "cp SRC... DST",
@@ -113,13 +114,17 @@ where the network is what is slow, the data shrinks and a core is free. With
 				return err
 			}
 			if !many {
-				return a.copy(ctx, c, srcs[0], dst, pattern, opts)
+				return a.copy(ctx, c, srcs[0], dst, pattern, progress, opts)
 			}
 			a.subject = dst
-			return a.runCopy(opts, "", true, !down, func(opts *s4.CopyOptions) error { return c.CopyAll(ctx, names, dst, opts) })
+			run := func(ctx context.Context, opts *s4.CopyOptions) error {
+				return c.CopyAll(ctx, names, dst, opts)
+			}
+			return a.runCopy(ctx, opts, "", true, !down, progress, choose.from != "-", run)
 		}),
 	}
 	f := cmd.Flags()
+	progress.register(f)
 	a.compress.register(f, "on the network")
 	f.BoolVarP(&recursive, "recursive", "r", false, "copy everything below SRC")
 	f.Var(&size, "split-lines", "cut SRC at line ends into keys of about `SIZE` bytes, as in 64M")
@@ -138,7 +143,7 @@ where the network is what is slow, the data shrinks and a core is free. With
 const defaultRetries = 3
 
 // copy copies one source, which may be a pattern, and tells of it.
-func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, pattern bool, opts s4.CopyOptions) error {
+func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, pattern bool, progress progressFlag, opts s4.CopyOptions) error {
 	up := strings.HasPrefix(dst, s4.Scheme)
 	switch a.subject = src; {
 	case up:
@@ -149,7 +154,10 @@ func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, pattern b
 	case dst == "-" && !opts.Recursive && closedAtStart(a.stdout):
 		return errNoStdout
 	}
-	run := func(opts *s4.CopyOptions) error {
+	if dst == "-" && a.mixes() && progress == "auto" {
+		progress = "never" // the bytes go to the same terminal
+	}
+	run := func(ctx context.Context, opts *s4.CopyOptions) error {
 		if dst != "-" {
 			return c.Copy(ctx, src, dst, opts)
 		}
@@ -159,12 +167,23 @@ func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, pattern b
 	if opts.Recursive || pattern {
 		given, many = "", true
 	}
-	return a.runCopy(opts, given, many, up, run)
+	return a.runCopy(ctx, opts, given, many, up, progress, src != "-" && opts.Split == nil, run)
 }
 
 // runCopy calls run, which copies as opts say, and tells of it. src is the source as it
-// was given, or "" if there may be many; many says that there may be many files or keys.
-func (a *app) runCopy(opts s4.CopyOptions, src string, many, up bool, run func(*s4.CopyOptions) error) error {
+// was given, or "" if there may be many; many says that there may be many files or keys, and countable that a
+// dry run tells how many.
+func (a *app) runCopy(ctx context.Context, opts s4.CopyOptions, src string, many, up bool, progress progressFlag, countable bool, run func(context.Context, *s4.CopyOptions) error) error {
+	var all func(context.Context) (copyTotal, error)
+	if countable {
+		all = countCopy(opts, run)
+	}
+	if opts.DryRun {
+		progress = "never"
+	}
+	shown, stop := a.watchCopy(ctx, "cp", progress, all)
+	defer stop()
+	opts.Moved = &shown.moved
 	t := copyCounts{what: "file", dry: opts.DryRun}
 	if opts.Split != nil {
 		t.what = "part"
@@ -177,12 +196,16 @@ func (a *app) runCopy(opts s4.CopyOptions, src string, many, up bool, run func(*
 		if src != "" {
 			from = src // as it was given
 		}
-		// A copy to stdout has no path: nothing but the key belongs there.
-		if many || t.dry || a.json && to != "" || r.Same {
-			a.each(&t, from, to, r)
-		}
+		shown.aside(func() {
+			shown.done(r)
+			// A copy to stdout has no path: nothing but the key belongs there.
+			if many || t.dry || a.json && to != "" || r.Same {
+				a.each(&t, from, to, r)
+			}
+		})
 	}
-	err := run(&opts)
+	err := run(ctx, &opts)
+	stop()
 	var e *s4.Error
 	switch {
 	case errors.As(err, &e) && e.Op == "cp" && e.Kind == s4.ErrBadRequest:

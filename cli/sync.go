@@ -15,6 +15,8 @@ func (a *app) sync() *cobra.Command {
 	var (
 		choose chooser
 		opts   s4.SyncOptions
+
+		progress progressFlag
 	)
 	cmd := &cobra.Command{
 		Use:   "sync SRC DST",
@@ -45,10 +47,11 @@ neither copied nor removed.`,
 				return usagef("--retries must not be negative")
 			}
 			opts.Filter, opts.DryRun = &choose.filter, choose.dryRun
-			return a.syncDirs(ctx, c, args[0], args[1], opts)
+			return a.syncDirs(ctx, c, args[0], args[1], progress, opts)
 		}),
 	}
 	f := cmd.Flags()
+	progress.register(f)
 	a.compress.register(f, "on the network")
 	f.BoolVar(&opts.Checksum, "checksum", false, "compare what has the same size by its xxh64")
 	f.BoolVar(&opts.DeleteChanged, "delete-changed", false, "remove keys that differ, and write them anew")
@@ -78,12 +81,35 @@ type syncCounts struct {
 }
 
 // syncDirs runs a sync and tells of it.
-func (a *app) syncDirs(ctx context.Context, c *s4.Client, src, dst string, opts s4.SyncOptions) error {
+func (a *app) syncDirs(ctx context.Context, c *s4.Client, src, dst string, progress progressFlag, opts s4.SyncOptions) error {
 	n := syncCounts{failed: failures{a: a, verb: "sync"}}
 	up := strings.HasPrefix(dst, s4.Scheme)
-	opts.Report = func(step s4.SyncStep) { a.syncStep(&n, up, opts.DryRun, step) }
+	if opts.DryRun {
+		progress = "never"
+	}
+	shown, stop := a.watchCopy(ctx, "sync", progress, func(ctx context.Context) (t copyTotal, err error) {
+		dry := opts
+		dry.DryRun, dry.Delete, dry.Checksum, dry.Moved = true, false, false, nil
+		dry.Report = func(step s4.SyncStep) {
+			t.files++
+			t.bytes += step.Size
+		}
+		err = c.Sync(ctx, src, dst, &dry)
+		return t, err
+	})
+	defer stop()
+	opts.Moved = &shown.moved
+	opts.Report = func(step s4.SyncStep) {
+		shown.aside(func() {
+			if !step.Removed {
+				shown.done(step.Transfer)
+			}
+			a.syncStep(&n, up, opts.DryRun, step)
+		})
+	}
 	a.subject = dst
 	err := c.Sync(ctx, src, dst, &opts)
+	stop()
 	var e *s4.Error
 	switch {
 	case errors.As(err, &e) && e.Kind == s4.ErrBadRequest && e.Op == "sync":
