@@ -109,18 +109,23 @@ where the network is what is slow, the data shrinks and a core is free. With
 			case split:
 				opts.Split = &s4.SplitOptions{Size: int64(size), Header: header}
 			}
-			names, err := choose.names(a, srcs)
+			names, err := choose.names(ctx, a, srcs)
 			if err != nil {
 				return err
 			}
-			if !many {
-				return a.copy(ctx, c, srcs[0], dst, pattern, progress, opts)
+			run := func() error {
+				if !many {
+					return a.copy(ctx, c, srcs[0], dst, pattern, progress, opts)
+				}
+				a.subject = dst
+				return a.runCopy(ctx, opts, "", true, !down, progress, choose.from != "-", func(ctx context.Context, opts *s4.CopyOptions) error {
+					return c.CopyAll(ctx, names, dst, opts)
+				})
 			}
-			a.subject = dst
-			run := func(ctx context.Context, opts *s4.CopyOptions) error {
-				return c.CopyAll(ctx, names, dst, opts)
+			if choose.dryRun {
+				return unlessStuck(ctx, run)
 			}
-			return a.runCopy(ctx, opts, "", true, !down, progress, choose.from != "-", run)
+			return run()
 		}),
 	}
 	f := cmd.Flags()
@@ -212,6 +217,9 @@ func (a *app) runCopy(ctx context.Context, opts s4.CopyOptions, src string, many
 		return usageError{errors.New(e.Text)}
 	case errors.As(err, &e) && e.Op == "cp" && e.Kind != s4.ErrCanceled:
 		err = errors.New(e.Text) // the line has the key already
+	case err == nil && t.out != nil:
+		a.subject = ""
+		return t.out
 	}
 	if !many && t.same == 0 {
 		return err
@@ -237,6 +245,7 @@ type copyCounts struct {
 	same                           int64         // skipped by --skip-existing
 	existing                       int64         // keys that exist already
 	exists                         []s4.Transfer // the first of those
+	out                            error         // of standard output, in a dry run
 }
 
 // maxExisting is how many keys that exist already are named, each by an error. More
@@ -273,7 +282,9 @@ func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
 		t.bytes += r.Size
 		switch {
 		case t.dry:
-			_ = a.line(dryRun(src, dst), copyObject{Dryrun: true, Src: text(src), Dst: text(dst), Size: &r.Size}) // nothing is lost
+			if t.out == nil {
+				t.out = a.line(dryRun(src, dst), copyObject{Dryrun: true, Src: text(src), Dst: text(dst), Size: &r.Size})
+			}
 		case a.json:
 			_ = a.line("", copyObject{Src: text(src), Dst: text(dst), Size: &r.Size}) // the copy itself is done
 		}

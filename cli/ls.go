@@ -40,7 +40,7 @@ leave directories out. With -l, servers read the checksum of every key.`,
   s4 ls -lh --sort size s4://bucket/out/
   s4 ls -r --since 1h --exclude '*.tmp' s4://bucket
   s4 ls -1 --full-path 's4://bucket/2024-*/part_?'`,
-		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+		RunE: a.runPrinting(func(ctx context.Context, c *s4.Client, args []string) error {
 			if err := l.check(); err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ leave directories out. With -l, servers read the checksum of every key.`,
 				choose.zero = false
 			}
 			l.zero = zero
-			names, err := choose.names(a, args)
+			names, err := choose.names(ctx, a, args)
 			if err != nil {
 				return err
 			}

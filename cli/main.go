@@ -169,6 +169,14 @@ func (a *app) run(f func(ctx context.Context, c *s4.Client, args []string) error
 	}
 }
 
+// runPrinting is run for a verb that does nothing but print: when ctx ends, it is left
+// alone in a Write to a pipe that nobody reads.
+func (a *app) runPrinting(f func(ctx context.Context, c *s4.Client, args []string) error) func(*cobra.Command, []string) error {
+	return a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+		return unlessStuck(ctx, func() error { return f(ctx, c, args) })
+	})
+}
+
 // usageError is an error in the arguments that cobra does not find.
 type usageError struct{ error }
 

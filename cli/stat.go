@@ -22,7 +22,7 @@ code is 1.`,
 		Example: `  s4 stat s4://bucket/in/000
   s4 stat --json 's4://bucket/in/*'`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+		RunE: a.runPrinting(func(ctx context.Context, c *s4.Client, args []string) error {
 			gap := ""
 			return a.eachKey(ctx, c, "stat", &choose, args, func(key string) error {
 				l, err := c.Locate(ctx, key)

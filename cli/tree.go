@@ -25,7 +25,7 @@ below. Exit code 1 if there is no key.`,
   s4 tree -L 1 s4://bucket
   s4 tree -d s4://bucket`,
 		Args: cobra.ExactArgs(1),
-		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+		RunE: a.runPrinting(func(ctx context.Context, c *s4.Client, args []string) error {
 			a.subject = args[0]
 			out := bufio.NewWriter(a.stdout)
 			buffered := *a
@@ -33,7 +33,10 @@ below. Exit code 1 if there is no key.`,
 			t.app, t.c = &buffered, c
 			dir := strings.TrimSuffix(args[0], "/") + "/"
 			err := t.top(ctx, dir)
-			return errors.Join(err, out.Flush())
+			if ferr := out.Flush(); err == nil {
+				err = ferr
+			}
+			return err
 		}),
 	}
 	f := cmd.Flags()
