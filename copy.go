@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
@@ -31,12 +32,33 @@ type CopyOptions struct {
 	// sources, and not for what is in their way.
 	DryRun bool
 
+	// SkipExisting skips what is there with the same size, so that a copy that was
+	// interrupted can be repeated: Report has Same set. Keys that have another size are
+	// ErrExists, local files that have one are replaced. What exists below a directory of
+	// keys is listed once and held in memory.
+	SkipExisting bool
+
+	// Retries is how many more times a transfer is tried that a server broke, since it
+	// was stopped, killed, cut off or silent for too long; before each, the server is
+	// waited for, for up to 10 seconds. Of Stdin and Stdout, and of what is no regular
+	// file, there is one try; so there is to connect at first. If a put finds, after one
+	// whose answer did not come, that the key exists with the size and xxh64 of the
+	// file, it has succeeded.
+	Retries int
+
 	// Split, if not nil, cuts a local file or Stdin into many keys; see PutSplit.
 	Split *SplitOptions
 
 	// Stdin and Stdout, if not nil, are used for src - and dst -.
 	Stdin  io.Reader
 	Stdout io.Writer
+
+	// Moved, if not nil, counts bytes as they are copied, for a display of progress. Those
+	// that are copied again since a transfer broke count again.
+	Moved *atomic.Int64
+
+	// confirm makes a put of what has come to exist succeed if it is the same.
+	confirm bool
 
 	// Report, if not nil, is called for every file that was copied, skipped or
 	// failed, by one goroutine at a time. If it is nil and a file of many fails, Copy
@@ -117,16 +139,25 @@ func (c *Client) copyUp(ctx context.Context, src, dst string, opts *CopyOptions,
 	}
 	t := Transfer{Key: key, Path: src}
 	stdin := src == "-" && opts.Stdin != nil
+	if opts.SkipExisting && !stdin {
+		same, ok, err := c.skipPutOf(ctx, src, key)
+		if ok {
+			report(same)
+		}
+		if ok || err != nil {
+			return err
+		}
+	}
 	switch {
 	case stdin:
 		t.Path = ""
 		if !opts.DryRun {
-			t.Size, err = c.put(ctx, key, xfer.Source{R: opts.Stdin, Size: -1})
+			t.Size, err = c.put(ctx, key, xfer.Source{R: opts.Stdin, Size: -1, Moved: opts.Moved})
 		}
 	case opts.DryRun:
 		t.Size, err = c.wouldPut(ctx, src, key)
 	default:
-		t.Size, err = c.putFile(ctx, src, key)
+		t.Size, err = c.putFileAgain(ctx, src, key, opts)
 	}
 	if err == nil {
 		report(t)
@@ -152,6 +183,19 @@ func (c *Client) copyDown(ctx context.Context, src, dst string, opts *CopyOption
 		return badCopy("%s is a directory of keys: use -r for all below it", src)
 	}
 	stdout := dst == "-" && opts.Stdout != nil
+	if opts.SkipExisting && !stdout {
+		f := fetch{name: strings.TrimPrefix(src, Scheme), path: dst}
+		if isLocalDir(dst) {
+			f.path = filepath.Join(dst, path.Base(src))
+		}
+		if isRegular(f.path) {
+			o, err := c.Stat(ctx, src)
+			f.size = uint64(o.Size)
+			if err != nil || f.skipGet(opts, report) {
+				return err
+			}
+		}
+	}
 	if opts.DryRun {
 		o, err := c.Stat(ctx, src)
 		if err != nil {
@@ -167,7 +211,7 @@ func (c *Client) copyDown(ctx context.Context, src, dst string, opts *CopyOption
 		return nil
 	}
 	if stdout {
-		o, err := c.Get(ctx, src, opts.Stdout)
+		o, err := c.Get(ctx, src, countWrite(opts.Stdout, opts.Moved))
 		if err == nil {
 			report(Transfer{Key: src, Size: o.Size})
 		}
@@ -177,7 +221,7 @@ func (c *Client) copyDown(ctx context.Context, src, dst string, opts *CopyOption
 	if err != nil {
 		return &Error{Op: "cp", Key: src, Kind: ErrStorage, Text: err.Error(), Err: err}
 	}
-	o, err := c.GetFile(ctx, src, file)
+	o, err := c.getFileAgain(ctx, src, file, opts)
 	if err == nil {
 		report(Transfer{Key: src, Path: file, Size: o.Size})
 	}
@@ -199,7 +243,7 @@ func (c *Client) copyTreeUp(ctx context.Context, src, dst string, opts *CopyOpti
 	}
 	some := false
 	err := c.putTree(ctx, src, dst, opts, func(t Transfer) {
-		some = some || !t.Skip
+		some = some || !t.Skip || t.Same
 		report(t)
 	})
 	if err == nil && !some {

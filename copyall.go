@@ -123,6 +123,12 @@ func (p *puts) addSource(src, base string) error {
 	if !p.opts.Filter.Match(names.Base(key)) {
 		return nil
 	}
+	if p.opts.SkipExisting {
+		if err := p.statSize(key); err != nil {
+			p.done(Transfer{Path: src, Key: key, Err: err})
+			return nil
+		}
+	}
 	return p.add(src, key, func() (fs.FileInfo, error) { return fi, nil })
 }
 
@@ -164,7 +170,7 @@ func (c *Client) getMany(ctx context.Context, opts *CopyOptions, report func(Tra
 		g.queues[i] = make(chan fetch, xfer.Window)
 		lost := new(lostServer)
 		for range connsPerServer {
-			wg.Go(func() { c.downloader(ctx, i, lost, g.queues[i], g.done) })
+			wg.Go(func() { c.downloader(ctx, i, lost, opts, g.queues[i], g.done) })
 		}
 	}
 	err := feed(g)
@@ -218,11 +224,16 @@ func (g *gets) addSource(src, dir string) error {
 	if !g.opts.Filter.Match(names.Base(name)) || g.isTaken(&f) {
 		return nil
 	}
-	if g.opts.DryRun {
+	if g.opts.DryRun || g.opts.SkipExisting && isRegular(f.path) {
 		o, err := g.c.Stat(g.ctx, src)
 		f.size = uint64(o.Size)
-		g.done(f.transfer(err))
-		return nil
+		switch {
+		case err == nil && f.skipGet(g.opts, g.done):
+			return nil
+		case err != nil || g.opts.DryRun:
+			g.done(f.transfer(err))
+			return nil
+		}
 	}
 	return g.add(f)
 }
@@ -230,7 +241,7 @@ func (g *gets) addSource(src, dir string) error {
 // addFound adds the keys that Find yields for name, by their paths relative to base. It
 // returns how many there were, and whether there were directories that it left out.
 func (g *gets) addFound(name, base, dir string) (dirs bool, n int, err error) {
-	find := &FindOptions{Recursive: g.opts.Recursive, Glob: g.opts.Glob, Filter: g.opts.Filter}
+	find := &FindOptions{Recursive: g.opts.Recursive, Glob: g.opts.Glob, Filter: g.opts.Filter, retries: g.opts.Retries}
 	for e, err := range g.c.Find(g.ctx, name, find) {
 		if err != nil {
 			return dirs, n, err
@@ -245,7 +256,7 @@ func (g *gets) addFound(name, base, dir string) (dirs bool, n int, err error) {
 		}
 		n++
 		f := fetch{name: e.Name, path: localPath(dir, e.Name[len(base):]), size: uint64(e.Size)}
-		if g.isTaken(&f) {
+		if g.isTaken(&f) || f.skipGet(g.opts, g.done) {
 			continue
 		}
 		if g.opts.DryRun {

@@ -69,6 +69,8 @@ type fetch struct {
 	name string // the key without its scheme
 	path string // of the file
 	size uint64 // as it was listed, or 0
+
+	tries int // that have failed
 }
 
 // transfer returns the outcome of the fetch.
@@ -82,9 +84,9 @@ func (c *Client) download(ctx context.Context, server int, prefix, dir string, o
 	lost := new(lostServer)
 	var wg sync.WaitGroup
 	for range connsPerServer {
-		wg.Go(func() { c.downloader(ctx, server, lost, queue, done) })
+		wg.Go(func() { c.downloader(ctx, server, lost, opts, queue, done) })
 	}
-	l := c.listOne(ctx, server, wire.FlagRecursive, prefix)
+	l := c.listOne(ctx, server, wire.FlagRecursive, prefix, opts.Retries)
 	var bad error
 	for e := l.head(); e != nil; e = l.head() {
 		switch {
@@ -94,9 +96,11 @@ func (c *Client) download(ctx context.Context, server int, prefix, dir string, o
 			bad = wire.Errorf(wire.CodeBadRequest, "it lists %q, which was not asked for", e.Name)
 		case opts.Filter.Match(e.Name[len(prefix):]):
 			f := fetch{name: e.Name, path: localPath(dir, e.Name[len(prefix):]), size: e.Size}
-			if opts.DryRun {
+			switch {
+			case f.skipGet(opts, done):
+			case opts.DryRun:
 				done(f.transfer(nil))
-			} else {
+			default:
 				queue <- f
 			}
 		}
@@ -115,13 +119,19 @@ func localPath(dir, rel string) string { return filepath.Join(dir, filepath.From
 
 // downloader fetches the keys of one queue over one connection, with many requests in
 // flight.
-func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, queue <-chan fetch, done func(Transfer)) {
-	conn := c.newWorkerConn(ctx, server, lost)
+func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, opts *CopyOptions, queue <-chan fetch, done func(Transfer)) {
+	conn := c.newWorkerConn(ctx, server, lost, opts.Retries)
 	var dirs dirCache
 	defer dirs.close() // after conn.close, which waits for the last request
 	defer conn.close()
-	for f := range queue {
+	var broken again[fetch]
+	for f := range broken.each(queue, conn.wg.Wait) {
 		finish := func(err error) {
+			if f.tries < opts.Retries && broke(err) && ctx.Err() == nil {
+				f.tries++
+				broken.add(f)
+				return
+			}
 			done(f.transfer(c.opError(ctx, "get", Scheme+f.name, server, err)))
 		}
 		p, err := conn.pipeline()
@@ -135,7 +145,7 @@ func (c *Client) downloader(ctx context.Context, server int, lost *lostServer, q
 			if err != nil {
 				return drain(conn, &localError{f.path, err})
 			}
-			return receiveFile(conn, int(d.Fd()), f.path, o)
+			return receiveFile(conn, int(d.Fd()), f.path, o, opts.Moved)
 		}), finish)
 	}
 }

@@ -26,6 +26,8 @@ type FindOptions struct {
 	// relative to the directory of the name: what follows its last slash, or the last
 	// slash before the first wildcard.
 	Filter *Filter
+
+	retries int // of a listing that breaks; see listOne
 }
 
 // IsGlob reports whether a name has a wildcard: one of * ? [ {. In a pattern, * and ? do
@@ -89,7 +91,7 @@ func (c *Client) findPrefix(ctx context.Context, name string, opts *FindOptions,
 		return
 	}
 	dir := strings.LastIndexByte(prefix, '/') + 1
-	c.merge(ctx, name, opts.flags(opts.Recursive), prefix, func(e Entry, err error) bool {
+	c.merge(ctx, name, opts.flags(opts.Recursive), opts.retries, prefix, func(e Entry, err error) bool {
 		if err == nil && !opts.Filter.Match(e.Name[dir:]) {
 			return true
 		}
@@ -101,7 +103,7 @@ func (c *Client) findPattern(ctx context.Context, name string, p names.Pattern, 
 	// Directories are found by the keys below them, unless they are all in one place.
 	flat := p.Flat && !opts.Recursive && !p.Dirs
 	last := "" // the last directory
-	c.merge(ctx, name, opts.flags(!flat), p.Prefix, func(e Entry, err error) bool {
+	c.merge(ctx, name, opts.flags(!flat), opts.retries, p.Prefix, func(e Entry, err error) bool {
 		if err != nil {
 			return yield(e, err)
 		}

@@ -45,14 +45,14 @@ func (c *Client) List(ctx context.Context, prefix string, recursive bool) iter.S
 		if recursive {
 			flags = wire.FlagRecursive
 		}
-		c.merge(ctx, prefix, flags, name, yield)
+		c.merge(ctx, prefix, flags, 0, name, yield)
 	}
 }
 
 // Buckets yields the buckets, sorted by name, with the times they were first used.
 func (c *Client) Buckets(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		c.merge(ctx, "", 0, "", yield)
+		c.merge(ctx, "", 0, 0, "", yield)
 	}
 }
 
@@ -77,12 +77,12 @@ func (l *lister) head() *wire.Entry {
 }
 
 // merge lists on all servers, each of which sorts its part, and yields the union in
-// order. A directory or bucket that several servers have is yielded once.
-func (c *Client) merge(ctx context.Context, prefix string, flags byte, name string, yield func(Entry, error) bool) {
+// order. retries is as for listOne. A directory or bucket that several servers have is yielded once.
+func (c *Client) merge(ctx context.Context, prefix string, flags byte, retries int, name string, yield func(Entry, error) bool) {
 	inner, cancel := context.WithCancel(ctx)
 	listers := make([]*lister, len(c.cluster.Servers))
 	for i := range listers {
-		listers[i] = c.listOne(inner, i, flags, name)
+		listers[i] = c.listOne(inner, i, flags, name, retries)
 	}
 	defer func() {
 		cancel()
@@ -144,25 +144,36 @@ func toEntry(e wire.Entry) Entry {
 	return out
 }
 
-// listOne starts listing on one server. The goroutine ends when the listing
-// has been read or ctx has ended.
-func (c *Client) listOne(ctx context.Context, server int, flags byte, name string) *lister {
+// listOne starts listing on one server. The goroutine ends when the listing has been read
+// or ctx has ended. A listing that breaks is continued up to retries times.
+func (c *Client) listOne(ctx context.Context, server int, flags byte, name string, retries int) *lister {
 	l := &lister{server: server, batches: make(chan []wire.Entry, 2)}
 	go func() {
 		defer close(l.batches)
-		l.err = c.ask(ctx, server, flags, &wire.List{Prefix: name}, func(m wire.Message) (bool, error) {
-			switch m := m.(type) {
-			case *wire.Entries:
-				select {
-				case l.batches <- m.List:
-					return false, nil
-				case <-ctx.Done():
-					return true, context.Cause(ctx)
+		last := "" // the name that came last
+		l.err = c.tryAgain(ctx, "ls", Scheme+name, server, retries, func(int) error {
+			return c.ask(ctx, server, flags, &wire.List{Prefix: name}, func(m wire.Message) (bool, error) {
+				switch m := m.(type) {
+				case *wire.Entries:
+					list := m.List
+					for len(list) > 0 && last != "" && list[0].Name <= last { // from before it broke
+						list = list[1:]
+					}
+					if len(list) == 0 {
+						return false, nil
+					}
+					select {
+					case l.batches <- list:
+						last = list[len(list)-1].Name
+						return false, nil
+					case <-ctx.Done():
+						return true, context.Cause(ctx)
+					}
+				case *wire.End:
+					return true, nil
 				}
-			case *wire.End:
-				return true, nil
-			}
-			return true, unexpected(m)
+				return true, unexpected(m)
+			})
 		})
 	}()
 	return l

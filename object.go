@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/nathants/s4/names"
@@ -92,12 +93,13 @@ func recvOK(conn *xfer.Conn, tag uint16) error {
 // changes while it is read. For a file that may grow, use Put with size -1, which reads
 // it to its end.
 func (c *Client) PutFile(ctx context.Context, path, key string) error {
-	_, err := c.putFile(ctx, path, key)
+	_, err := c.putFile(ctx, path, key, nil)
 	return err
 }
 
-// putFile is PutFile. It returns how many bytes there were.
-func (c *Client) putFile(ctx context.Context, path, key string) (int64, error) {
+// putFile is PutFile. It returns how many bytes there were. moved, if not nil, counts
+// them as they are sent.
+func (c *Client) putFile(ctx context.Context, path, key string, moved *atomic.Int64) (int64, error) {
 	if _, err := names.ParseKey(key); err != nil {
 		return 0, usage("put", key, err)
 	}
@@ -106,7 +108,7 @@ func (c *Client) putFile(ctx context.Context, path, key string) (int64, error) {
 		return 0, err
 	}
 	defer f.Close()
-	return c.put(ctx, key, f.source())
+	return c.put(ctx, key, f.source(moved))
 }
 
 // Get writes the bytes of a key to w and compares them with the checksum that is stored
@@ -181,6 +183,11 @@ func (c *Client) getRequest(name string, recv func(*xfer.Conn, *wire.Object) err
 // GetFile copies a key to the local file at path, and replaces a file that is there.
 // The file appears when it is complete and verified, or not at all.
 func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) {
+	return c.getFile(ctx, key, path, nil)
+}
+
+// getFile is GetFile. moved, if not nil, counts the bytes as they are written.
+func (c *Client) getFile(ctx context.Context, key, path string, moved *atomic.Int64) (Object, error) {
 	name, err := names.ParseKey(key)
 	if err != nil {
 		return Object{}, usage("get", key, err)
@@ -203,7 +210,7 @@ func (c *Client) GetFile(ctx context.Context, key, path string) (Object, error) 
 		o = toObject(m)
 		stop := conn.KeepAlive(nil)
 		defer stop()
-		return dst.receive(conn, m)
+		return dst.receive(conn, m, moved)
 	}))
 	if dst.dev != nil {
 		err = damagedOutput(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/nathants/s4/xfer"
@@ -30,8 +31,8 @@ type localFile struct {
 	check func() error // fails if the file has changed; nil if it is not a regular file
 }
 
-func (f localFile) source() xfer.Source {
-	return xfer.Source{R: f.File, Size: f.size, Check: f.check}
+func (f localFile) source(moved *atomic.Int64) xfer.Source {
+	return xfer.Source{R: f.File, Size: f.size, Check: f.check, Moved: moved}
 }
 
 // openLocalFile opens a local file for upload. The size of a pipe or device is not

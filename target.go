@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/nathants/s4/wire"
@@ -116,17 +117,17 @@ func ownFile(path string) (fd int, ok bool) {
 
 // receive reads one object from conn and publishes it when it is verified. A local failure
 // is a *xfer.SinkError. The stream is read to its end even then.
-func (t *target) receive(conn *xfer.Conn, m *wire.Object) error {
+func (t *target) receive(conn *xfer.Conn, m *wire.Object, moved *atomic.Int64) error {
 	if t.dev != nil {
-		n, sum, err := conn.Recv(t.dev, nil)
+		n, sum, err := conn.Recv(countWrite(t.dev, moved), nil)
 		return verifyObject(m, n, sum, err)
 	}
-	return receiveFile(conn, int(t.dir.Fd()), t.path, m)
+	return receiveFile(conn, int(t.dir.Fd()), t.path, m, moved)
 }
 
 // receiveFile is receive for the regular file at path, which is new or replaced. dir is
 // the open directory of path.
-func receiveFile(conn *xfer.Conn, dir int, path string, m *wire.Object) error {
+func receiveFile(conn *xfer.Conn, dir int, path string, m *wire.Object, moved *atomic.Int64) error {
 	tmp, err := xfer.CreateTemp(dir, 0o666)
 	if err != nil {
 		return drain(conn, &localError{path, err})
@@ -136,7 +137,7 @@ func receiveFile(conn *xfer.Conn, dir int, path string, m *wire.Object) error {
 		return drain(conn, &localError{path, err})
 	}
 	// Preallocate has set the size: a short stream shows in what Recv returns only.
-	n, sum, err := conn.Recv(tmp.File, nil)
+	n, sum, err := conn.Recv(countWrite(tmp.File, moved), nil)
 	if err := verifyObject(m, n, sum, err); err != nil {
 		var snk *xfer.SinkError
 		if errors.As(err, &snk) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/xfer"
@@ -18,7 +19,8 @@ type Transfer struct {
 	Key  string // with its scheme
 	Path string // local
 	Size int64  // bytes copied
-	Skip bool   // not copied, which is no failure: Err says why
+	Skip bool   // not copied, which is no failure: Err says why, unless Same is set
+	Same bool   // with Skip: what SkipExisting found, of Size bytes, and Err is nil
 	Err  error  // nil if the key or file is complete
 }
 
@@ -31,6 +33,9 @@ const connsPerServer = 2
 type upload struct {
 	path string
 	name string // the key without its scheme
+
+	tries  int   // that have failed
+	exists error // if a try failed since the key exists, and settle is to look at it
 }
 
 // PutTree writes every regular file below dir as the key prefix + its path relative to
@@ -52,7 +57,7 @@ func (c *Client) putTree(ctx context.Context, dir, prefix string, opts *CopyOpti
 		base += "/"
 	}
 	err = c.putMany(ctx, opts, report, func(p *puts) error { return p.walk(dir, base) })
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !errors.As(err, new(*Error)) {
 		err = &Error{Op: "put", Key: prefix, Kind: ErrStorage, Text: err.Error(), Err: err}
 	}
 	return c.opError(ctx, "put", prefix, -1, err)
@@ -65,6 +70,10 @@ type puts struct {
 	opts   *CopyOptions
 	queues []chan upload // of each server
 	done   func(Transfer)
+	have   map[string]int64 // with SkipExisting: the sizes of keys that exist
+
+	// skip, if not nil, reports whether a file is not to be put, and calls done if so.
+	skip func(name string, t Transfer, info func() (fs.FileInfo, error)) bool
 }
 
 // putMany copies the files that feed adds, to all servers in parallel, and returns the
@@ -72,17 +81,20 @@ type puts struct {
 // time.
 func (c *Client) putMany(ctx context.Context, opts *CopyOptions, report func(Transfer), feed func(*puts) error) error {
 	var mu sync.Mutex
-	p := &puts{c: c, ctx: ctx, opts: opts, queues: make([]chan upload, len(c.cluster.Servers)), done: func(t Transfer) {
+	p := &puts{c: c, ctx: ctx, opts: opts, queues: make([]chan upload, len(c.cluster.Servers)), have: make(map[string]int64), done: func(t Transfer) {
 		mu.Lock()
 		defer mu.Unlock()
 		report(t)
 	}}
+	if opts.SkipExisting {
+		p.skip = p.skipPut
+	}
 	var wg sync.WaitGroup
 	for i := range p.queues {
 		p.queues[i] = make(chan upload, xfer.Window)
 		lost := new(lostServer)
 		for range connsPerServer {
-			wg.Go(func() { c.uploader(ctx, i, lost, p.queues[i], p.done) })
+			wg.Go(func() { c.uploader(ctx, i, lost, opts, p.queues[i], p.done) })
 		}
 	}
 	err := feed(p)
@@ -98,6 +110,11 @@ func (c *Client) putMany(ctx context.Context, opts *CopyOptions, report func(Tra
 
 // walk finds the files below dir, and puts each as a key below base.
 func (p *puts) walk(dir, base string) error {
+	if p.opts.SkipExisting {
+		if err := p.listSizes(base); err != nil {
+			return err
+		}
+	}
 	root := strings.TrimSuffix(dir, "/") + "/" // with the slash, dir may be a link to a directory
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if p.ctx.Err() != nil {
@@ -140,8 +157,11 @@ func (p *puts) add(path, key string, info func() (fs.FileInfo, error)) error {
 		p.done(Transfer{Path: path, Key: key, Err: usage("put", key, err)})
 		return nil
 	}
+	t := Transfer{Path: path, Key: key}
+	if p.skip != nil && p.skip(name, t, info) {
+		return nil
+	}
 	if p.opts.DryRun {
-		t := Transfer{Path: path, Key: key}
 		fi, err := info()
 		if t.Err = err; err == nil {
 			t.Size = fi.Size()
@@ -158,8 +178,9 @@ func (p *puts) add(path, key string, info func() (fs.FileInfo, error)) error {
 }
 
 // lostServer remembers that a server cannot be reached, so that the keys that are left
-// fail at once, and not each after a timeout.
+// fail at once, and not each after a timeout. The workers of a server have one.
 type lostServer struct {
+	met atomic.Bool // there was a connection: it may be waited for
 	mu  sync.Mutex
 	err error
 }
@@ -180,15 +201,30 @@ func (l *lostServer) set(err error) {
 
 // uploader sends the files of one queue over one connection, with many requests in
 // flight.
-func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, queue <-chan upload, done func(Transfer)) {
-	conn := c.newWorkerConn(ctx, server, lost)
+func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, opts *CopyOptions, queue <-chan upload, done func(Transfer)) {
+	conn := c.newWorkerConn(ctx, server, lost, opts.Retries)
 	defer conn.close()
-	for u := range queue {
+	var broken again[upload]
+	for u := range broken.each(queue, conn.wg.Wait) {
 		key := Scheme + u.name
 		t := Transfer{Path: u.path, Key: key}
 		fail := func(err error) {
+			switch {
+			case err != nil && u.exists == nil && (u.tries > 0 || opts.SkipExisting || opts.confirm) && errors.Is(toError("", err), ErrExists):
+				u.exists = c.opError(ctx, "put", key, server, err)
+				broken.add(u)
+				return
+			case u.tries < opts.Retries && broke(err) && ctx.Err() == nil:
+				u.tries++
+				broken.add(u)
+				return
+			}
 			t.Err = c.opError(ctx, "put", key, server, err)
 			done(t)
+		}
+		if u.exists != nil {
+			done(c.settle(ctx, &u, opts))
+			continue
 		}
 		p, err := conn.pipeline()
 		if err != nil {
@@ -200,7 +236,7 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, que
 			fail(&Error{Op: "put", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err})
 			continue
 		}
-		r := c.putRequest(u.name, f.source(), &t.Size)
+		r := c.putRequest(u.name, f.source(opts.Moved), &t.Size)
 		send := r.Send
 		r.Send = func(conn *xfer.Conn, tag uint16, refused func() bool) error {
 			defer f.Close() // at once: the answer may come much later
@@ -220,13 +256,14 @@ type workerConn struct {
 	ctx    context.Context // that of the whole copy
 	server int
 	lost   *lostServer
+	again  bool           // wait for a server that was connected
 	p      *xfer.Pipeline // nil before the first request
 	stop   func() bool    // as context.AfterFunc returns it
 	wg     sync.WaitGroup // requests in flight
 }
 
-func (c *Client) newWorkerConn(ctx context.Context, server int, lost *lostServer) *workerConn {
-	return &workerConn{c: c, ctx: ctx, server: server, lost: lost}
+func (c *Client) newWorkerConn(ctx context.Context, server int, lost *lostServer, retries int) *workerConn {
+	return &workerConn{c: c, ctx: ctx, server: server, lost: lost, again: retries > 0}
 }
 
 // pipeline returns a pipeline that is not broken, or why there is none.
@@ -241,11 +278,18 @@ func (w *workerConn) pipeline() (*xfer.Pipeline, error) {
 		return nil, err
 	}
 	w.drop()
-	p, err := w.c.pipeline(w.ctx, w.server, false)
+	var p *xfer.Pipeline
+	var err error
+	if w.again && w.lost.met.Load() {
+		p, err = w.c.reconnect(w.ctx, w.server)
+	} else {
+		p, err = w.c.pipeline(w.ctx, w.server, false)
+	}
 	if err != nil {
 		w.lost.set(err)
 		return nil, err
 	}
+	w.lost.met.Store(true)
 	w.p = p
 	w.stop = context.AfterFunc(w.ctx, func() { p.Interrupt() })
 	return p, nil

@@ -92,6 +92,7 @@ func flagWords() map[string][]string {
 		"header":     {"drop", "keep"}, // of partition; that of cp takes no value
 		"missing":    {"error", "empty"},
 		"on-failure": {"discard", "keep"},
+		"progress":   {"auto", "always", "never"},
 		"shell":      {"auto", "always"},
 		"sort":       {"name", "size", "time"},
 	}

@@ -16,6 +16,9 @@ func (a *app) cp() *cobra.Command {
 		choose            chooser
 		recursive, header bool
 		size              sizeFlag
+		existing          bool
+		retries           int
+		progress          progressFlag
 	)
 	cmd := &cobra.Command{
 		Use:   "cp SRC... DST",
@@ -39,6 +42,15 @@ several, the last that matches counts; if the first is --include, all else is le
 '*.txt' stands for such files in every directory, tmp for all below a directory tmp,
 'a/*.txt' for such files in a.
 
+With --skip-existing, what is there with the same size is skipped and counted: a copy
+that was interrupted can be repeated. A key of another size is an error. The content is
+not compared: see 's4 sync --checksum'.
+
+A transfer that breaks, as a server is restarted or does not answer, is tried up to 3
+more times, or as --retries says, if SRC can be read again: a file can, stdin and stdout
+cannot. Before each, the server is waited for, for up to 10 seconds. If the key of an
+upload whose answer was lost exists with the file's size and xxh64, it is done.
+
 With --split-lines, SRC is a file or standard input and becomes many keys: it is
 cut at line ends, and each part is named by its number and the name in DST,
 00000_data.csv, 00001_data.csv and so on, or the number alone for standard input
@@ -61,6 +73,7 @@ where the network is what is slow, the data shrinks and a core is free. With
   s4 cp -r dir s4://bucket/dir
   s4 cp --split-lines 64M --header data.csv s4://bucket/in/
   s4 cp -r s4://bucket/out/ out/
+  s4 cp -r --skip-existing dir s4://bucket/dir
   s4 cp a.csv b.csv s4://bucket/in/
   s4 cp 's4://bucket/2024-*/part_?' out/
   s4 cp -r -n --exclude .git --exclude '*.o' . s4://bucket/src
@@ -74,7 +87,8 @@ where the network is what is slow, the data shrinks and a core is free. With
 			}
 			srcs, dst := args[:len(args)-1], args[len(args)-1]
 			opts := s4.CopyOptions{Recursive: recursive, Stdin: a.stdin, Stdout: a.stdout,
-				Glob: choose.globs(), Filter: &choose.filter, DryRun: choose.dryRun}
+				Glob: choose.globs(), Filter: &choose.filter, DryRun: choose.dryRun,
+				SkipExisting: existing, Retries: retries}
 			many := choose.from != "" || len(srcs) > 1
 			down := !strings.HasPrefix(dst, s4.Scheme)
 			pattern := down && len(srcs) == 1 && choose.glob(srcs[0])
@@ -83,6 +97,12 @@ where the network is what is slow, the data shrinks and a core is free. With
 				return usagef("--include and --exclude are for -r, for patterns and for many sources")
 			case split && (many || choose.dryRun):
 				return usagef("--split-lines cuts one file, and has no dry run")
+			case retries < 0:
+				return usagef("--retries must not be negative")
+			case existing && split:
+				return usagef("--skip-existing is not for --split-lines")
+			case existing && !many && (srcs[0] == "-" || dst == "-"):
+				return usagef("--skip-existing is for files: stdin and stdout have no size")
 			case header && !split:
 				return usagef("--header is for --split-lines")
 			case split && recursive:
@@ -98,10 +118,12 @@ where the network is what is slow, the data shrinks and a core is free. With
 			}
 			run := func() error {
 				if !many {
-					return a.copy(ctx, c, srcs[0], dst, pattern, opts)
+					return a.copy(ctx, c, srcs[0], dst, pattern, progress, opts)
 				}
 				a.subject = dst
-				return a.runCopy(opts, "", true, !down, func(opts *s4.CopyOptions) error { return c.CopyAll(ctx, names, dst, opts) })
+				return a.runCopy(ctx, opts, "", true, !down, progress, choose.from != "-", func(ctx context.Context, opts *s4.CopyOptions) error {
+					return c.CopyAll(ctx, names, dst, opts)
+				})
 			}
 			if choose.dryRun {
 				return unlessStuck(ctx, run)
@@ -110,10 +132,13 @@ where the network is what is slow, the data shrinks and a core is free. With
 		}),
 	}
 	f := cmd.Flags()
+	progress.register(f)
 	a.compress.register(f, "on the network")
 	f.BoolVarP(&recursive, "recursive", "r", false, "copy everything below SRC")
 	f.Var(&size, "split-lines", "cut SRC at line ends into keys of about `SIZE` bytes, as in 64M")
 	f.BoolVar(&header, "header", false, "with --split-lines, repeat the first line in every part")
+	f.BoolVar(&existing, "skip-existing", false, "skip what is there with the same size")
+	f.IntVar(&retries, "retries", defaultRetries, "try a transfer that breaks up to `N` more times")
 	choose.registerDryRun(f)
 	choose.registerFilter(f)
 	choose.registerGlob(f)
@@ -121,8 +146,12 @@ where the network is what is slow, the data shrinks and a core is free. With
 	return cmd
 }
 
+// defaultRetries is how often a transfer that breaks is tried again: one restart of a
+// server breaks it once.
+const defaultRetries = 3
+
 // copy copies one source, which may be a pattern, and tells of it.
-func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, pattern bool, opts s4.CopyOptions) error {
+func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, pattern bool, progress progressFlag, opts s4.CopyOptions) error {
 	up := strings.HasPrefix(dst, s4.Scheme)
 	switch a.subject = src; {
 	case up:
@@ -133,7 +162,10 @@ func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, pattern b
 	case dst == "-" && !opts.Recursive && closedAtStart(a.stdout):
 		return errNoStdout
 	}
-	run := func(opts *s4.CopyOptions) error {
+	if dst == "-" && a.mixes() && progress == "auto" {
+		progress = "never" // the bytes go to the same terminal
+	}
+	run := func(ctx context.Context, opts *s4.CopyOptions) error {
 		if dst != "-" {
 			return c.Copy(ctx, src, dst, opts)
 		}
@@ -143,12 +175,23 @@ func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, pattern b
 	if opts.Recursive || pattern {
 		given, many = "", true
 	}
-	return a.runCopy(opts, given, many, up, run)
+	return a.runCopy(ctx, opts, given, many, up, progress, src != "-" && opts.Split == nil, run)
 }
 
 // runCopy calls run, which copies as opts say, and tells of it. src is the source as it
-// was given, or "" if there may be many; many says that there may be many files or keys.
-func (a *app) runCopy(opts s4.CopyOptions, src string, many, up bool, run func(*s4.CopyOptions) error) error {
+// was given, or "" if there may be many; many says that there may be many files or keys, and countable that a
+// dry run tells how many.
+func (a *app) runCopy(ctx context.Context, opts s4.CopyOptions, src string, many, up bool, progress progressFlag, countable bool, run func(context.Context, *s4.CopyOptions) error) error {
+	var all func(context.Context) (copyTotal, error)
+	if countable {
+		all = countCopy(opts, run)
+	}
+	if opts.DryRun {
+		progress = "never"
+	}
+	shown, stop := a.watchCopy(ctx, "cp", progress, all)
+	defer stop()
+	opts.Moved = &shown.moved
 	t := copyCounts{what: "file", dry: opts.DryRun}
 	if opts.Split != nil {
 		t.what = "part"
@@ -161,12 +204,16 @@ func (a *app) runCopy(opts s4.CopyOptions, src string, many, up bool, run func(*
 		if src != "" {
 			from = src // as it was given
 		}
-		// A copy to stdout has no path: nothing but the key belongs there.
-		if many || t.dry || a.json && to != "" {
-			a.each(&t, from, to, r)
-		}
+		shown.aside(func() {
+			shown.done(r)
+			// A copy to stdout has no path: nothing but the key belongs there.
+			if many || t.dry || a.json && to != "" || r.Same {
+				a.each(&t, from, to, r)
+			}
+		})
 	}
-	err := run(&opts)
+	err := run(ctx, &opts)
+	stop()
 	var e *s4.Error
 	switch {
 	case errors.As(err, &e) && e.Op == "cp" && e.Kind == s4.ErrBadRequest:
@@ -177,7 +224,7 @@ func (a *app) runCopy(opts s4.CopyOptions, src string, many, up bool, run func(*
 		a.subject = ""
 		return t.out
 	}
-	if !many {
+	if !many && t.same == 0 {
 		return err
 	}
 	return a.summary(&t, err)
@@ -190,6 +237,7 @@ type copyObject struct {
 	Dst     text   `json:"dst,omitempty"`
 	Size    *int64 `json:"size,omitempty"`
 	Skipped text   `json:"skipped,omitempty"`
+	Same    bool   `json:"same,omitempty"` // it was there, with --skip-existing
 }
 
 // copyCounts counts the outcomes of a copy of many keys.
@@ -197,6 +245,7 @@ type copyCounts struct {
 	what                           string // what is counted, in the singular
 	dry                            bool   // nothing is copied
 	copied, failed, skipped, bytes int64
+	same                           int64         // skipped by --skip-existing
 	existing                       int64         // keys that exist already
 	exists                         []s4.Transfer // the first of those
 	out                            error         // of standard output, in a dry run
@@ -209,6 +258,11 @@ const maxExisting = 3
 // each takes note of one transfer. It is called by one goroutine at a time.
 func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
 	switch {
+	case r.Same:
+		t.same++
+		if a.json {
+			_ = a.line("", copyObject{Src: text(src), Dst: text(dst), Size: &r.Size, Same: true}) // nothing was done
+		}
 	case r.Skip:
 		t.skipped++
 		a.note("s4: cp %s: skipped: %s", oneLine(src), oneLine(r.Err.Error()))
@@ -264,6 +318,7 @@ func (a *app) summary(t *copyCounts, err error) error {
 	if t.failed+t.existing > 0 {
 		var p parts
 		p.add(true, "%s copied", count(t.copied, t.what))
+		p.add(t.same > 0, "%d there already", t.same)
 		p.add(t.existing > 0, "%d keys exist already, not copied", t.existing)
 		p.add(t.failed > 0, "%d failed", t.failed)
 		a.print("cp", "", p.String())
@@ -274,8 +329,11 @@ func (a *app) summary(t *copyCounts, err error) error {
 	}
 	if err == nil || errors.Is(err, s4.ErrCanceled) {
 		skipped := ""
+		if t.same > 0 {
+			skipped = fmt.Sprintf(", %d there already", t.same)
+		}
 		if t.skipped > 0 {
-			skipped = fmt.Sprintf(", %d skipped", t.skipped)
+			skipped += fmt.Sprintf(", %d skipped", t.skipped)
 		}
 		verb := "copied"
 		if t.dry {

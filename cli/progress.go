@@ -2,73 +2,41 @@ package cli
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
-	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/nathants/s4"
-)
-
-// How often progress is shown.
-const (
-	liveEvery  = 200 * time.Millisecond // a line that is rewritten
-	plainFirst = 10 * time.Second       // lines in a file or pipe
-	plainEvery = 30 * time.Second
 )
 
 // progress shows how far a job is: on a terminal in one line that is rewritten,
 // elsewhere in a line now and then, and when a server is lost and when it is back. Its
 // methods may be called by any goroutine.
 type progress struct {
-	out   io.Writer  // nil to show nothing
-	width func() int // of the terminal; nil if out is not a terminal
-	now   func() time.Time
-
-	mu    sync.Mutex
-	meter meter
-	due   time.Time // of the next line; guarded by mu
-	shown string    // the text in the terminal's line; guarded by mu
-
-	once  sync.Once
-	ended chan struct{}
-	wg    sync.WaitGroup
+	statusLine
+	meter meter // guarded by mu
 }
 
 // watch returns a progress of a job that starts now. The caller stops it.
 func (a *app) watch(verb string, servers []s4.Server) *progress {
-	p := &progress{now: time.Now, ended: make(chan struct{})}
+	p := &progress{statusLine: newStatusLine()}
 	if a.quiet || a.json {
 		return p
 	}
-	p.out = a.stderr
-	if f, ok := a.stderr.(*os.File); ok && isTerminal(f) {
-		p.width = func() int { return terminalWidth(f) }
-	}
+	p.writeTo(a.stderr)
 	p.begin(verb, servers)
-	p.wg.Go(func() {
-		tick := time.NewTicker(liveEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-p.ended:
-				return
-			case <-tick.C:
-				p.tick()
-			}
-		}
-	})
+	p.run()
 	return p
 }
 
 func (p *progress) begin(verb string, servers []s4.Server) {
 	p.meter = meter{verb: verb, servers: servers}
-	p.due = p.now().Add(plainFirst)
-	if p.width != nil {
-		p.due = p.now().Add(liveEvery)
+	p.text = func(now time.Time) string {
+		if !p.meter.known {
+			return ""
+		}
+		return p.meter.line(now)
 	}
+	p.from(liveEvery, plainFirst)
 }
 
 // update takes note of how far the job is.
@@ -109,65 +77,6 @@ func (p *progress) updateJob(s s4.JobStatus) {
 	p.meter.verb = s.Verb
 	p.mu.Unlock()
 	p.update(s.JobProgress)
-}
-
-// tick shows a line if it is time for one.
-func (p *progress) tick() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.now()
-	if p.out == nil || !p.meter.known || now.Before(p.due) {
-		return
-	}
-	line := p.meter.line(now)
-	if p.width == nil {
-		p.due = now.Add(plainEvery)
-		fmt.Fprintln(p.out, line)
-		return
-	}
-	p.due = now.Add(liveEvery)
-	// Leave the last column free: some terminals wrap to the next line after it.
-	line = cutRunes(line, p.width()-1)
-	if line != p.shown {
-		fmt.Fprint(p.out, "\r"+line+eraseRest)
-		p.shown = line
-	}
-}
-
-// eraseRest makes a terminal erase from the cursor to the end of its line.
-const eraseRest = "\x1b[K"
-
-// erase makes the terminal's line empty; p.mu is held.
-func (p *progress) erase() {
-	if p.shown != "" {
-		fmt.Fprint(p.out, "\r"+eraseRest)
-		p.shown = ""
-	}
-}
-
-// aside erases the line and calls f, which may write to the terminal.
-func (p *progress) aside(f func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.erase()
-	f()
-}
-
-// stop ends the progress and leaves an empty line. It may be called again.
-func (p *progress) stop() {
-	p.once.Do(func() { close(p.ended) })
-	p.wg.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.erase()
-}
-
-// cutRunes returns at most n runes of s.
-func cutRunes(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	return string([]rune(s)[:max(n, 0)])
 }
 
 // meter makes the text of one job's progress.

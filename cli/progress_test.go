@@ -61,9 +61,9 @@ type shown struct {
 // if it is 0.
 func newShown(width int) *shown {
 	p := &shown{at: at(0)}
+	p.statusLine = newStatusLine()
 	p.progress.out = &p.out
 	p.progress.now = func() time.Time { return p.at }
-	p.progress.ended = make(chan struct{})
 	if width > 0 {
 		p.width = func() int { return width }
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -34,6 +35,8 @@ type Source struct {
 	// Check, if not nil, is called when R has yielded all, before the trailer is
 	// sent. Its error counts as one of R: the stream is given up.
 	Check func() error
+	// Moved, if not nil, counts the bytes as they are sent.
+	Moved *atomic.Int64
 }
 
 // SourceError is an error of the reader that SendStream read from. The stream
@@ -152,6 +155,9 @@ func (c *Conn) SendStream(tag uint16, head wire.Message, headFlags byte, src Sou
 			return total, 0, err
 		}
 		c.stats.Copied.Add(int64(n))
+		if src.Moved != nil {
+			src.Moved.Add(int64(n))
+		}
 		if last {
 			return total, digest.Sum64(), nil
 		}

@@ -1,0 +1,69 @@
+package s4_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nathants/s4"
+)
+
+// A sync that is interrupted is repeated, in either direction, and then has no more to do.
+func TestSyncRepeated(t *testing.T) {
+	const n = 30
+	c := startLocal(t)
+	dir, out := writeFiles(t, n, 1000), t.TempDir()
+	for _, dirs := range [][2]string{{dir, "s4://b/d"}, {"s4://b/d", out}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := c.Sync(ctx, dirs[0], dirs[1], &s4.SyncOptions{Report: func(s4.SyncStep) { cancel() }})
+		cancel()
+		if !errors.Is(err, s4.ErrCanceled) {
+			t.Errorf("%s, interrupted: %v", dirs[0], err)
+		}
+		for _, want := range []bool{false, true} {
+			report, copied, same := copies(t, nil)
+			opts := &s4.SyncOptions{Checksum: want, DeleteChanged: true, Delete: true, Report: func(s s4.SyncStep) { report(s.Transfer) }}
+			err := c.Sync(t.Context(), dirs[0], dirs[1], opts)
+			if err != nil || *copied+*same != n || want && *copied > 0 {
+				t.Errorf("%s: %d copied, %d the same, %v", dirs[0], *copied, *same, err)
+			}
+		}
+	}
+	sameFiles(t, dir, out, n)
+}
+
+// Nothing is removed if the source is empty or a part of it failed.
+func TestSyncRemovesNothing(t *testing.T) {
+	c := startLocal(t)
+	fill(t, c, "b/d/000 b/d/extra")
+	dir := writeFiles(t, 1, 10)
+	all := &s4.SyncOptions{Delete: true}
+	for _, tt := range []struct {
+		src, dst string
+		want     error
+	}{
+		{t.TempDir(), "s4://b/d", s4.ErrNotFound},
+		{filepath.Join(dir, "nowhere"), "s4://b/d", os.ErrNotExist},
+		{filepath.Join(dir, "000"), "s4://b/d", s4.ErrStorage},
+		{"s4://b/none", dir, s4.ErrNotFound},
+		{dir, "s4://b/d", s4.ErrStorage}, // b/d/000 differs
+		{dir, dir, s4.ErrBadRequest},
+	} {
+		if err := c.Sync(t.Context(), tt.src, tt.dst, all); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.src, err, tt.want)
+		}
+	}
+	for _, key := range []string{"s4://b/d/000", "s4://b/d/extra"} {
+		if _, err := c.Stat(t.Context(), key); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(dir + "/000"); err != nil {
+		t.Error(err)
+	}
+	if err := c.Sync(t.Context(), dir, "s4://b/d", nil); !errors.Is(err, s4.ErrDiffers) || !errors.Is(err, s4.ErrExists) {
+		t.Errorf("without a report: %v", err)
+	}
+}
