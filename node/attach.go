@@ -20,7 +20,14 @@ type link struct {
 	term   uint64      // of JOB or the last ATTACH
 	driver uint64      // of the same: tells the clients of a job apart
 	timer  *time.Timer // ends the job unless a client comes; nil if there is none
+	came   time.Time   // when the last client did
+	end    time.Time   // of the last wait for one
 }
+
+// visit is how long a client stays at least. One that is lost sooner has done nothing, most
+// likely: a driver that takes over leaves when it finds that another server cannot be
+// taken over, and tries again. The wait goes on as if it had not come, or it had no end.
+const visit = time.Second
 
 // stop stops the timer.
 func (l *link) stop() {
@@ -80,10 +87,15 @@ func (j *job) lose(js *jobSession, err error) {
 func (j *job) awaitClient(closed bool) {
 	j.node.log.Info("the job waits for its client", zap.String("job", jobName(j.id)), zap.Duration("wait", j.patience()), zap.Bool("closed", closed))
 	j.link.stop()
-	end := time.Now().Add(j.patience())
-	grace := time.Now().Add(closedGrace)
+	now := time.Now()
+	end := now.Add(j.patience())
+	if !j.link.end.IsZero() && now.Sub(j.link.came) < visit {
+		end = j.link.end
+	}
+	j.link.end = end
+	grace := now.Add(closedGrace)
 	var timer *time.Timer
-	timer = time.AfterFunc(min(j.patience(), askPause), func() {
+	timer = time.AfterFunc(min(max(end.Sub(now), 0), askPause), func() {
 		if !j.node.enter() {
 			return
 		}
@@ -123,6 +135,22 @@ func (j *job) expire(timer *time.Timer) {
 			timer.Reset(settleMost) // the disk is full, perhaps
 		} else {
 			j.link.timer = nil
+		}
+	}
+	j.mu.Unlock()
+	if moved && !isDriven(was) {
+		j.node.endParked(j)
+	}
+}
+
+// abandon ends a job that waits for a client, because none can take it up: what was
+// prepared is settled.
+func (j *job) abandon() {
+	j.mu.Lock()
+	was, moved := j.state, false
+	if j.link.client == nil {
+		if moved = j.moveLocked(jobLost, errClientGone); moved {
+			j.link.stop()
 		}
 	}
 	j.mu.Unlock()
@@ -207,6 +235,7 @@ func (j *job) take(js *jobSession, m *wire.Attach, info *wire.JobInfo) error {
 	j.forget()
 	before := j.link.client
 	j.link.term, j.link.driver, j.link.client = m.Term, m.Driver, js
+	j.link.came = time.Now()
 	if before != nil {
 		before.end()
 		before.Close()

@@ -140,12 +140,24 @@ func (n *Node) takeOver(j *job) {
 	log := n.log.With(zap.String("job", jobName(j.id)))
 	log.Info("the job's driver is lost: taking over")
 	info := j.info()
-	term := info.Term
-	n.eachPeerInfo(j.id, func(_ int, info *wire.JobInfo, err error) {
-		if err == nil {
-			term = max(term, info.Term)
+	term, without := info.Term, info.Without
+	var over []int
+	n.eachPeerInfo(j.id, func(peer int, info *wire.JobInfo, err error) {
+		if err != nil {
+			return
+		}
+		term, without = max(term, info.Term), append(without, info.Without...)
+		if isOver(info.State) {
+			over = append(over, peer)
 		}
 	})
+	over = slices.DeleteFunc(over, func(peer int) bool { return slices.Contains(without, uint32(peer)) })
+	if len(over) > 0 {
+		// A driver needs all servers.
+		log.Info("take-over: the job is over elsewhere", zap.Ints("servers", over))
+		j.abandon()
+		return
+	}
 	m := info.Job
 	co, err := n.client.Attach(n.ctx, &m, term+1, false)
 	if err != nil {
