@@ -5,12 +5,53 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4"
-	"github.com/nathants/s4/cli/ui"
 )
+
+// Page is the web page of a cluster.
+type Page interface {
+	// Path returns the path of its first page.
+	Path() string
+
+	// Serve answers on ln, and closes it, until the context of Pages.New ends.
+	Serve(ln net.Listener) error
+}
+
+// Pages makes web pages: package ui, which this one does not import, because net/http
+// alone makes s4 start 0.4 ms later.
+type Pages struct {
+	// New makes the page of c's cluster. It lasts until ctx ends.
+	New func(ctx context.Context, c *s4.Client, host string, exposed bool) (Page, error)
+
+	// Open shows an address in a browser. The caller calls done in the end.
+	Open func(address string) (done func(), err error)
+}
+
+// uiProgram is s4 with Pages. It is installed beside s4.
+const uiProgram = "s4-ui"
+
+// becomeUI turns this process into one of the program that has Pages. It returns only if
+// that fails.
+func (a *app) becomeUI() error {
+	dirs := filepath.SplitList(os.Getenv("PATH"))
+	if self, err := os.Executable(); err == nil {
+		dirs = append([]string{filepath.Dir(self)}, dirs...)
+	}
+	for _, dir := range dirs {
+		path := filepath.Join(dir, uiProgram)
+		if !filepath.IsAbs(path) || unix.Access(path, unix.X_OK) != nil {
+			continue
+		}
+		return fmt.Errorf("%s: %w", path, unix.Exec(path, append([]string{path}, a.args...), os.Environ()))
+	}
+	return fmt.Errorf("there is no %s beside s4 or on PATH (make install has it)", uiProgram)
+}
 
 func (a *app) ui() *cobra.Command {
 	var (
@@ -32,6 +73,8 @@ another one for each run. --listen takes loopback addresses only; --expose lets 
 others, for all who can reach them and have the address, which goes over the network as
 plain text. To look from another machine, ssh -L is the better way.
 
+The page is in a program beside s4, s4-ui, which this verb starts.
+
 A job that is resumed on the page has this command for its client: when it ends, the job
 is suspended again.`,
 		Example: `  s4 ui --open
@@ -42,11 +85,14 @@ is suspended again.`,
 			if err != nil {
 				return err
 			}
+			if a.pages == nil {
+				return a.becomeUI()
+			}
 			ln, err := net.Listen("tcp", listen)
 			if err != nil {
 				return fmt.Errorf("%w (give another --listen, or port 0)", err)
 			}
-			page, err := ui.New(ctx, c, ui.Options{Host: host, Exposed: expose})
+			page, err := a.pages.New(ctx, c, host, expose)
 			if err != nil {
 				ln.Close()
 				return err
@@ -57,7 +103,7 @@ is suspended again.`,
 				return err
 			}
 			if open {
-				if done, err := ui.Open(address); err != nil {
+				if done, err := a.pages.Open(address); err != nil {
 					a.note("%v: open the address yourself", err)
 				} else {
 					defer done()
