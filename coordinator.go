@@ -89,9 +89,17 @@ func (c *Client) Submit(ctx context.Context, m *wire.Job) (*Coordinator, error) 
 // Attach takes up a job that was submitted before and has no client, at a term above
 // all it has had. It waits for servers that are down as long as the job may. The
 // caller must call Run or Discard then, unless there was an error, which is an *Error.
-// again also takes up a suspended job, and runs tasks that failed for good.
-func (c *Client) Attach(ctx context.Context, m *wire.Job, term uint64, again bool) (*Coordinator, error) {
+// again also takes up a suspended job, and runs tasks that failed for good. If life ends
+// first, the job is left to others to take up. After any other error it is given up.
+func (c *Client) Attach(life context.Context, m *wire.Job, term uint64, again bool) (*Coordinator, error) {
 	co := c.coordinate(m, new(JobOptions))
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(life))
+	defer cancel(nil)
+	// Abandon comes first: with ctx alone, all servers would be told to discard the job.
+	defer context.AfterFunc(life, func() {
+		co.Abandon()
+		cancel(context.Cause(life))
+	})()
 	if err := co.attach(ctx, term, again); err != nil {
 		co.Discard(reasonOf(ctx, err))
 		return nil, err

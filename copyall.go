@@ -3,6 +3,7 @@ package s4
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"io/fs"
 	"iter"
 	"os"
@@ -20,7 +21,8 @@ import (
 // matches its path from the first segment with a wildcard on. dst ends in a slash, or is
 // a bucket or a local directory; with Recursive it may also be a name that is made one.
 //
-// Each failure goes to Report. CopyAll itself fails with the error of srcs, if ctx has
+// Each failure goes to Report; a key for a file that another was copied to is one. A key
+// that is meant twice is copied once. CopyAll itself fails with the error of srcs, if ctx has
 // ended, if a server cannot list, or with ErrBadRequest for arguments that make no sense, which may
 // be after some files have been copied.
 func (c *Client) CopyAll(ctx context.Context, srcs iter.Seq2[string, error], dst string, opts *CopyOptions) error {
@@ -55,7 +57,7 @@ func (c *Client) copyAll(ctx context.Context, srcs iter.Seq2[string, error], dst
 		return badCopy("stdout takes one key: use 's4 cat' for more")
 	case opts.Recursive, bucket, strings.HasSuffix(dst, "/"), !up && isLocalDir(dst):
 	default:
-		return badCopy("%s is no directory: end it in a slash to copy all that is meant into it", dst)
+		return badCopy("%s is no directory: end it in a slash to make it one", dst)
 	}
 	var noName error
 	each := func(add func(src string) error) error {
@@ -141,14 +143,18 @@ type gets struct {
 	opts   *CopyOptions
 	queues []chan fetch // of each server
 	done   func(Transfer)
-	one    bool            // see copyAll
-	files  map[string]bool // the files of keys that were given one by one
+	one    bool // see copyAll
+
+	// files has, of every file that is written to, a hash of its path, and one of the key
+	// it is a copy of. Of many keys, the hashes are much less than the names.
+	files map[uint64]uint64
+	seed  maphash.Seed
 }
 
 // getMany is putMany for keys.
 func (c *Client) getMany(ctx context.Context, opts *CopyOptions, report func(Transfer), feed func(*gets) error) error {
 	var mu sync.Mutex
-	g := &gets{c: c, ctx: ctx, opts: opts, queues: make([]chan fetch, len(c.cluster.Servers)), files: make(map[string]bool), done: func(t Transfer) {
+	g := &gets{c: c, ctx: ctx, opts: opts, queues: make([]chan fetch, len(c.cluster.Servers)), files: make(map[uint64]uint64), seed: maphash.MakeSeed(), done: func(t Transfer) {
 		mu.Lock()
 		defer mu.Unlock()
 		report(t)
@@ -182,24 +188,24 @@ func (g *gets) addSource(src, dir string) error {
 	if g.opts.Glob && IsGlob(name) {
 		p, err := names.ParsePattern(name)
 		if err != nil {
-			return usage("get", src, err)
+			return g.failSource(src, usage("get", src, err))
 		}
 		dirs, n, err := g.addFound(src, p.Base, dir)
 		if err == nil && n == 0 {
-			if err = noMatch("get", src, dirs); !g.one {
-				g.fail(src, err)
-				return nil
-			}
+			return g.failSource(src, noMatch("get", src, dirs))
 		}
 		return err
 	}
 	if g.opts.Recursive {
-		key := strings.TrimSuffix(src, "/")
+		base := strings.TrimSuffix(name, "/") + "/"
+		if err := names.CheckPrefix(base); err != nil {
+			return g.failSource(src, usage("get", src, err))
+		}
 		to := dir
-		if _, below, _ := strings.Cut(key[len(Scheme):], "/"); below != "" {
+		if _, below, _ := strings.Cut(strings.TrimSuffix(base, "/"), "/"); below != "" {
 			to = localPath(dir, path.Base(below))
 		}
-		_, n, err := g.addFound(key+"/", key[len(Scheme):]+"/", to)
+		_, n, err := g.addFound(Scheme+base, base, to)
 		if err != nil || n > 0 {
 			return err
 		}
@@ -209,14 +215,9 @@ func (g *gets) addSource(src, dir string) error {
 		return nil
 	}
 	f := fetch{name: name, path: localPath(dir, names.Base(name))}
-	switch {
-	case !g.opts.Filter.Match(names.Base(name)):
-		return nil
-	case g.files[f.path]:
-		g.fail(src, &Error{Op: "get", Key: src, Kind: ErrStorage, Text: f.path + " was copied from another key before"})
+	if !g.opts.Filter.Match(names.Base(name)) || g.isTaken(&f) {
 		return nil
 	}
-	g.files[f.path] = true
 	if g.opts.DryRun {
 		o, err := g.c.Stat(g.ctx, src)
 		f.size = uint64(o.Size)
@@ -244,6 +245,9 @@ func (g *gets) addFound(name, base, dir string) (dirs bool, n int, err error) {
 		}
 		n++
 		f := fetch{name: e.Name, path: localPath(dir, e.Name[len(base):]), size: uint64(e.Size)}
+		if g.isTaken(&f) {
+			continue
+		}
 		if g.opts.DryRun {
 			g.done(f.transfer(nil))
 		} else if err := g.add(f); err != nil {
@@ -264,6 +268,33 @@ func noMatch(op, pattern string, dirs bool) error {
 }
 
 func (g *gets) fail(key string, err error) { g.done(Transfer{Key: key, Err: err}) }
+
+// failSource is fail for a source, whose error is that of the copy if it is the only one.
+func (g *gets) failSource(src string, err error) error {
+	if g.one {
+		return err
+	}
+	g.fail(src, err)
+	return nil
+}
+
+// isTaken reports whether the file of f is a copy of the same key already, or of another,
+// which is a failure of f: the second would silently replace the first. Within a single
+// source, all keys have files of their own.
+func (g *gets) isTaken(f *fetch) bool {
+	if g.one {
+		return false
+	}
+	file, key := maphash.String(g.seed, f.path), maphash.String(g.seed, f.name)
+	was, taken := g.files[file]
+	if taken && was != key {
+		g.fail(Scheme+f.name, &Error{Op: "get", Key: Scheme + f.name, Kind: ErrStorage, Text: f.path + " was copied from another key before"})
+	}
+	if !taken {
+		g.files[file] = key
+	}
+	return taken
+}
 
 // add puts f into the queue of its key's server. It fails only if ctx has ended.
 func (g *gets) add(f fetch) error {

@@ -2,6 +2,7 @@ package s4
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nathants/s4/names"
@@ -18,7 +19,7 @@ import (
 // segment of a path, as in .gitignore: *.txt means such files in every directory, and tmp
 // all below a directory tmp. One with a slash is compared with the path from its
 // beginning, and means all below a directory that it matches. One that ends in a slash
-// means directories only.
+// means directories only. As in paths, no segment is empty, or . or .. alone.
 type Filter struct {
 	rules []rule
 }
@@ -43,12 +44,20 @@ func (f *Filter) add(pattern string, include bool) error {
 	r.pattern, r.dirs = strings.CutSuffix(pattern, "/")
 	r.whole = strings.Contains(r.pattern, "/")
 	r.pattern = strings.TrimPrefix(r.pattern, "/")
-	if r.pattern == "" || !names.ValidPattern(r.pattern) {
+	valid := !slices.ContainsFunc(strings.Split(r.pattern, "/"), isNoName)
+	if valid {
+		r.pattern, valid = names.CheckPattern(r.pattern)
+	}
+	if !valid {
 		return &Error{Op: "filter", Kind: wire.CodeBadRequest, Text: fmt.Sprintf("malformed pattern %q", pattern)}
 	}
 	f.rules = append(f.rules, r)
 	return nil
 }
+
+// isNoName reports whether no path has such a segment. A rule that can match nothing, such
+// as ./tmp or a whole s4://bucket/key, is a mistake, and with an Exclude a costly one.
+func isNoName(segment string) bool { return segment == "" || segment == "." || segment == ".." }
 
 // Match reports whether the path is meant. A directory's ends in a slash.
 func (f *Filter) Match(path string) bool {

@@ -62,7 +62,7 @@ func TestFilter(t *testing.T) {
 	if f := filterOf(t, "-tmp/"); f.Match("tmp/") || f.Match("x/tmp/") || !f.Match("tmpx/") {
 		t.Error("a directory is not told by its slash")
 	}
-	for _, bad := range []string{"", "/", "[a", "{a", `a\`, "a/[", strings.Repeat("{a,b}", 9)} {
+	for _, bad := range []string{"", "/", "[a", "{a", `a\`, "a/[", "./tmp", "a//b", "../x", "s4://b/k", "a[/]", strings.Repeat("{a,b}", 9)} {
 		if err := new(s4.Filter).Exclude(bad); !errors.Is(err, s4.ErrBadRequest) {
 			t.Errorf("%q: %v", bad, err)
 		}

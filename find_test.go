@@ -194,7 +194,10 @@ func TestRemoveEach(t *testing.T) {
 		{"s4://b/f s4://b/z", s4.RemoveOptions{Recursive: true}, 0, "001 d/x.txt d/y.log e1/k e2/k f f1", "s4://b/f s4://b/z"},
 		{"s4://b/d", s4.RemoveOptions{Recursive: true, Filter: filterOf(t, "-*.log")}, 1, "001 d/y.log e1/k e2/k f f1", ""},
 		{"s4://b/00? s4://b/e*", s4.RemoveOptions{Glob: true}, 1, "d/y.log e1/k e2/k f f1", "s4://b/e*"},
-		{"s4://b/e*", s4.RemoveOptions{Glob: true, Recursive: true}, 2, "d/y.log f f1", ""},
+		{"s4://b/e*/", s4.RemoveOptions{Glob: true}, 0, "d/y.log e1/k e2/k f f1", "s4://b/e*/"},
+		{"s4://b/e*/", s4.RemoveOptions{Glob: true, Recursive: true}, 2, "d/y.log f f1", ""},
+		// A name that is gone does not stand for all that begin with it: not for d/y.log.
+		{"s4://b/none/ s4://b/d/y", s4.RemoveOptions{Recursive: true, Whole: true}, 0, "d/y.log f f1", "s4://b/none/ s4://b/d/y"},
 		{"s4://b/f", s4.RemoveOptions{Prefix: true}, 2, "d/y.log", ""},
 		{"s4://b/many/", s4.RemoveOptions{Recursive: true}, 500, "d/y.log", ""},
 	} {
@@ -274,6 +277,11 @@ func TestCopyAll(t *testing.T) {
 		"s4://b/in/* s4://b/none":    "a d/b.txt",
 		"s4://b/in/a s4://b/in2/a":   "a", // the second would replace it
 		"s4://b/in/d/ s4://b/none/*": "d/b.txt",
+		"s4://b/in/? s4://b/in2/*":   "a d/b.txt", // likewise
+		"s4://b/in* s4://b/in":       "in/a in/d/b.txt in2/a",
+		"s4:// s4://b/in":            "in/a in/d/b.txt",
+		"s4://b/x//none s4://b/in":   "in/a in/d/b.txt",
+		"s4://b/[none s4://b/in":     "in/a in/d/b.txt",
 	} {
 		dst := filepath.Join(t.TempDir(), "new")
 		failed := 0
@@ -283,7 +291,7 @@ func TestCopyAll(t *testing.T) {
 			}
 		}}
 		err := c.CopyAll(t.Context(), seq(names), dst, opts)
-		if got := files(dst); err != nil || got != want || failed != strings.Count(names, "none")+strings.Count(names, "in2/a") {
+		if got := files(dst); err != nil || got != want || failed != strings.Count(names, "none")+strings.Count(names, "in2/")+strings.Count(names, "s4:// ") {
 			t.Errorf("%s: %s, %v, %d failed, want %s", names, got, err, failed, want)
 		}
 	}

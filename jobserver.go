@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/nathants/s4/wire"
@@ -347,6 +348,7 @@ func (s *jobServer) regain(ctx context.Context, cause error, try func(context.Co
 				e.Op = "jobs" // it is no key that exists
 				return e
 			}
+		case errors.Is(err, syscall.EMFILE): // soon there may be a descriptor
 		case errors.As(err, &we) && we.Code != wire.CodeUnavailable && we.Code != wire.CodeShuttingDown && we.Code != wire.CodeTimeout:
 			if cause != nil && we.Code == wire.CodeNoJob {
 				return wire.Errorf(wire.CodeNoJob, "the server was lost (%s), and has no part of the job any more: %s", toError("", cause).Text, we.Text)

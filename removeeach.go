@@ -18,6 +18,10 @@ type RemoveOptions struct {
 	// a pattern matches.
 	Recursive bool
 
+	// Whole says, with Recursive, that a name which no key or directory has stands for
+	// none, and not for all that begin with it: in a list, it may have been removed since.
+	Whole bool
+
 	// Prefix makes every name a prefix of strings, as for Remove with recursive set.
 	Prefix bool
 
@@ -106,6 +110,10 @@ func (r *removals) done(key string, err error) {
 func (r *removals) addName(name string) error {
 	opts := r.opts
 	if opts.Glob && IsGlob(name) {
+		if strings.HasSuffix(name, "/") && !opts.Recursive { // it lists what is in directories
+			r.done(name, noMatch("rm", name, true))
+			return nil
+		}
 		return r.addFound(name, &FindOptions{Recursive: opts.Recursive, Glob: true, Filter: opts.Filter})
 	}
 	all := &FindOptions{Recursive: true, Filter: opts.Filter}
@@ -124,6 +132,10 @@ func (r *removals) addName(name string) error {
 		return nil
 	}
 	for _, p := range parts {
+		if p.loose && opts.Whole {
+			r.done(name, &Error{Op: "rm", Key: name, Kind: ErrNotFound, Text: "no key or directory has this name (of many names, use --prefix for all that begins with each)"})
+			return nil
+		}
 		if p.recursive {
 			err = r.addFound(p.name, all)
 		} else {
@@ -263,6 +275,7 @@ func (r *removals) removeBatch(server int, batch []string) (rest []string, err e
 type scope struct {
 	name      string
 	recursive bool
+	loose     bool // nothing has the name: all that begins with it is meant
 }
 
 // meant returns what RemoveAll removes for a name.
@@ -272,24 +285,24 @@ func (c *Client) meant(ctx context.Context, name string) ([]scope, error) {
 		return nil, usage("rm", name, err)
 	}
 	if strings.HasSuffix(prefix, "/") {
-		return []scope{{name, true}}, nil
+		return []scope{{name: name, recursive: true}}, nil
 	}
 	key, dir, others, err := c.lookUp(ctx, name, prefix)
 	switch {
 	case err != nil:
 		return nil, err
 	case !key && !dir:
-		return []scope{{name, true}}, nil
+		return []scope{{name: name, recursive: true, loose: true}}, nil
 	case len(others) > 0:
 		return nil, &Error{Op: "rm", Key: name, Kind: ErrBadRequest, Text: ambiguous(name, key, dir, others), Err: ErrAmbiguous}
 	}
 	// Not by prefix: since the listing, another key may exist whose name begins so.
 	var parts []scope
 	if key {
-		parts = append(parts, scope{name, false})
+		parts = append(parts, scope{name: name})
 	}
 	if dir {
-		parts = append(parts, scope{name + "/", true})
+		parts = append(parts, scope{name: name + "/", recursive: true})
 	}
 	return parts, nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/nathants/s4/wire"
@@ -106,6 +107,9 @@ func CreateSecret(path string) error {
 	var random [secretBytes]byte
 	_, _ = rand.Read(random[:]) // it never fails, says its documentation
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("secret file %s: there is no directory %s (make it first)", path, filepath.Dir(path))
+	}
 	if err != nil {
 		return secretFileError(path, err)
 	}

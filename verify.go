@@ -88,6 +88,7 @@ type verifying struct {
 
 	mu    sync.Mutex
 	parts []VerifyProgress // by server; guarded by mu
+	ended bool             // each has returned an error; guarded by mu
 }
 
 // verifyStopped is the error of each.
@@ -99,8 +100,12 @@ func (v *verifying) take(i int, server Server, m wire.Message) (last bool, err e
 	defer v.mu.Unlock()
 	switch m := m.(type) {
 	case *wire.Damaged:
+		if v.ended {
+			return true, context.Canceled
+		}
 		err := v.each(DamagedKey{Key: Scheme + m.Key, Server: server, Size: int64(m.Size), Removed: m.Removed, Reason: m.Text})
 		if err != nil {
+			v.ended = true
 			v.stop(verifyStopped{err})
 		}
 		return false, err

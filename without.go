@@ -134,6 +134,9 @@ func (co *Coordinator) planLoss(ctx context.Context) {
 	if !co.canLose() {
 		return
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(co.life, cancel)() // a server that stops does not wait for another
 	in, err := names.ParseGlob(co.job.Indir)
 	if err != nil {
 		return // no server has taken the job

@@ -20,7 +20,7 @@ is 1. Bytes are checked against the key's checksum, which is known to be wrong o
 when they have been written: look at the exit code.`,
 		Example: `  s4 cat s4://bucket/out/000
   s4 cat 's4://bucket/out/*' | sort`,
-		Args: cobra.MinimumNArgs(1),
+		Args: wantArgs(1, -1),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			if closedAtStart(a.stdout) {
 				return errNoStdout

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -60,7 +61,7 @@ func (r *ruleFlag) Type() string { return "PATTERN" }
 func (r *ruleFlag) Set(text string) error {
 	r.c.filtered = true
 	if r.add(text) != nil {
-		return errors.New("malformed pattern")
+		return errors.New("malformed pattern of paths below the source, such as tmp or 'a/*.txt'")
 	}
 	return nil
 }
@@ -81,8 +82,9 @@ func (c *chooser) find(recursive bool) *s4.FindOptions {
 	return &s4.FindOptions{Recursive: recursive, Glob: c.globs(), Filter: &c.filter}
 }
 
-// names checks that there are names, and returns them: args, or those in the file.
-func (c *chooser) names(a *app, args []string) (iter.Seq2[string, error], error) {
+// names checks that there are names, and returns them: args, or those in the file, which
+// end with an error when ctx ends.
+func (c *chooser) names(ctx context.Context, a *app, args []string) (iter.Seq2[string, error], error) {
 	switch {
 	case c.zero && c.from == "":
 		return nil, usagef("-0 is for --from-file")
@@ -110,7 +112,7 @@ func (c *chooser) names(a *app, args []string) (iter.Seq2[string, error], error)
 			defer f.Close()
 			in = f
 		}
-		c.read(in, yield)
+		c.read(&leaving{ctx, in}, yield)
 	}, nil
 }
 

@@ -16,7 +16,7 @@ ids of jobs, which it asks the cluster for. make install puts it where shells lo
 		Example: `  source <(s4 completion bash)
   s4 completion zsh >"${fpath[1]}/_s4"
   s4 completion fish >~/.config/fish/completions/s4.fish`,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:      oneOf(1),
 		ValidArgs: []cobra.Completion{"bash", "zsh", "fish"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := WriteCompletion(a.stdout, cmd.Root(), args[0]); err != nil {

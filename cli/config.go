@@ -15,7 +15,7 @@ func (a *app) config() *cobra.Command {
 		Long: `Print the servers, one a line, as the cluster file lists them. Fails if that file, or
 that of the secret if there is one, cannot be used. Asks no server.`,
 		Example: `  s4 config`,
-		Args:    cobra.NoArgs,
+		Args:    wantArgs(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			cluster, err := s4.LoadCluster(a.conf)
 			if err == nil {

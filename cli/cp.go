@@ -66,8 +66,11 @@ where the network is what is slow, the data shrinks and a core is free. With
   s4 cp -r -n --exclude .git --exclude '*.o' . s4://bucket/src
   find . -name '*.csv' -print0 | s4 cp --from-file - -0 s4://bucket/in/`,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
-			if n := len(args); n < 2 && (choose.from == "" || n < 1) {
-				return usagef("requires at least 2 arg(s), only received %d", n)
+			if choose.from != "" && len(args) == 0 {
+				return wrongArgs("DST with --from-file", args)
+			}
+			if choose.from == "" && len(args) < 2 {
+				return wrongArgs("SRC... DST", args)
 			}
 			srcs, dst := args[:len(args)-1], args[len(args)-1]
 			opts := s4.CopyOptions{Recursive: recursive, Stdin: a.stdin, Stdout: a.stdout,
@@ -89,15 +92,21 @@ where the network is what is slow, the data shrinks and a core is free. With
 			case split:
 				opts.Split = &s4.SplitOptions{Size: int64(size), Header: header}
 			}
-			names, err := choose.names(a, srcs)
+			names, err := choose.names(ctx, a, srcs)
 			if err != nil {
 				return err
 			}
-			if !many {
-				return a.copy(ctx, c, srcs[0], dst, pattern, opts)
+			run := func() error {
+				if !many {
+					return a.copy(ctx, c, srcs[0], dst, pattern, opts)
+				}
+				a.subject = dst
+				return a.runCopy(opts, "", true, !down, func(opts *s4.CopyOptions) error { return c.CopyAll(ctx, names, dst, opts) })
 			}
-			a.subject = dst
-			return a.runCopy(opts, "", true, !down, func(opts *s4.CopyOptions) error { return c.CopyAll(ctx, names, dst, opts) })
+			if choose.dryRun {
+				return unlessStuck(ctx, run)
+			}
+			return run()
 		}),
 	}
 	f := cmd.Flags()
@@ -164,6 +173,9 @@ func (a *app) runCopy(opts s4.CopyOptions, src string, many, up bool, run func(*
 		return usageError{errors.New(e.Text)}
 	case errors.As(err, &e) && e.Op == "cp" && e.Kind != s4.ErrCanceled:
 		err = errors.New(e.Text) // the line has the key already
+	case err == nil && t.out != nil:
+		a.subject = ""
+		return t.out
 	}
 	if !many {
 		return err
@@ -187,6 +199,7 @@ type copyCounts struct {
 	copied, failed, skipped, bytes int64
 	existing                       int64         // keys that exist already
 	exists                         []s4.Transfer // the first of those
+	out                            error         // of standard output, in a dry run
 }
 
 // maxExisting is how many keys that exist already are named, each by an error. More
@@ -218,7 +231,9 @@ func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
 		t.bytes += r.Size
 		switch {
 		case t.dry:
-			_ = a.line(dryRun(src, dst), copyObject{Dryrun: true, Src: text(src), Dst: text(dst), Size: &r.Size}) // nothing is lost
+			if t.out == nil {
+				t.out = a.line(dryRun(src, dst), copyObject{Dryrun: true, Src: text(src), Dst: text(dst), Size: &r.Size})
+			}
 		case a.json:
 			_ = a.line("", copyObject{Src: text(src), Dst: text(dst), Size: &r.Size}) // the copy itself is done
 		}

@@ -20,7 +20,7 @@ when this program was built. Asks no server. On a terminal, through $PAGER, or l
 if that is not set; --quiet leaves the pager out.`,
 		Example: `  s4 docs
   s4 docs protocol | grep -n PREAMBLE`,
-		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		Args:      oneOf(0),
 		ValidArgs: []cobra.Completion{"manual", "protocol"},
 		RunE: func(_ *cobra.Command, args []string) error {
 			text := s4.Manual()

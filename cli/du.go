@@ -23,7 +23,7 @@ bucket. The servers list every key for it. Exit code 1 if nothing matches.`,
   s4 du -s s4://bucket/in/
   s4 du --by-server s4://bucket
   s4 du --exclude '*.tmp' 's4://bucket/2024-*/'`,
-		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+		RunE: a.runPrinting(func(ctx context.Context, c *s4.Client, args []string) error {
 			d.app, d.c = a, c
 			if d.depth >= 0 && d.byServer {
 				return usagef("--by-server prints no directories: leave it or --max-depth off")
@@ -31,7 +31,7 @@ bucket. The servers list every key for it. Exit code 1 if nothing matches.`,
 			if len(args) == 0 && d.choose.from == "" || len(args) == 1 && args[0] == s4.Scheme {
 				return d.buckets(ctx)
 			}
-			names, err := d.choose.names(a, args)
+			names, err := d.choose.names(ctx, a, args)
 			if err != nil {
 				return err
 			}
@@ -56,6 +56,12 @@ bucket. The servers list every key for it. Exit code 1 if nothing matches.`,
 	d.human.register(cmd)
 	f.BoolVarP(&d.sum, "summarize", "s", false, "print PREFIX only, not the directories below")
 	f.IntVarP(&d.depth, "max-depth", "d", -1, "print directories down to `N` levels below PREFIX")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if d.depth < 0 && f.Changed("max-depth") {
+			return usagef("--max-depth %d: want 0 or more", d.depth)
+		}
+		return nil
+	}
 	f.BoolVar(&d.byServer, "by-server", false, "print what each server has, instead of directories")
 	d.choose.registerFilter(f)
 	d.choose.registerGlob(f)

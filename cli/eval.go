@@ -26,7 +26,7 @@ what the command has printed must not be trusted. --no-verify-input leaves that 
 for a command that reads a little of a large key, as head does.`,
 		Example: `  s4 eval s4://bucket/in/000 'wc -l'
   s4 eval --no-verify-input s4://bucket/in/000 'head -c 100 | xxd'`,
-		Args: cobra.ExactArgs(2),
+		Args: wantArgs(2, 2),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			a.subject = args[0]
 			opts.Bash = bool(shell)

@@ -24,7 +24,7 @@ input, one line a frame: its offset, type, tag, length and content. A damaged
 stream is printed up to the damage; the exit code is then 1. See PROTOCOL.md.`,
 		Example: `  s4 frames capture.bin
   printf ... | nc -N host port | s4 frames`,
-		Args: cobra.MaximumNArgs(1),
+		Args: wantArgs(0, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			in := a.stdin
 			if len(args) == 1 && args[0] != "-" {

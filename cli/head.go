@@ -3,6 +3,7 @@ package cli
 import (
 	stdbytes "bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -27,7 +28,7 @@ all its bytes. Of several keys, each has a line with its name before it, unless 
 		Example: `  s4 head s4://bucket/in/000
   s4 head -n 1 's4://bucket/in/*.csv'
   s4 head -c 1M s4://bucket/in/000 >sample`,
-		Args: cobra.MinimumNArgs(1),
+		Args: wantArgs(1, -1),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			if closedAtStart(a.stdout) {
 				return errNoStdout
@@ -58,11 +59,13 @@ all its bytes. Of several keys, each has a line with its name before it, unless 
 	f.StringVar(&a.conf, "conf", "", "cluster `FILE`, without -c here (default $S4_CONF_PATH, else ~/.s4.conf)")
 	f.VarP(&size, "bytes", "c", "print the first `SIZE` bytes")
 	f.Int64VarP(&lines, "lines", "n", 10, "print the first `N` lines")
-	cmd.MarkFlagsMutuallyExclusive("bytes", "lines")
 	choose.registerGlob(f)
 	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if lines < 0 {
-			return fmt.Errorf("--lines N is not negative")
+		switch {
+		case lines < 0:
+			return fmt.Errorf("--lines %d: want 0 or more", lines)
+		case size > 0 && cmd.Flags().Changed("lines"):
+			return errors.New("--bytes and --lines exclude each other")
 		}
 		return nil
 	}

@@ -24,7 +24,7 @@ suspended and the bytes that they keep there: see s4 jobs. A line that ends in "
 of a server that listens to other hosts without a secret: whoever can reach it can run
 commands there. See s4 secret.`,
 		Example: `  s4 health`,
-		Args:    cobra.NoArgs,
+		Args:    wantArgs(0, 0),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, _ []string) error {
 			var sick error
 			for _, h := range c.Health(ctx) {

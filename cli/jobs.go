@@ -245,7 +245,7 @@ is no output; one with --on-failure keep is suspended. Exit code 1 if it is over
 it is too late because its output is being published. A server that is down stops its
 part when it is back.`,
 		Example: `  s4 jobs cancel 4f2a`,
-		Args:    cobra.ExactArgs(1),
+		Args:    wantArgs(1, 1),
 		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
 			if err := c.CancelJob(ctx, id); err != nil {
 				if s, _ := c.Job(ctx, id); s.State == s4.JobSuspended {

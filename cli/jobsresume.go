@@ -34,7 +34,7 @@ is in the way: remove it.`,
 			if f.retries < 0 || f.retries > math.MaxInt32 {
 				return errRetries
 			}
-			return cobra.ExactArgs(1)(cmd, args)
+			return wantArgs(1, 1)(cmd, args)
 		},
 	}
 	fl := cmd.Flags()
@@ -86,7 +86,7 @@ While a server is down, what the others keep is removed, and the exit code is 1:
 the job again when it is back. Servers do so themselves after s4-server
 --keep-suspended.`,
 		Example: `  s4 jobs discard 4f2a`,
-		Args:    cobra.ExactArgs(1),
+		Args:    wantArgs(1, 1),
 		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
 			if err := c.DiscardJob(ctx, id); err != nil {
 				return err

@@ -24,7 +24,7 @@ of those that succeeded, of which every server keeps the first 64 MiB of a job. 
 that had not begun have no line.`,
 		Example: `  s4 jobs show 4f2a
   s4 jobs show 4f2a --failed`,
-		Args: cobra.ExactArgs(1),
+		Args: wantArgs(1, 1),
 		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
 			s, err := c.Job(ctx, id)
 			if s.ID == "" {

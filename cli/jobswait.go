@@ -25,7 +25,7 @@ may have yet to publish its part: it is waited for, and so are all servers while
 answers. After --server-wait the exit code is 1, and the error names the server.`,
 		Example: `  id=$(s4 map --detach s4://bucket/in/ s4://bucket/out/ 'tr a-z A-Z')
   s4 jobs wait $id`,
-		Args: cobra.ExactArgs(1),
+		Args: wantArgs(1, 1),
 		RunE: a.patientJobVerb(&patience, func(ctx context.Context, c *s4.Client, id string) error {
 			return a.waitJob(ctx, c, id, time.Duration(patience))
 		}),

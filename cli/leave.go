@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"io"
 	"time"
 )
 
@@ -25,5 +26,34 @@ func unlessStuck(ctx context.Context, f func() error) error {
 		return err
 	case <-time.After(leaveTime):
 		return context.Cause(ctx)
+	}
+}
+
+// leaving is a reader of standard input whose Read returns when ctx ends. The one that
+// blocks then, in a pipe that nobody writes to, is left alone, as by unlessStuck.
+type leaving struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (l *leaving) Read(p []byte) (int, error) {
+	if l.ctx.Err() != nil {
+		return 0, context.Cause(l.ctx)
+	}
+	var (
+		n    int
+		err  error
+		buf  = make([]byte, len(p)) // for p is the caller's when it is left alone
+		done = make(chan struct{})
+	)
+	go func() {
+		n, err = l.r.Read(buf)
+		close(done)
+	}()
+	select {
+	case <-done:
+		return copy(p, buf[:n]), err
+	case <-l.ctx.Done():
+		return 0, context.Cause(l.ctx)
 	}
 }

@@ -40,12 +40,15 @@ leave directories out. With -l, servers read the checksum of every key.`,
   s4 ls -lh --sort size s4://bucket/out/
   s4 ls -r --since 1h --exclude '*.tmp' s4://bucket
   s4 ls -1 --full-path 's4://bucket/2024-*/part_?'`,
-		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+		RunE: a.runPrinting(func(ctx context.Context, c *s4.Client, args []string) error {
 			if err := l.check(); err != nil {
 				return err
 			}
 			l.app, l.choose, l.cluster = a, &choose, c.Cluster()
 			if len(args) == 0 && choose.from == "" || len(args) == 1 && args[0] == s4.Scheme {
+				if l.summarize {
+					return usagef("--summarize adds up the keys of a PREFIX: name one, or see 's4 du -s'")
+				}
 				return l.print(c.Buckets(ctx), "", "there are no buckets")
 			}
 			zero := choose.zero // ends lines here
@@ -53,7 +56,7 @@ leave directories out. With -l, servers read the checksum of every key.`,
 				choose.zero = false
 			}
 			l.zero = zero
-			names, err := choose.names(a, args)
+			names, err := choose.names(ctx, a, args)
 			if err != nil {
 				return err
 			}

@@ -125,13 +125,7 @@ shell commands where they lie.`,
 				_ = cmd.Help()
 				return errors.New("no verb given")
 			}
-			for d := 1; d <= 2; d++ { // the nearest first
-				cmd.SuggestionsMinimumDistance = d
-				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-					return fmt.Errorf("unknown verb %q, did you mean %s?", args[0], near[0])
-				}
-			}
-			return fmt.Errorf("unknown verb %q", args[0])
+			return unknownVerb(cmd, args[0])
 		},
 	}
 	// After a verb that does not exist, do not complain of its flags: it is the verb
@@ -147,6 +141,7 @@ shell commands where they lie.`,
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
 		a.jobs(), a.config(), a.health(), a.verify(), a.secret(), a.partition(), a.frames(),
 		a.ui(), a.docs(), a.completion())
+	wordHelp(root)
 	return root
 }
 
@@ -179,6 +174,14 @@ func (a *app) run(f func(ctx context.Context, c *s4.Client, args []string) error
 		}
 		return failure{err}
 	}
+}
+
+// runPrinting is run for a verb that does nothing but print: when ctx ends, it is left
+// alone in a Write to a pipe that nobody reads.
+func (a *app) runPrinting(f func(ctx context.Context, c *s4.Client, args []string) error) func(*cobra.Command, []string) error {
+	return a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+		return unlessStuck(ctx, func() error { return f(ctx, c, args) })
+	})
 }
 
 // usageError is an error in the arguments that cobra does not find.

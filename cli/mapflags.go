@@ -75,11 +75,11 @@ func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 	case script && len(args) == 3:
 		return errors.New("--script FILE takes the place of CMD: give one of them")
 	case script:
-		if err := cobra.ExactArgs(2)(cmd, args); err != nil {
-			return err
+		if len(args) != 2 {
+			return wrongArgs("INDIR OUTDIR with --script", args)
 		}
 	default:
-		if err := cobra.ExactArgs(3)(cmd, args); err != nil {
+		if err := wantArgs(3, 3)(cmd, args); err != nil {
 			return err
 		}
 	}

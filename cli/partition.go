@@ -68,7 +68,7 @@ that is kept, is looked up in, or is CSV, are held in memory, and may have at mo
   s4 map-to-n s4://bucket/in/ s4://bucket/parts/ 's4 partition -n 64 -k 1'
   s4 partition -n 4 --sample <data.tsv >split-points
   s4 partition -n 4 --by range split-points <data.tsv`,
-		Args: cobra.MaximumNArgs(1),
+		Args: wantArgs(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.delimited = cmd.Flags().Changed("delimiter")
 			f.sizeGiven = cmd.Flags().Changed("sample-size")

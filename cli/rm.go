@@ -22,7 +22,8 @@ func (a *app) rm() *cobra.Command {
 that is no directory and no key stands for every key whose name begins with it.
 One that is, and begins other names, too, as test-1 begins test-10, is refused: end
 it with a slash to mean the directory, or say --prefix to remove all that begins
-with it. Exit code 1 if there is nothing to remove.
+with it. Of several names, or of a list, each is that of a key or a directory. Exit
+code 1 if there is nothing to remove.
 
 A PREFIX with wildcards, as in 's4://bucket/2024-*/part_?', removes the keys that it
 matches as a whole, and with -r the directories, too. * and ? match no slash, ** any
@@ -36,9 +37,9 @@ that cannot be removed does not stop the others. Nothing is asked: see --dryrun.
   s4 ls -1r --full-path --since 1h s4://bucket | s4 rm --from-file -`,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			if len(args) == 0 && choose.from == "" {
-				return usagef("requires at least 1 arg(s), only received 0")
+				return wrongArgs("PREFIX...", args)
 			}
-			names, err := choose.names(a, args)
+			names, err := choose.names(ctx, a, args)
 			if err != nil {
 				return err
 			}
@@ -49,7 +50,11 @@ that cannot be removed does not stop the others. Nothing is asked: see --dryrun.
 			if len(args) == 1 && !choose.glob(args[0]) && !choose.filtered && !choose.dryRun && choose.from == "" {
 				return a.removeOne(ctx, c, args[0], recursive, prefix)
 			}
-			return a.removeMany(ctx, c, &choose, names, s4.RemoveOptions{Recursive: recursive, Prefix: prefix})
+			opts := s4.RemoveOptions{Recursive: recursive, Prefix: prefix, Whole: len(args) != 1}
+			if choose.dryRun {
+				return unlessStuck(ctx, func() error { return a.removeMany(ctx, c, &choose, names, opts) })
+			}
+			return a.removeMany(ctx, c, &choose, names, opts)
 		}),
 	}
 	f := cmd.Flags()

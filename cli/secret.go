@@ -26,7 +26,7 @@ encrypt what goes over the wire.
 Prints the line that makes s4 and s4-server use it. Asks no server.`,
 		Example: `  s4 secret
   eval "$(s4 secret /mnt/s4.secret)"`,
-		Args: cobra.MaximumNArgs(1),
+		Args: wantArgs(0, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			path := s4.SecretFile(a.secretFile)
 			if len(args) == 1 {

@@ -21,8 +21,8 @@ file on its disk. A key that does not exist does not stop the others, and the ex
 code is 1.`,
 		Example: `  s4 stat s4://bucket/in/000
   s4 stat --json 's4://bucket/in/*'`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+		Args: wantArgs(1, -1),
+		RunE: a.runPrinting(func(ctx context.Context, c *s4.Client, args []string) error {
 			gap := ""
 			return a.eachKey(ctx, c, "stat", &choose, args, func(key string) error {
 				l, err := c.Locate(ctx, key)

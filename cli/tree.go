@@ -24,8 +24,11 @@ below. Exit code 1 if there is no key.`,
 		Example: `  s4 tree s4://bucket/in/
   s4 tree -L 1 s4://bucket
   s4 tree -d s4://bucket`,
-		Args: cobra.ExactArgs(1),
-		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
+		Args: wantArgs(1, 1),
+		RunE: a.runPrinting(func(ctx context.Context, c *s4.Client, args []string) error {
+			if t.levels < 0 {
+				return usagef("--level %d: want 0 or more", t.levels)
+			}
 			a.subject = args[0]
 			out := bufio.NewWriter(a.stdout)
 			buffered := *a
@@ -33,7 +36,10 @@ below. Exit code 1 if there is no key.`,
 			t.app, t.c = &buffered, c
 			dir := strings.TrimSuffix(args[0], "/") + "/"
 			err := t.top(ctx, dir)
-			return errors.Join(err, out.Flush())
+			if ferr := out.Flush(); err == nil {
+				err = ferr
+			}
+			return err
 		}),
 	}
 	f := cmd.Flags()
@@ -53,18 +59,18 @@ type treePrinter struct {
 	dirsOnly bool
 	sizes    bool
 
+	title      string // to print before the first line
 	dirs, keys int64
 }
 
 // top prints the whole tree of a directory.
 func (t *treePrinter) top(ctx context.Context, dir string) error {
-	if !t.app.json {
-		if _, err := fmt.Fprintln(t.app.stdout, strings.TrimSuffix(dir, "/")); err != nil {
-			return err
-		}
-	}
+	t.title = strings.TrimSuffix(dir, "/") + "\n"
 	if err := t.print(ctx, dir, "", 1); err != nil {
 		return err
+	}
+	if t.dirs+t.keys == 0 && t.dirsOnly {
+		return errors.New("no directory below it")
 	}
 	if t.dirs+t.keys == 0 {
 		return errors.New("no key below it")
@@ -133,5 +139,7 @@ func (t *treePrinter) line(e s4.Entry, dir, branch string) error {
 			size = fmt.Sprintf("[%10s]  ", t.human.size(e.Size))
 		}
 	}
-	return t.app.line(branch+size+e.Name[len(dir)-len(s4.Scheme):], toEntryObject(e))
+	title := t.title
+	t.title = ""
+	return t.app.line(title+branch+size+e.Name[len(dir)-len(s4.Scheme):], toEntryObject(e))
 }

@@ -29,7 +29,7 @@ itself while the server is idle, and logs what it finds.`,
 		Example: `  s4 verify
   s4 verify s4://bucket/in/ --rate 200MB/s
   s4 verify s4://bucket --remove-damaged`,
-		Args: cobra.MaximumNArgs(1),
+		Args: wantArgs(0, 1),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			prefix := s4.Scheme
 			if len(args) == 1 {

@@ -49,16 +49,20 @@ func (p *stderrPipe) polled(events int16) {
 	}
 }
 
-// read reads once, at most so many bytes, and returns how many it got. There must be
-// something to read.
+// read reads once, at most so many bytes, and returns how many it got: 0 if nothing is
+// there, or nothing more is to come.
 func (p *stderrPipe) read(most int) int {
 	if p.buf == nil {
 		p.buf = readBuffers.Get().(*[readSize]byte)
+		_ = unix.SetNonblock(p.r, true) // of this end only, see pipe2(2)
 	}
 	for {
 		n, err := unix.Read(p.r, p.buf[:min(most, readSize)])
 		if err == unix.EINTR {
 			continue
+		}
+		if err == unix.EAGAIN {
+			return 0 // the command can read here, too: by way of /dev/stderr
 		}
 		if err != nil || n <= 0 {
 			p.ended = true
@@ -79,8 +83,12 @@ func (p *stderrPipe) read(most int) int {
 func (p *stderrPipe) finish(more string) ([]byte, int64) {
 	if !p.ended {
 		left, err := unix.IoctlGetInt(p.r, unix.TIOCINQ) // FIONREAD, see pipe(7)
-		for err == nil && left > 0 && !p.ended {
-			left -= p.read(left)
+		for err == nil && left > 0 {
+			n := p.read(left)
+			if n == 0 {
+				break
+			}
+			left -= n
 		}
 	}
 	_, _ = p.tail.Write([]byte(more))

@@ -3,7 +3,9 @@ package exec
 import (
 	"bytes"
 	"runtime"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestStderrAsWritten(t *testing.T) {
@@ -55,5 +57,33 @@ func TestStderrComplete(t *testing.T) {
 		if res.StderrBytes != 60003 || !bytes.HasSuffix(res.Stderr, []byte("end")) {
 			t.Fatalf("got %d bytes", res.StderrBytes)
 		}
+	}
+}
+
+// A process that has left the group may read what others write to standard error, and keep
+// that open. Run does not wait for what is not there any more.
+func TestStderrReadByAnother(t *testing.T) {
+	dir := t.TempDir()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Run(t.Context(), Cmd{
+			Script: `setsid cat </dev/stderr >/dev/null & echo $! >pid; for i in {1..20000}; do echo $i >&2; done`,
+			Dir:    dir, Env: env, StderrTail: 1 << 10,
+		})
+		ended <- err
+	}()
+	eventually(t, "the other process runs", func() bool { _, ok := readPid(dir + "/pid"); return ok })
+	pid := mustPid(t, dir+"/pid")
+	defer func() {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		eventually(t, "the other process is gone", func() bool { return !runs(pid) })
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("Run waits for the other process")
 	}
 }

@@ -84,6 +84,8 @@ func checkBucket(bucket string) error {
 
 func checkSegment(name, seg string) error {
 	switch {
+	case seg == "" && strings.HasSuffix(name, "/") && !strings.Contains(name, "//"):
+		return BadKey(name, "ends in a slash: it names a directory, not a key")
 	case seg == "":
 		return BadKey(name, "has an empty segment")
 	case seg == "." || seg == "..":

@@ -39,7 +39,7 @@ func TestCheckKey(t *testing.T) {
 		"b":                   "names a bucket",
 		"b/":                  "names a bucket",
 		"b//k":                "empty segment",
-		"b/k/":                "empty segment",
+		"b/k/":                "ends in a slash",
 		"b/a//k":              "empty segment",
 		"./k":                 "segment .",
 		"../k":                "segment ..",

@@ -20,7 +20,7 @@ func IsPattern(name string) bool { return strings.ContainsAny(name, `*?[{`) }
 //   - any characters but a slash
 //     **     as a whole segment: any number of segments, or none
 //     ?      one character but a slash
-//     [a-z]  one of the characters; [!a-z] or [^a-z] one of all others
+//     [a-z]  one of the characters; [!a-z] or [^a-z] one of all others but a slash
 //     {a,b}  one of the alternatives
 //     \x     the character x
 type Pattern struct {
@@ -28,14 +28,15 @@ type Pattern struct {
 	Prefix string // what the names of all that match begin with: Base, or more
 	Flat   bool   // only the last segment has wildcards: all that match are in Base
 	Dirs   bool   // only directories match, as the pattern ends in a slash
-	text   string // without that slash
+	text   string // without that slash, for MatchPattern
 }
 
 // ParsePattern parses a name with wildcards, without its scheme. The bucket may have
 // none. Errors are those of CheckKey.
 func ParsePattern(name string) (Pattern, error) {
-	p := Pattern{text: name}
-	p.text, p.Dirs = strings.CutSuffix(name, "/")
+	text, dirs := strings.CutSuffix(name, "/")
+	checked, valid := CheckPattern(text)
+	p := Pattern{Dirs: dirs, text: checked}
 	meta := strings.IndexAny(name, PatternMeta)
 	slash := strings.LastIndexByte(name[:max(meta, 0)], '/')
 	switch {
@@ -43,11 +44,11 @@ func ParsePattern(name string) (Pattern, error) {
 		return Pattern{}, checkLength(name)
 	case slash < 0:
 		return Pattern{}, BadKey(name, "has a pattern for a bucket")
-	case !ValidPattern(p.text):
+	case !valid:
 		return Pattern{}, BadKey(name, "is a malformed pattern")
 	}
 	p.Base, p.Prefix = name[:slash+1], name[:meta]
-	p.Flat = !strings.Contains(p.text[meta:], "/") && !strings.Contains(p.text[slash:], "**")
+	p.Flat = !strings.Contains(text[meta:], "/") && !strings.Contains(text[slash:], "**")
 	return p, CheckPrefix(p.Prefix)
 }
 
@@ -69,10 +70,58 @@ func (p Pattern) Dir(name string) string {
 // of a match: with 8 in the worst order it takes milliseconds.
 const maxBraces = 8
 
-// ValidPattern reports whether a pattern is well-formed, with at most 8 alternatives.
-func ValidPattern(pattern string) bool {
-	return strings.Count(pattern, "{") <= maxBraces && doublestar.ValidatePattern(pattern)
+// CheckPattern returns a pattern as MatchPattern takes it, and whether it is well-formed,
+// with at most 8 alternatives and no slash in a class.
+func CheckPattern(pattern string) (string, bool) {
+	if strings.Count(pattern, "{") > maxBraces || !doublestar.ValidatePattern(pattern) {
+		return "", false
+	}
+	return withoutSlash(pattern)
 }
 
-// MatchPattern reports whether a pattern that is valid matches all of a path.
+// withoutSlash returns a valid pattern in which no class matches a slash. To doublestar
+// a slash is a character like others there, so that a[!0]c would match a/c.
+func withoutSlash(pattern string) (string, bool) {
+	if !strings.Contains(pattern, "[") {
+		return pattern, true
+	}
+	var b strings.Builder
+	for i := 0; i < len(pattern); {
+		n := 1
+		switch pattern[i] {
+		case '\\':
+			n = min(2, len(pattern)-i)
+		case '[':
+			if n = classLen(pattern[i:]); n == 0 {
+				return "", false
+			}
+		}
+		part := pattern[i : i+n]
+		i += n
+		switch {
+		case n > 2 && (part[1] == '!' || part[1] == '^'):
+			part = part[:2] + "/-/" + part[2:] // as a range, which a - behind it does not go on with
+		case part[0] == '[' && doublestar.MatchUnvalidated(part, "/"):
+			return "", false
+		}
+		b.WriteString(part)
+	}
+	return b.String(), true
+}
+
+// classLen returns the length of the class that a pattern begins with, or 0 if it does
+// not end.
+func classLen(pattern string) int {
+	for i := 1; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '\\':
+			i++
+		case ']':
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// MatchPattern reports whether a pattern of CheckPattern matches all of a path.
 func MatchPattern(pattern, path string) bool { return doublestar.MatchUnvalidated(pattern, path) }

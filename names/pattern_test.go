@@ -24,7 +24,7 @@ func TestParsePattern(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %+v", in, p, err, want)
 		}
 	}
-	for _, in := range []string{"", "b", "b/k", "b*/x", "*", "/*", "_s4/*", "b//*", "b/../*", "b/[a", "b/{a", `b/a\`, "b/x y/*", "b/" + strings.Repeat("{a,b}", 9),
+	for _, in := range []string{"", "b", "b/k", "b*/x", "*", "/*", "_s4/*", "b//*", "b/../*", "b/[a", "b/{a", `b/a\`, "b/[/]", "b/a[.-0]b", "b/x y/*", "b/" + strings.Repeat("{a,b}", 9),
 		"b/" + strings.Repeat("x", 1022) + "*"} {
 		if _, err := names.ParsePattern(in); !isBadKey(err) {
 			t.Errorf("%s: %v, want bad-key", in, err)
@@ -57,6 +57,11 @@ func TestPatternMatch(t *testing.T) {
 		{`b/a\*`, "b/ab", false, ""},
 		{"b/*.txt", "b/.txt", true, ""},
 		{"b/?", "b/é", true, ""},
+		{"b/log[!0-9]*", "b/log/k", false, ""}, // no class matches a slash
+		{"b/log[!0-9]*", "b/log-1/k", false, "b/log-1/"},
+		{"b/**/a[^-b]c", "b/a/c", false, ""},
+		{`b/a{[!-a],[^\]]}[!-]c`, "b/axyc", true, ""},
+		{"b/a[!-x]c", "b/a-c", false, ""},
 	} {
 		p, err := names.ParsePattern(c.pattern)
 		if err != nil {
@@ -75,6 +80,7 @@ func FuzzPattern(f *testing.F) {
 	for _, s := range []string{"b/*", "b/a[b-d]*/**/x", `b/\*`, "b/{a,b/c}/?", "b/**/x/", "b/a**b"} {
 		f.Add(s, "b/abc/x")
 	}
+	f.Add("b/a[!b]c", "b/a/c")
 	f.Fuzz(func(t *testing.T, in, name string) {
 		p, err := names.ParsePattern(in)
 		if err != nil {

@@ -8,11 +8,17 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/nathants/s4"
 	"github.com/nathants/s4/node"
@@ -100,6 +106,35 @@ func TestSecretIsNotOnTheWire(t *testing.T) {
 		if bytes.Contains(captured.Bytes(), b) {
 			t.Errorf("%s is on the wire", name)
 		}
+	}
+}
+
+// Who has not the secret cannot fill the log of a server that has, whatever is sent to it.
+func TestRefusedWithSecretAreLoggedRarely(t *testing.T) {
+	core, logs := observer.New(zapcore.InfoLevel)
+	c := nodetest.Start(t, 1, node.Config{Secret: newSecret(t, docSecret), Log: zap.New(core)})
+	preamble := protoPreamble(wire.ChannelControl)
+	preamble.Auth, preamble.Extra = wire.AuthSecret, wire.ClientExtra
+	preamble.Fingerprint++
+	start, sent := time.Now(), 0
+	for range 20 {
+		for _, what := range []string{"GET ", string(preamble.Append(nil)), wire.Magic} {
+			conn, err := net.Dial("tcp", c.Cluster.Servers[0].String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.WriteString(conn, what)
+			_ = conn.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, conn)
+			conn.Close()
+			sent++
+		}
+	}
+	c.Stop()
+	most := 2 + int(time.Since(start)/time.Second)
+	lines := logs.FilterMessage("refused").Len() + logs.FilterMessage("not authenticated").Len()
+	if lines == 0 || lines > most {
+		t.Errorf("%d lines of %d refusals, want at most %d", lines, sent, most)
 	}
 }
 

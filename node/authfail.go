@@ -2,10 +2,13 @@ package node
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/nathants/s4/wire"
 )
 
 const (
@@ -15,12 +18,13 @@ const (
 	// maxAuthDelayed is how many such clients wait at once: each holds a descriptor. Others
 	// are told at once.
 	maxAuthDelayed = 16
-	// authLogPause is the time between two lines of the log about such clients, so that
-	// they cannot fill a disk with it.
+	// authLogPause is the time between two lines of the log about clients that were
+	// refused, so that they cannot fill a disk with it.
 	authLogPause = time.Second
 )
 
-// authFailures slows down the clients that fail to authenticate, and logs them.
+// authFailures slows down the clients that fail to authenticate. It logs them, and with
+// them all others that a server with a secret refuses.
 type authFailures struct {
 	log     *zap.Logger
 	delayed chan struct{} // holds one for each that waits
@@ -56,7 +60,11 @@ func (a *authFailures) add(now time.Time, peer string, err error) {
 		a.unlogged++
 		return
 	}
-	a.log.Warn("not authenticated", zap.String("peer", peer), zap.Error(err), zap.Int("more", a.unlogged))
+	log, what := a.log.Warn, "not authenticated"
+	if !errors.Is(err, wire.CodeUnauthenticated) {
+		log, what = a.log.Info, "refused"
+	}
+	log(what, zap.String("peer", peer), zap.Error(err), zap.Int("more", a.unlogged))
 	a.last, a.unlogged = now, 0
 }
 
@@ -65,7 +73,7 @@ func (a *authFailures) flush() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.unlogged > 0 {
-		a.log.Warn("not authenticated", zap.Int("more", a.unlogged))
+		a.log.Warn("refused", zap.Int("more", a.unlogged))
 		a.unlogged = 0
 	}
 }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/wire"
 )
 
 // However many fail, there is one line a second, and every failure is in some line.
@@ -21,7 +21,7 @@ func TestAuthFailuresLogged(t *testing.T) {
 	a := newAuthFailures(zap.New(core))
 	start := time.Now()
 	for i := range 1000 { // in 5 seconds, the last not included
-		a.add(start.Add(time.Duration(i)*5*time.Millisecond), "10.0.0.7:1234", errors.New("no"))
+		a.add(start.Add(time.Duration(i)*5*time.Millisecond), "10.0.0.7:1234", wire.Errorf(wire.CodeUnauthenticated, "no"))
 	}
 	a.flush()
 	a.flush()

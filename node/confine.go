@@ -254,6 +254,17 @@ func (c *Confinement) takeBack(f exec.File) error {
 	return os.NewSyscallError("fchown", unix.Fchown(int(f.Fd()), os.Geteuid(), os.Getegid()))
 }
 
+// output makes a Temp of a file that a command has written as name in the directory open
+// as dir. What the command has left running could give the name to something else, such as
+// a link, if it is another user's: then the open file is linked, and its name stays, until
+// all that is in the directory is removed.
+func (c *Confinement) output(f *xfer.File, dir int, name string) *xfer.Temp {
+	if !c.otherUser() {
+		return xfer.NamedTemp(f, dir, name)
+	}
+	return &xfer.Temp{File: f}
+}
+
 // openOutput opens a file that a command has written in its directory.
 func (n *Node) openOutput(dir tree, name string) (*xfer.File, *unix.Stat_t, error) {
 	f, st, err := openRegular(dir, name)
@@ -268,9 +279,11 @@ func (n *Node) openOutput(dir tree, name string) (*xfer.File, *unix.Stat_t, erro
 }
 
 // reachScript prints, for the commands' user, the first of the directories "$@" that the
-// user cannot enter, and of PATH those that can be.
+// user cannot enter, or can change, and of PATH those that can be entered. In another's
+// directory with the sticky bit, the user can change nothing of the server's.
 const reachScript = `for d in "$@"; do
   [[ -x $d ]] || { printf 'no\n%s' "$d" >&2; exit 0; }
+  [[ ! -O $d && (! -w $d || -k $d) ]] || { printf 'writes\n%s' "$d" >&2; exit 0; }
 done
 IFS=:
 for d in $PATH; do
@@ -281,16 +294,16 @@ printf 'yes\n%s' "${path:1}" >&2
 
 // reach returns the directories of path that the commands' user can enter: a program in
 // another would be found by the server, and not run. It is an error if the user cannot
-// enter the data directory dir.
+// enter the data directory dir, or can replace what the server has there.
 func (c *Confinement) reach(bash, dir, path string) (string, error) {
 	if !c.otherUser() || bash == "" {
 		return path, nil
 	}
-	var above []string
-	for d := dir; d != "/"; d = filepath.Dir(d) {
-		above = append([]string{d}, above...)
+	dirs := []string{filepath.Join(dir, sysDir, jobsDir)}
+	for d := filepath.Dir(dirs[0]); d != "/"; d = filepath.Dir(d) {
+		dirs = append([]string{d}, dirs...)
 	}
-	cmd := exec.Cmd{Bash: bash, Script: reachScript, Args: above, Dir: "/", Env: []string{"LC_ALL=C", "PATH=" + path}, StderrTail: 64 << 10}
+	cmd := exec.Cmd{Bash: bash, Script: reachScript, Args: dirs, Dir: "/", Env: []string{"LC_ALL=C", "PATH=" + path}, StderrTail: 64 << 10}
 	c.apply(&cmd)
 	res, err := exec.Run(context.Background(), cmd)
 	if err != nil {
@@ -302,6 +315,8 @@ func (c *Confinement) reach(bash, dir, path string) (string, error) {
 		return rest, nil
 	case "no":
 		return "", wire.Errorf(wire.CodeStorage, "user %s cannot enter %s (chmod o+x it, or choose another --dir)", c.user.Username, rest)
+	case "writes":
+		return "", wire.Errorf(wire.CodeStorage, "user %s can write to %s, and so replace keys (chown -R root it, or choose another --dir)", c.user.Username, rest)
 	}
 	return "", fmt.Errorf("run bash as %s: %s: %s", c.user.Username, exec.ExitText(res), res.Stderr)
 }

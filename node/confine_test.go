@@ -3,14 +3,19 @@ package node_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4"
 	"github.com/nathants/s4/node"
@@ -169,6 +174,59 @@ func TestVerbsAsAnotherUser(t *testing.T) {
 	}
 }
 
+// A command that knows where the next ones will run cannot have the server write through
+// links that it puts there.
+func TestLinksOfAnotherUser(t *testing.T) {
+	c, client := startAsNobody(t)
+	const keys = 30
+	for i := range keys {
+		put(t, client, fmt.Sprintf("b/in/%03d", 2*i), []byte("x"))
+	}
+	victim := filepath.Join(t.TempDir(), "victim")
+	const text = "not to be written to"
+	if err := os.WriteFile(victim, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(guarded(t))
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		var dirs []string
+		for len(dirs) == 0 && ctx.Err() == nil {
+			dirs, _ = filepath.Glob(filepath.Join(c.Data(0), "_s4/jobs/*/tasks"))
+		}
+		// The thread has the file permissions of nobody from now on, and ends with this.
+		runtime.LockOSThread()
+		if _, err := unix.SetfsgidRetGid(nobody); err != nil {
+			t.Error(err)
+		}
+		if _, err := unix.SetfsuidRetUid(nobody); err != nil {
+			t.Error(err)
+		}
+		var names []string
+		for i := range keys {
+			names = append(names, fmt.Sprintf("%s/%d.files/batch", dirs[0], i))
+		}
+		for ctx.Err() == nil {
+			for i, name := range names {
+				if err := unix.Symlink(victim, name); err == nil || err == unix.EEXIST {
+					names = slices.Delete(names, i, i+1) // or it would be in the way of its removal
+					break
+				}
+			}
+		}
+	})
+	_, err := client.Map(ctx, "s4://b/in/", "s4://b/out/", `while IFS=$'\t' read -r key in out; do cp "$in" "$out"; done <"$S4_BATCH"`, &s4.JobOptions{Batch: 1})
+	cancel()
+	if err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(victim); err != nil || string(got) != text {
+		t.Errorf("the server wrote %q, %v", got, err)
+	}
+}
+
 func TestConfineRefuses(t *testing.T) {
 	for name, want := range map[string]string{
 		"no-such-user": "no such user",
@@ -201,5 +259,18 @@ func TestConfineRefuses(t *testing.T) {
 	_, err = node.StartLocal(filepath.Join(closed, "data"), 1, 0, node.Config{Confinement: confinement})
 	if err == nil || !strings.Contains(err.Error(), "user nobody cannot enter ") {
 		t.Errorf("a closed directory: %v", err)
+	}
+	// The directory of a server that ran as the user before.
+	top, err := os.MkdirTemp("/tmp", "s4-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(top)
+	if err := errors.Join(os.Chmod(top, 0o755), os.Mkdir(top+"/data", 0o500), os.Chown(top+"/data", nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = node.StartLocal(filepath.Join(top, "data"), 1, 0, node.Config{Confinement: confinement})
+	if err == nil || !strings.Contains(err.Error(), "user nobody can write to "+top+"/data, ") {
+		t.Errorf("a directory of the user's: %v", err)
 	}
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/nathants/s4/exec"
 	"github.com/nathants/s4/wire"
-	"github.com/nathants/s4/xfer"
 )
 
 // A map may give many keys to one command, for programs that are slow to start. All
@@ -215,11 +214,11 @@ func (b *keyBatch) run() (err error) {
 				err = errors.Join(err, removeAll(dir))
 			}
 		}()
-		if err := j.node.cfg.Confinement.give(dir); err != nil {
-			return storeError(err, b.tasks[0].key)
-		}
 	}
 	defer b.close()
+	if err := j.node.cfg.Confinement.give(b.dir); err != nil {
+		return storeError(err, b.tasks[0].key)
+	}
 	paths, err := b.open()
 	if err != nil || len(paths) == 0 {
 		return err
@@ -265,7 +264,12 @@ func (b *keyBatch) open() (paths []string, err error) {
 		return nil, storeError(j.node.store.serverFileError(err), b.tasks[0].key)
 	}
 	defer list.Close()
-	if err := j.node.cfg.Confinement.openTo(list); err != nil {
+	err = j.node.cfg.Confinement.openTo(list)
+	if err == nil {
+		// Not before: where another user may write, the name could be a link to anything.
+		err = j.node.cfg.Confinement.give(b.files)
+	}
+	if err != nil {
 		return nil, storeError(err, b.tasks[0].key)
 	}
 	w := bufio.NewWriter(list)
@@ -370,7 +374,7 @@ func (b *keyBatch) stage(out tree, k int, bt *batchTask) error {
 	if err != nil {
 		return storeError(err, bt.key)
 	}
-	if err := j.stage.add(xfer.NamedTemp(f, out.fd(), name), &b.last, j.output(bt.i), n, sum); err != nil {
+	if err := j.stage.add(j.node.cfg.Confinement.output(f, out.fd(), name), &b.last, j.output(bt.i), n, sum); err != nil {
 		return err
 	}
 	bt.t.BytesOut, bt.t.Keys = uint64(n), 1

@@ -67,7 +67,11 @@ func StartLocal(dir string, n, port int, cfg Config) (*Local, error) {
 	for _, a := range addrs {
 		ln, err := net.Listen("tcp", a)
 		if err != nil {
-			return fail(fmt.Errorf("cannot listen on %s: %w", a, errors.Unwrap(err)))
+			var sys *os.SyscallError
+			if errors.As(err, &sys) {
+				err = sys.Err
+			}
+			return fail(fmt.Errorf("cannot listen on %s: %w (stop what listens there, or choose another --dir or --port)", a, err))
 		}
 		listeners = append(listeners, ln)
 		fmt.Fprintln(&text, ln.Addr())

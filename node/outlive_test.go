@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -205,6 +206,42 @@ func TestJobOutlivesRestart(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A server that stops while it takes a job over leaves it to the others.
+func TestJobOutlivesStopOfTakeOver(t *testing.T) {
+	t.Parallel()
+	o := newOutlive(t, node.Config{})
+	o.opts.Detach = true
+	job, err := o.run(guarded(t), s4.VerbMap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodetest.Eventually(t, "tasks run", func() bool { return len(o.begun()) >= 6 })
+	id, err := strconv.ParseUint(job.ID, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The driver is down. The first of the others is attached to both, and waits for it.
+	driver := int(id % 3)
+	first, last := (driver+1)%3, (driver+2)%3
+	if first > last {
+		first, last = last, first
+	}
+	o.StopNode(driver)
+	nodetest.Eventually(t, "the job is taken over", func() bool {
+		info, err := o.client.JobInfo(guarded(t), last, id)
+		return err == nil && info.Attached && info.Term > 1
+	})
+	o.StopNode(first)
+	o.StartNode(t, first)
+	o.StartNode(t, driver)
+	o.openGate(t)
+	s, err := o.client.WaitJob(guarded(t), job.ID, nil)
+	if err != nil || s.State != s4.JobDone {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	o.check(t)
 }
 
 // A connection that is silent for longer than the I/O timeout, or reset, does not end a

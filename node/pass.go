@@ -112,7 +112,11 @@ type paced struct {
 }
 
 func (r *paced) Read(b []byte) (int, error) {
-	if err := r.pace(r.ctx, len(b)); err != nil {
+	n := len(b)
+	if r.size >= 0 { // a small key is not charged for a whole buffer
+		n = int(min(int64(n), max(0, r.size-r.off)))
+	}
+	if err := r.pace(r.ctx, n); err != nil {
 		return 0, err
 	}
 	return r.contents.Read(b)

@@ -241,7 +241,7 @@ func (p *printed) route(o *printedFile, w *worker, batch *batch) error {
 		}
 		defer unix.Close(dir)
 	}
-	return j.stage.add(xfer.NamedTemp(f, dir, base), &w.last, out, size, sum)
+	return j.stage.add(j.node.cfg.Confinement.output(f, dir, base), &w.last, out, size, sum)
 }
 
 // read returns size and xxh64 of a file that is open as f, and its bytes if it is small.

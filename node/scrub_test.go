@@ -70,7 +70,7 @@ func TestVerifyStops(t *testing.T) {
 		flipOnDisk(t, filepath.Join(c.Data(i%3), key), 5)
 	}
 	enough, found := errors.New("enough"), 0
-	if _, err := client.Verify(guarded(t), "s4://b", nil, func(s4.DamagedKey) error { found++; return enough }); err != enough || found == 0 {
+	if _, err := client.Verify(guarded(t), "s4://b", nil, func(s4.DamagedKey) error { found++; return enough }); err != enough || found != 1 {
 		t.Errorf("%v after %d", err, found)
 	}
 	if p, err := client.Verify(guarded(t), "s4://b", nil, func(s4.DamagedKey) error { return nil }); err != nil || p.Damaged != 6 {

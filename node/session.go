@@ -52,7 +52,7 @@ func (s *session) serve() {
 		err = errSilent
 	}
 	switch {
-	case errors.Is(err, wire.CodeUnauthenticated):
+	case err != nil && (cfg.Secret.IsSet() || errors.Is(err, wire.CodeUnauthenticated)): // whoever it is has proved nothing
 		s.node.refused.Add(1)
 		s.node.auth.add(time.Now(), s.peer, err)
 		return

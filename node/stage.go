@@ -63,13 +63,13 @@ func (s *store) stageOf(id uint64) *stage {
 
 func (s *store) newStage(id uint64) (*stage, error) {
 	p := s.stageOf(id)
-	if err := os.Mkdir(p.path, 0o755); err != nil {
+	if err := os.Mkdir(p.path, 0o700); err != nil { // shareJob opens it, if there are tasks
 		if errors.Is(err, os.ErrExist) {
 			return nil, wire.Errorf(wire.CodeExists, "job %016x is running here already", id)
 		}
 		return nil, s.serverFileError(err)
 	}
-	if err := os.Mkdir(filepath.Join(p.path, "stage"), 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(p.path, "stage"), 0o700); err != nil {
 		return nil, errors.Join(s.serverFileError(err), removeAll(p.path))
 	}
 	if err := p.open(); err != nil {

@@ -9,6 +9,11 @@
 # S4_PORT is the servers' port (default: 4000).
 #SBATCH --ntasks-per-node=1 --exclusive
 set -euo pipefail
+case ${1-} in -h | --help) sed -n '2,/^#SBATCH/{/^#SBATCH/d;s/^# \{0,1\}//p}' "$0"; exit ;; esac
+if [[ -z ${SLURM_JOB_ID-} || $# -eq 0 ]]; then
+	echo "slurm.sh: no Slurm job, or no CMD (sbatch --nodes N scripts/slurm.sh CMD)" >&2
+	exit 2
+fi
 export PATH=$PWD/bin:$PATH S4_CONF_PATH=$PWD/s4.$SLURM_JOB_ID.conf S4_SECRET_FILE=$PWD/s4.$SLURM_JOB_ID.secret
 scontrol show hostnames "$SLURM_JOB_NODELIST" | sed "s/\$/:${S4_PORT:-4000}/" >"$S4_CONF_PATH"
 s4 secret "$S4_SECRET_FILE"

@@ -2,9 +2,12 @@ package xfer
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -177,5 +180,43 @@ func TestUnknownType(t *testing.T) {
 	}
 	if h, m, err := b.Read(); err != nil || h.Tag != 10 || m.(*wire.Get).Key != "b/k" {
 		t.Errorf("%+v, %v, %v", h, m, err)
+	}
+}
+
+// A client that is refused, and stays, costs the server no more memory than its connection.
+func TestRefusedCostLittle(t *testing.T) {
+	const clients = 50
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var wg sync.WaitGroup
+	var open []net.Conn
+	for range clients {
+		client, end := tcpPair(t)
+		open = append(open, client)
+		server, err := NewConn(end, patient, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Write([]byte("GET / HTTP/1.1\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			if _, err := server.Accept(&Acceptor{Name: "host:1"}); !errors.Is(err, wire.CodeBadRequest) {
+				t.Error(err)
+			}
+		})
+	}
+	for _, client := range open {
+		if _, err := client.Read(make([]byte, wire.MaxRefusal)); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, client := range open {
+		client.Close()
+	}
+	wg.Wait()
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / clients; each > 64<<10 {
+		t.Errorf("%d bytes for each", each)
 	}
 }

@@ -80,10 +80,11 @@ func (c *Conn) Drain(d time.Duration) {
 	if c.tcp.SetReadDeadline(time.Now().Add(d)) != nil {
 		return
 	}
-	buf := getBuffer()
-	defer putBuffer(buf)
+	// Into memory that is there: of those that are refused there may be many, and none has
+	// shown that it may come in.
+	c.in = nil
 	for {
-		if _, err := c.tcp.Read(buf.space(ChunkSize)); err != nil {
+		if _, err := c.tcp.Read(c.inbuf[:]); err != nil {
 			return
 		}
 	}

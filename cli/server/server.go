@@ -107,7 +107,12 @@ Whoever can connect can run commands as the server's user. With a secret, from
 Long flags may have one dash, too: -port 8080.`,
 		Example: `  s4-server --dir /mnt/s4
   s4-server --nodes 3 --dir /tmp/s4`,
-		Args:          cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("takes flags only, and got %q", args[0])
+			}
+			return nil
+		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       s4.Release,
@@ -117,24 +122,26 @@ Long flags may have one dash, too: -port 8080.`,
 	p := cmd.Flags()
 	p.StringVar(&f.dir, "dir", "s4_data", "data directory `DIR`, made if absent")
 	p.StringVarP(&f.conf, "conf", "c", "", "cluster `FILE` (default $S4_CONF_PATH, else ~/.s4.conf)")
-	p.IntVar(&f.port, "port", 0, "this server is the one with this port; with --nodes, the first port")
-	p.IntVar(&f.index, "index", -1, "this server is the one at this place of the list, from 0")
-	p.StringVar(&f.listen, "listen", "", "listen on this host:port instead of the listed one")
-	p.IntVar(&f.nodes, "nodes", 0, "run an embedded cluster of this many servers")
-	p.IntVar(&f.maxIO, "max-io-jobs", 0, "tasks whose output is sent to peers at once, of all --nodes (default 4 x CPUs)")
-	p.IntVar(&f.maxCPU, "max-cpu-jobs", 0, "commands at once, of all --nodes (default CPUs + 2)")
-	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "how long a peer may be silent in mid transfer")
-	p.DurationVar(&f.keep, "keep-suspended", 24*time.Hour, "how long a suspended job is kept, see s4 jobs resume")
+	p.IntVar(&f.port, "port", 0, "this server is the one with port `P`; with --nodes, the first port")
+	p.IntVar(&f.index, "index", -1, "this server is the one at place `I` of the list, from 0")
+	p.StringVar(&f.listen, "listen", "", "listen on `HOST:PORT` instead of the listed one")
+	p.IntVar(&f.nodes, "nodes", 0, "run an embedded cluster of `N` servers")
+	p.IntVar(&f.maxIO, "max-io-jobs", 0, "send the output of `N` tasks to peers at once, of all --nodes (default 4 x CPUs)")
+	p.IntVar(&f.maxCPU, "max-cpu-jobs", 0, "run `N` commands at once, of all --nodes (default CPUs + 2)")
+	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "a peer may be silent for `D` in mid transfer")
+	p.DurationVar(&f.keep, "keep-suspended", 24*time.Hour, "keep a suspended job for `D`, see s4 jobs resume")
 	p.Var(&f.scrub, "scrub", "compare all keys with their checksums this often, while the server is idle, as in 7d; 0 for never")
 	p.StringVar(&f.secret, "secret-file", "", "`FILE` with the cluster's secret, see s4 secret (default $S4_SECRET_FILE, else there is none)")
 	p.BoolVar(&f.require, "require-secret", false, "do not start without a secret")
 	p.BoolVar(&f.fsync, "fsync", false, "an acknowledged write survives power loss")
-	p.StringVar(&f.http, "http", "", "serve /metrics, /healthz and /debug/pprof on this [host:]port, of loopback if there is no host")
-	p.StringVar(&f.runAs, "run-as", "", "run commands as this user, who can read keys and write none (as root only)")
-	p.StringVar(&f.memory, "task-memory", "", "kill a command that uses more memory than this, as in 2GiB (needs cgroup v2)")
-	p.Float64Var(&f.cpus, "task-cpu", 0, "processors that one command can use, as in 1 or 0.5 (needs cgroup v2)")
-	p.StringVar(&f.logFormat, "log-format", "console", "console or json")
-	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	p.StringVar(&f.http, "http", "", "serve /metrics, /healthz and /debug/pprof on `[HOST:]PORT`, of loopback if there is no host")
+	p.StringVar(&f.runAs, "run-as", "", "run commands as `USER`, who can read keys and write none (as root only)")
+	p.StringVar(&f.memory, "task-memory", "", "kill a command that uses more memory than `SIZE`, as in 2GiB (needs cgroup v2)")
+	p.Float64Var(&f.cpus, "task-cpu", 0, "give the processes of one command `N` processors, as in 1 or 0.5 (needs cgroup v2)")
+	p.StringVar(&f.logFormat, "log-format", "console", "log in `FORMAT`: console or json")
+	p.StringVar(&f.logLevel, "log-level", "info", "log `LEVEL` and above: debug, info, warn or error")
+	p.Lookup("index").DefValue = "0" // which help leaves out
+	p.Lookup("scrub").DefValue = "0"
 	cmd.InitDefaultHelpFlag()
 	cmd.InitDefaultVersionFlag()
 	flags.Complete(cmd, map[string][]string{
@@ -146,8 +153,13 @@ Long flags may have one dash, too: -port 8080.`,
 
 func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 	ctx := cmd.Context()
-	if f.maxIO < 0 || f.maxCPU < 0 || f.nodes < 0 {
-		return errors.New("numbers cannot be negative")
+	switch {
+	case f.maxIO < 0:
+		return fmt.Errorf("--max-io-jobs %d: want 1 or more, or 0 for 4 x CPUs", f.maxIO)
+	case f.maxCPU < 0:
+		return fmt.Errorf("--max-cpu-jobs %d: want 1 or more, or 0 for CPUs + 2", f.maxCPU)
+	case f.nodes < 1 && cmd.Flags().Changed("nodes"):
+		return fmt.Errorf("--nodes %d: want 1 or more", f.nodes)
 	}
 	if f.port < 0 || f.port > 65535 {
 		return fmt.Errorf("--port %d: ports are 1 to 65535", f.port)
