@@ -25,8 +25,8 @@ TEST = $(GO) test -vet=off -timeout 15m -p $(AT_ONCE) -parallel $(AT_ONCE)
 
 all: build
 
-build: ## bin/s4, bin/s4-server and bin/s4-bench
-	CGO_ENABLED=0 $(GO) build -o bin/ ./cli/s4 ./cli/s4-server ./bench/s4-bench
+build: ## bin/s4, bin/s4-ui, bin/s4-server and bin/s4-bench
+	CGO_ENABLED=0 $(GO) build -o bin/ ./cli/s4 ./cli/s4-ui ./cli/s4-server ./bench/s4-bench
 
 demo: build ## count words of Go's source on an embedded three-server cluster
 	scripts/demo.sh

@@ -23,6 +23,7 @@ const (
 
 // app is one run of the command.
 type app struct {
+	args       []string
 	stdin      io.Reader
 	stdout     io.Writer
 	stderr     io.Writer
@@ -35,6 +36,7 @@ type app struct {
 	subject    string        // the key or prefix that errors name if they carry no key
 	advice     string        // what errors say in the end, in parentheses
 	kept       string        // the id of the job that failed, if it can be resumed
+	pages      *Pages        // in the program that serves them, else nil
 	longJob    time.Duration // from which on a job is told what --on-failure keep had saved
 }
 
@@ -50,8 +52,18 @@ var errReported = errors.New("reported")
 // name, and returns its exit code. When ctx ends, what is under way is
 // stopped and cleaned up, and the code is 130.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, longJob: longJob}
+	return newApp(args, stdin, stdout, stderr).main(ctx, args)
+}
+
+// MainUI is Main for a program that has the page of "s4 ui" in it.
+func MainUI(ctx context.Context, pages Pages, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := newApp(args, stdin, stdout, stderr)
+	a.pages = &pages
 	return a.main(ctx, args)
+}
+
+func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer) *app {
+	return &app{args: args, stdin: stdin, stdout: stdout, stderr: stderr, longJob: longJob}
 }
 
 func (a *app) main(ctx context.Context, args []string) int {
@@ -128,7 +140,7 @@ shell commands where they lie.`,
 	root.AddCommand(a.cp(), a.sync(), a.cat(), a.head(), a.ls(), a.tree(), a.du(), a.stat(), a.rm(), a.eval(),
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
 		a.jobs(), a.config(), a.health(), a.verify(), a.secret(), a.partition(), a.frames(),
-		a.docs(), a.completion())
+		a.ui(), a.docs(), a.completion())
 	wordHelp(root)
 	return root
 }

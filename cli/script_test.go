@@ -26,6 +26,7 @@ import (
 	"github.com/nathants/s4"
 	"github.com/nathants/s4/cli"
 	"github.com/nathants/s4/cli/server"
+	"github.com/nathants/s4/cli/ui"
 	"github.com/nathants/s4/node"
 	"github.com/nathants/s4/node/nodetest"
 )
@@ -36,6 +37,12 @@ func TestMain(m *testing.M) {
 	testscript.Main(leakCheck{m}, map[string]func(){
 		"s4": func() {
 			os.Exit(cli.Main(signals(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		},
+		"s4-ui": func() {
+			pages := cli.Pages{Open: ui.Open, New: func(ctx context.Context, c *s4.Client, host string, exposed bool) (cli.Page, error) {
+				return ui.New(ctx, c, ui.Options{Host: host, Exposed: exposed})
+			}}
+			os.Exit(cli.MainUI(signals(), pages, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 		},
 		"s4-server": func() {
 			os.Exit(server.Main(signals(), os.Args[1:], os.Stdout, os.Stderr))

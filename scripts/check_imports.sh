@@ -6,12 +6,13 @@
 # Every package lists here what it may import beside the standard library; s4 is
 # short for the module's path.
 # Tests may import anything, and so may bench, which nobody imports. os/exec is
-# for the exec package and for bench, which starts programs as a shell would.
+# for the exec package, for bench, which starts programs as a shell would, and for
+# cli/ui, which starts a browser.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case ${1:-} in
--h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+-h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
 '') ;;
 *) echo "check_imports.sh: no arguments (see --help)" >&2; exit 2 ;;
 esac
@@ -28,9 +29,11 @@ allowed() {
 	s4/cli) echo s4 s4/cli/flags s4/cli/partition s4/wire github.com/cespare/xxhash/v2 github.com/spf13/cobra github.com/spf13/pflag golang.org/x/sys/unix golang.org/x/term ;;
 	s4/cli/flags) echo github.com/spf13/cobra github.com/spf13/pflag ;;
 	s4/cli/partition) echo github.com/cespare/xxhash/v2 golang.org/x/sys/unix ;;
+	s4/cli/ui) echo s4 os/exec ;;
 	s4/cli/server) echo s4 s4/cli/flags s4/cli/server/metrics s4/node s4/xfer github.com/coreos/go-systemd/v22/daemon github.com/prometheus/client_golang/prometheus/promhttp github.com/spf13/cobra go.uber.org/zap go.uber.org/zap/zapcore ;;
 	s4/cli/server/metrics) echo s4/node s4/wire github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors ;;
 	s4/cli/s4) echo s4/cli ;;
+	s4/cli/s4-ui) echo s4 s4/cli s4/cli/ui ;;
 	s4/cli/s4-server) echo s4/cli/server ;;
 	s4/scripts/mkshare) echo s4 s4/cli s4/cli/server github.com/spf13/cobra github.com/spf13/cobra/doc ;;
 	s4/bench/s4-bench) echo s4/bench ;;
