@@ -50,8 +50,6 @@ func elsewhere(verb string) string {
 		return "use cp"
 	case "get":
 		return "use cp, or cat"
-	case "sync":
-		return "use cp -r, which leaves keys that exist as they are"
 	case "find", "lsf", "lsl":
 		return "use ls, which has -r, -1, wildcards and --include"
 	case "size":
