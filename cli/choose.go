@@ -167,6 +167,17 @@ func (f *failures) add(name string, err error) {
 	f.a.report(f.verb, err)
 }
 
+// after adds the error of a name, if there is one, so that the next name comes. It returns
+// those that end all: of standard output, and an interrupt.
+func (f *failures) after(ctx context.Context, name string, err error) error {
+	var out *outputError
+	if err == nil || errors.As(err, &out) || ctx.Err() != nil {
+		return err
+	}
+	f.add(name, err)
+	return nil
+}
+
 // err returns errReported if there were errors.
 func (f *failures) err() error {
 	if f.some {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 // copyFirst is after which time a copy shows its progress on a terminal: before, there is
@@ -113,12 +114,12 @@ func copyLine(verb string, did copyTotal, same int64, all *copyTotal, after time
 	var text parts
 	if all == nil {
 		text.add(true, "%s %s", verb, count(did.files, "file"))
-		text.add(true, "%s", bytes(did.bytes+same))
+		text.add(true, "%s", flags.FormatSize(did.bytes+same))
 	} else {
 		text.add(true, "%s %d/%s", verb, did.files, count(max(all.files, did.files), "file"))
-		text.add(true, "%s of %s", bytes(did.bytes+same), bytes(max(all.bytes, did.bytes+same)))
+		text.add(true, "%s of %s", flags.FormatSize(did.bytes+same), flags.FormatSize(max(all.bytes, did.bytes+same)))
 	}
-	text.add(rate >= 1, "%s/s", bytes(int64(rate)))
+	text.add(rate >= 1, "%s/s", flags.FormatSize(int64(rate)))
 	if all != nil && rate >= 1 && all.bytes > did.bytes+same {
 		text.add(true, "ETA %s", seconds(float64(all.bytes-did.bytes-same)/rate))
 	}

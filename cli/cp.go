@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 func (a *app) cp() *cobra.Command {
@@ -339,7 +340,7 @@ func (a *app) summary(t *copyCounts, err error) error {
 		if t.dry {
 			verb = "would copy"
 		}
-		a.note("%s %s, %s%s", verb, count(t.copied, t.what), bytes(t.bytes), skipped)
+		a.note("%s %s, %s%s", verb, count(t.copied, t.what), flags.FormatSize(t.bytes), skipped)
 	}
 	return err
 }

@@ -40,13 +40,8 @@ bucket. The servers list every key for it. Exit code 1 if nothing matches.`,
 				if err != nil {
 					return err
 				}
-				err = d.print(ctx, name)
-				var out *outputError
-				if errors.As(err, &out) || ctx.Err() != nil {
+				if err := failed.after(ctx, name, d.print(ctx, name)); err != nil {
 					return err
-				}
-				if err != nil {
-					failed.add(name, err)
 				}
 			}
 			return failed.err()

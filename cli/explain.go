@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 // explain prints what a job would run on each server.
@@ -46,11 +47,11 @@ func printPlans(w io.Writer, plans []s4.ServerPlan) error {
 		if total.Skipped > 0 {
 			fmt.Fprintf(out, "%d skipped\t", p.Skipped)
 		}
-		fmt.Fprintf(out, "%s\t%s", count(p.Keys, "key"), bytes(p.Bytes))
+		fmt.Fprintf(out, "%s\t%s", count(p.Keys, "key"), flags.FormatSize(p.Bytes))
 	}
 	for _, p := range plans {
 		row(p.Server.String(), p)
-		fmt.Fprintf(out, "\t%s free\n", bytes(p.Free))
+		fmt.Fprintf(out, "\t%s free\n", flags.FormatSize(p.Free))
 	}
 	row("total", total)
 	fmt.Fprintln(out)

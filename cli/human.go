@@ -3,6 +3,7 @@ package cli
 import (
 	"strconv"
 
+	"github.com/nathants/s4/cli/flags"
 	"github.com/spf13/cobra"
 )
 
@@ -18,7 +19,7 @@ func (h *humanFlag) register(cmd *cobra.Command) {
 // size prints a number of bytes.
 func (h humanFlag) size(n int64) string {
 	if h {
-		return bytes(n)
+		return flags.FormatSize(n)
 	}
 	return strconv.FormatInt(n, 10)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 func (a *app) jobs() *cobra.Command {
@@ -89,7 +90,7 @@ func (a *app) listJobs(list []s4.JobStatus) error {
 
 // keptText says how much of a suspended job is kept, and for how long it has been.
 func keptText(s s4.JobStatus, now time.Time) string {
-	return fmt.Sprintf("%s kept for %s", bytes(s.Bytes), seconds(max(0, now.Sub(s.Ended).Seconds())))
+	return fmt.Sprintf("%s kept for %s", flags.FormatSize(s.Bytes), seconds(max(0, now.Sub(s.Ended).Seconds())))
 }
 
 // jobTook returns how long a job has run.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 func (a *app) jobsShow() *cobra.Command {
@@ -177,7 +178,7 @@ func printJob(w io.Writer, s s4.JobStatus) {
 	}
 	field("progress", progressText(s))
 	field("keys", fmt.Sprint(s.Keys))
-	field("bytes", bytes(s.Bytes))
+	field("bytes", flags.FormatSize(s.Bytes))
 	field("error", oneLine(errText(s)))
 	if s.State == s4.JobSuspended {
 		field("kept", fmt.Sprintf("for %s", seconds(max(0, time.Since(s.Ended).Seconds()))))
@@ -203,8 +204,8 @@ func progressText(s s4.JobStatus) string {
 	text.add(p.Skipped > 0, "%d skipped", p.Skipped)
 	text.add(p.Running > 0, "%d running", p.Running)
 	text.add(stopped > 0, "%d stopped or not begun", stopped)
-	text.add(true, "%s in", bytes(p.BytesIn))
-	text.add(p.Pushed > 0, "%s shuffled", bytes(p.Pushed))
+	text.add(true, "%s in", flags.FormatSize(p.BytesIn))
+	text.add(p.Pushed > 0, "%s shuffled", flags.FormatSize(p.Pushed))
 	return text.String()
 }
 

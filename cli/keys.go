@@ -15,13 +15,7 @@ func (a *app) eachKey(ctx context.Context, c *s4.Client, verb string, choose *ch
 	failed := failures{a: a, verb: verb}
 	do := func(key string) error {
 		a.subject = key
-		err := f(key)
-		var out *outputError
-		if err == nil || errors.As(err, &out) || ctx.Err() != nil {
-			return err
-		}
-		failed.add(key, err)
-		return nil
+		return failed.after(ctx, key, f(key))
 	}
 	for _, name := range args {
 		if !choose.glob(name) {

@@ -73,12 +73,8 @@ leave directories out. With -l, servers read the checksum of every key.`,
 					return err
 				}
 				err := l.print(c.Find(ctx, name, find), name, "no key matches")
-				var out *outputError
-				if errors.As(err, &out) || ctx.Err() != nil {
+				if err := failed.after(ctx, name, err); err != nil {
 					return err
-				}
-				if err != nil {
-					failed.add(name, err)
 				}
 			}
 			return failed.err()

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 // mapHelpText describes one of the map verbs.
@@ -214,9 +215,9 @@ func summaryText(res s4.JobResult, took time.Duration) string {
 	p.add(true, "%s", count(res.Tasks, "task"))
 	p.add(res.Failed > 0, "%d failed", res.Failed)
 	p.add(res.Skipped > 0, "%d skipped", res.Skipped)
-	p.add(true, "%s in", bytes(res.BytesIn))
-	p.add(true, "%s out in %s", bytes(res.Bytes), count(res.Keys, "key"))
-	p.add(res.Pushed > 0, "%s shuffled", bytes(res.Pushed))
+	p.add(true, "%s in", flags.FormatSize(res.BytesIn))
+	p.add(true, "%s out in %s", flags.FormatSize(res.Bytes), count(res.Keys, "key"))
+	p.add(res.Pushed > 0, "%s shuffled", flags.FormatSize(res.Pushed))
 	p.add(true, "%.1fs", took.Seconds())
 	return p.String()
 }

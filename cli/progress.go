@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 // progress shows how far a job is: on a terminal in one line that is rewritten,
@@ -136,13 +137,13 @@ func (m *meter) line(now time.Time) string {
 	if lost != "" { // before what a narrow terminal cuts off, and in place of when it ends
 		text.add(true, "waiting for %s, %s", lost, seconds(now.Sub(p.LostSince).Seconds()))
 	}
-	text.add(p.BytesIn > 0, "%s in", bytes(p.BytesIn))
-	text.add(p.BytesOut > 0, "%s out", bytes(p.BytesOut))
-	text.add(p.Pushed > 0, "%s shuffled", bytes(p.Pushed))
+	text.add(p.BytesIn > 0, "%s in", flags.FormatSize(p.BytesIn))
+	text.add(p.BytesOut > 0, "%s out", flags.FormatSize(p.BytesOut))
+	text.add(p.Pushed > 0, "%s shuffled", flags.FormatSize(p.Pushed))
 	if lost != "" {
 		return text.String()
 	}
-	text.add(rate > 0, "%s/s", bytes(rate))
+	text.add(rate > 0, "%s/s", flags.FormatSize(rate))
 	eta, ok := m.eta(elapsed)
 	text.add(ok, "ETA %s", seconds(eta))
 	if p.Left > 0 && p.Slowest >= 0 && p.Slowest < len(m.servers) {

@@ -169,16 +169,3 @@ func lastLines(s string, n int) string {
 	}
 	return s
 }
-
-// bytes prints a size for people, in powers of 1000 as disks are sold.
-func bytes(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, unit := float64(n), 0
-	for v >= 999.95 && unit < 6 {
-		v /= 1000
-		unit++
-	}
-	return fmt.Sprintf("%.1f %cB", v, " kMGTPE"[unit])
-}

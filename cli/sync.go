@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 func (a *app) sync() *cobra.Command {
@@ -125,7 +126,7 @@ func (a *app) syncDirs(ctx context.Context, c *s4.Client, src, dst string, progr
 		verb = "would copy"
 	}
 	var p parts
-	p.add(true, "%s %s, %s", verb, count(n.copied, "file"), bytes(n.bytes))
+	p.add(true, "%s %s, %s", verb, count(n.copied, "file"), flags.FormatSize(n.bytes))
 	p.add(n.removed > 0, "%d removed", n.removed)
 	p.add(n.same > 0, "%d there already", n.same)
 	p.add(n.skipped > 0, "%d skipped", n.skipped)

@@ -41,9 +41,9 @@ itself while the server is idle, and logs what it finds.`,
 			if err != nil {
 				return err
 			}
-			text := fmt.Sprintf("%s, %s, %s", count(p.Keys, "key"), bytes(p.Bytes), count(p.Damaged, "damaged key"))
+			text := fmt.Sprintf("%s, %s, %s", count(p.Keys, "key"), flags.FormatSize(p.Bytes), count(p.Damaged, "damaged key"))
 			if p.Damaged == 0 {
-				text = fmt.Sprintf("%s, %s, none is damaged", count(p.Keys, "key"), bytes(p.Bytes))
+				text = fmt.Sprintf("%s, %s, none is damaged", count(p.Keys, "key"), flags.FormatSize(p.Bytes))
 			}
 			a.note("%s", text)
 			if p.Damaged > 0 {

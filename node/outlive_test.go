@@ -244,6 +244,35 @@ func TestJobOutlivesStopOfTakeOver(t *testing.T) {
 	o.check(t)
 }
 
+// A detached job that is canceled while some servers are down ends on them when they are
+// back, though nobody can take it up there, and long before its wait is over.
+func TestCanceledJobEndsOnServersThatWereDown(t *testing.T) {
+	t.Parallel()
+	o := newOutlive(t, node.Config{})
+	o.opts.Detach = true
+	job, err := o.run(guarded(t), s4.VerbMap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodetest.Eventually(t, "tasks run", func() bool { return len(o.begun()) >= 6 })
+	id, err := strconv.ParseUint(job.ID, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	driver := int(id % 3)
+	o.StopNode((driver + 1) % 3)
+	o.StopNode((driver + 2) % 3)
+	_ = o.client.CancelJob(guarded(t), job.ID) // may tell of the servers that are down
+	over := func(i int) bool {
+		info, err := o.client.JobInfo(guarded(t), i, id)
+		return err == nil && info.State == wire.JobCanceled
+	}
+	nodetest.Eventually(t, "the driver's part is over", func() bool { return over(driver) })
+	o.StartNode(t, (driver+1)%3)
+	o.StartNode(t, (driver+2)%3)
+	nodetest.Eventually(t, "the other parts are over", func() bool { return over((driver+1)%3) && over((driver+2)%3) })
+}
+
 // A connection that is silent for longer than the I/O timeout, or reset, does not end a
 // job whose servers are all there.
 func TestJobOutlivesCut(t *testing.T) {

@@ -29,7 +29,7 @@ allowed() {
 	s4/cli) echo s4 s4/cli/flags s4/cli/partition s4/wire github.com/cespare/xxhash/v2 github.com/spf13/cobra github.com/spf13/pflag golang.org/x/sys/unix golang.org/x/term ;;
 	s4/cli/flags) echo github.com/spf13/cobra github.com/spf13/pflag ;;
 	s4/cli/partition) echo github.com/cespare/xxhash/v2 golang.org/x/sys/unix ;;
-	s4/cli/ui) echo s4 os/exec ;;
+	s4/cli/ui) echo s4 s4/cli/flags os/exec ;;
 	s4/cli/server) echo s4 s4/cli/flags s4/cli/server/metrics s4/node s4/xfer github.com/coreos/go-systemd/v22/daemon github.com/prometheus/client_golang/prometheus/promhttp github.com/spf13/cobra go.uber.org/zap go.uber.org/zap/zapcore ;;
 	s4/cli/server/metrics) echo s4/node s4/wire github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors ;;
 	s4/cli/s4) echo s4/cli ;;

@@ -102,7 +102,7 @@ func readFlight(src net.Conn, buf []byte, flight int, secret bool) []byte {
 }
 
 // tcpPairOnce is tcpPair for a test that makes many: the caller closes the ends.
-func tcpPairOnce(t *testing.T) (a, b *net.TCPConn) {
+func tcpPairOnce(t testing.TB) (a, b *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

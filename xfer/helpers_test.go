@@ -78,21 +78,9 @@ const patient = time.Minute
 // tcpPair returns the two ends of a loopback connection.
 func tcpPair(t testing.TB) (a, b *net.TCPConn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	ca, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cb, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ca.Close(); cb.Close() })
-	return ca.(*net.TCPConn), cb.(*net.TCPConn)
+	a, b = tcpPairOnce(t)
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a, b
 }
 
 // newConn makes a Conn of tcp, closed with the test.

@@ -2,6 +2,7 @@ package flags
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -49,4 +50,18 @@ func ParseSize(text string) (int64, error) {
 		n *= base
 	}
 	return int64(n), nil
+}
+
+// FormatSize returns a number of bytes for people, in powers of 1000 as disks are sold:
+// 999 B, 1.2 MB.
+func FormatSize(n int64) string {
+	if n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, unit := float64(n), 0
+	for v >= 999.95 && unit < 6 {
+		v /= 1000
+		unit++
+	}
+	return fmt.Sprintf("%.1f %cB", v, " kMGTPE"[unit])
 }

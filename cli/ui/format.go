@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"strings"
 	"time"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 // funcs are what templates print values with.
@@ -32,17 +34,7 @@ func share(part, all int64) float64 {
 }
 
 // size prints a number of bytes as s4 does elsewhere. Its space does not break a line.
-func size(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d\u00a0B", n)
-	}
-	v, unit := float64(n), 0
-	for v >= 999.95 && unit < 6 {
-		v /= 1000
-		unit++
-	}
-	return fmt.Sprintf("%.1f\u00a0%cB", v, " kMGTPE"[unit])
-}
+func size(n int64) string { return strings.ReplaceAll(flags.FormatSize(n), " ", "\u00a0") }
 
 // took prints how long something lasted.
 func took(d time.Duration) string {
