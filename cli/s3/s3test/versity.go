@@ -59,7 +59,7 @@ func (s *Server) runVersity(tb testing.TB, path string) bool {
 	args, env := versity.Command(path, s.Dir, addr, s.AccessKey, s.SecretKey)
 	cmd := exec.Command(args[0], args[1:]...)
 	var output strings.Builder // read when the process has been waited for
-	cmd.Env, cmd.Stdout, cmd.Stderr = env, &output, &output
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env...), &output, &output
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}

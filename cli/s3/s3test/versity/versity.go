@@ -20,21 +20,37 @@ const (
 	version = "v1.8.0"
 )
 
-// Find returns the path of versitygw: that on PATH, else that of the user's cache
-// directory, where it is built if it is not there, which takes a minute or more. Several
-// processes may ask at once.
-func Find(ctx context.Context) (string, error) {
+// Path returns the path of versitygw: that on PATH, else that of the user's cache
+// directory. The error says how to get it.
+func Path() (string, error) {
 	if path, err := exec.LookPath("versitygw"); err == nil {
 		return path, nil
 	}
-	cache, err := os.UserCacheDir()
+	dir, err := cacheDir()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "s4-test", "versitygw@"+version)
 	path := filepath.Join(dir, "versitygw")
-	if _, err := os.Stat(path); err == nil {
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("there is no versitygw (go install %s/cmd/versitygw@%s)", module, version)
+	}
+	return path, nil
+}
+
+func cacheDir() (string, error) {
+	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, "s4-test", "versitygw@"+version), err
+}
+
+// Find returns the same, and builds the program in the cache directory if it is not
+// there, which takes a minute or more. Several processes may ask at once.
+func Find(ctx context.Context) (string, error) {
+	if path, err := Path(); err == nil {
 		return path, nil
+	}
+	dir, err := cacheDir()
+	if err != nil {
+		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
@@ -47,10 +63,13 @@ func Find(ctx context.Context) (string, error) {
 	if err := flock(lock); err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(path); err == nil {
+	if path, err := Path(); err == nil {
 		return path, nil // another process has built it
 	}
-	return path, build(ctx, dir)
+	if err := build(ctx, dir); err != nil {
+		return "", err
+	}
+	return Path()
 }
 
 func flock(f *os.File) error {
@@ -73,17 +92,12 @@ func build(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Command returns the words and the environment that run the program at path as the
-// server of a directory, at an address of this host. It answers 200 at HealthPath when
-// it is ready, and ends on SIGTERM. The user's own settings have no effect.
+// Command returns the words that run the program at path as the server of a directory,
+// at an address of this host, and what to add to the environment. It answers 200 at
+// HealthPath when it is ready, and ends on SIGTERM.
 func Command(path, dir, addr, accessKey, secretKey string) (args, env []string) {
-	args = []string{path, "--port", addr, "--health", HealthPath, "--keep-alive", "--quiet", "posix", dir}
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "VGW_") {
-			env = append(env, v)
-		}
-	}
-	return args, append(env, "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
+	return []string{path, "--port", addr, "--health", HealthPath, "--keep-alive", "--quiet", "posix", dir},
+		[]string{"ROOT_ACCESS_KEY_ID=" + accessKey, "ROOT_SECRET_ACCESS_KEY=" + secretKey}
 }
 
 // HealthPath is where a server says that it is ready.
