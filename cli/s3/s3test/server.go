@@ -9,7 +9,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/nathants/s4/cli/s3/s3test/sigv4"
@@ -52,14 +55,21 @@ func Start(tb testing.TB, kind Kind) *Server {
 	return s
 }
 
-// Env is the environment in which programs find the server and its credentials, and
-// none of the user's own.
+// Env is the variables by which programs find the server and its credentials, and no
+// files of the user's.
 func (s *Server) Env() []string {
 	return []string{
 		"AWS_ENDPOINT_URL=" + s.Endpoint, "AWS_REGION=" + s.Region, "AWS_DEFAULT_REGION=" + s.Region,
 		"AWS_ACCESS_KEY_ID=" + s.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.SecretKey, "AWS_SESSION_TOKEN=" + s.Token,
-		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_PROFILE=", "AWS_CA_BUNDLE=", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true",
 	}
+}
+
+// Environ is the environment of this process with Env in place of all that the user has
+// set for S3.
+func (s *Server) Environ() []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
+	return append(env, s.Env()...)
 }
 
 // send sends a request that must succeed, and returns the headers and the body of the
