@@ -75,6 +75,28 @@ func AccessDenied() Fault {
 	return Refuse(http.StatusForbidden, "AccessDenied", "Access Denied")
 }
 
+// Archived is what S3 answers to a GET of an object in an archive, such as Glacier.
+func Archived() Fault {
+	return Refuse(http.StatusForbidden, "InvalidObjectState", "The operation is not valid for the object's storage class")
+}
+
+// WrongRegion is what S3 answers to a request that is signed for another region than
+// that of the bucket.
+func WrongRegion(region string) Fault {
+	refuse := Refuse(http.StatusMovedPermanently, "PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified endpoint.")
+	return Fault{func(x *exchange) bool {
+		x.w.Header().Set("X-Amz-Bucket-Region", region)
+		return refuse.strike(x)
+	}}
+}
+
+// LateError is an error in an answer whose status is 200, as that to a
+// CompleteMultipartUpload or a CopyObject may be: S3 sends the status before it knows
+// ("CompleteMultipartUpload" in the Amazon S3 API Reference).
+func LateError() Fault {
+	return Refuse(http.StatusOK, "InternalError", "We encountered an internal error. Please try again.")
+}
+
 // Delay waits before the request is passed on.
 func Delay(d time.Duration) Fault {
 	return Fault{func(x *exchange) bool {

@@ -40,13 +40,29 @@ func start(t *testing.T) (*s3test.Proxy, *s3test.Server) {
 	return p, front
 }
 
+// get gets the object k.
 func get(t *testing.T, s *s3test.Server, header ...string) ([]byte, http.Header, error) {
 	t.Helper()
-	h := make(http.Header)
-	for i := 0; i < len(header); i += 2 {
-		h.Set(header[i], header[i+1])
+	return getOf(t, s, "k", header)
+}
+
+// getKey gets an object that must be there.
+func getKey(t *testing.T, s *s3test.Server, key string, header ...string) ([]byte, http.Header) {
+	t.Helper()
+	body, h, err := getOf(t, s, key, header)
+	if err != nil {
+		t.Fatal(err)
 	}
-	resp, err := s.Do(t.Context(), sigv4.Request{Method: "GET", Bucket: bucket, Key: "k", Header: h})
+	return body, h
+}
+
+func getOf(t *testing.T, s *s3test.Server, key string, pairs []string) ([]byte, http.Header, error) {
+	t.Helper()
+	h := make(http.Header)
+	for i := 0; i < len(pairs); i += 2 {
+		h.Set(pairs[i], pairs[i+1])
+	}
+	resp, err := s.Do(t.Context(), sigv4.Request{Method: "GET", Bucket: bucket, Key: key, Header: h})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -23,13 +22,10 @@ type Kind string
 
 // The kinds.
 const (
-	// Fake is gofakes3, in this process and in memory: it starts at once. The ETag of an
-	// object in several parts is the MD5 of its content, other than of S3, and
-	// it stores no checksum of such an object.
+	// Fake is gofakes3, in this process and in memory: it starts at once.
 	Fake Kind = "gofakes3"
-	// Versity is versitygw with its posix backend, a process of its own. Its lists do not
-	// encode keys, though asked to. A test that cannot have it is skipped; with CI=true,
-	// it fails.
+	// Versity is versitygw with its posix backend, a process of its own. A test that
+	// cannot have it is skipped; with CI=true, it fails.
 	Versity Kind = "versitygw"
 )
 
@@ -38,6 +34,7 @@ type Server struct {
 	sigv4.Client
 	Kind Kind
 	Dir  string // of Versity: bucket/key below it are its files
+	fake *memory
 }
 
 // Start starts a server with credentials of its own. It ends when the test ends.
@@ -111,40 +108,6 @@ func headers(pairs []string) http.Header {
 		h.Set(pairs[i], pairs[i+1])
 	}
 	return h
-}
-
-// PutParts stores an object as a multipart upload of these parts, and returns its
-// ETag. Headers are of the request that creates it, as of Put.
-func (s *Server) PutParts(tb testing.TB, bucket, key string, parts [][]byte, header ...string) string {
-	tb.Helper()
-	var created struct{ UploadId string }
-	_, body := s.send(tb, sigv4.Request{Method: http.MethodPost, Bucket: bucket, Key: key, Query: url.Values{"uploads": {""}}, Header: headers(header)})
-	unmarshal(tb, body, &created)
-	type part struct {
-		PartNumber int
-		ETag       string
-	}
-	var done struct {
-		XMLName struct{} `xml:"CompleteMultipartUpload"`
-		Part    []part
-	}
-	for i, content := range parts {
-		h, _ := s.send(tb, sigv4.Request{
-			Method: http.MethodPut, Bucket: bucket, Key: key, Body: bytes.NewReader(content), Size: int64(len(content)),
-			Query: url.Values{"partNumber": {strconv.Itoa(i + 1)}, "uploadId": {created.UploadId}},
-		})
-		done.Part = append(done.Part, part{i + 1, h.Get("ETag")})
-	}
-	b, err := xml.Marshal(done)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var completed struct{ ETag string }
-	_, body = s.send(tb, sigv4.Request{
-		Method: http.MethodPost, Bucket: bucket, Key: key, Query: url.Values{"uploadId": {created.UploadId}}, Body: bytes.NewReader(b), Size: int64(len(b)),
-	})
-	unmarshal(tb, body, &completed)
-	return completed.ETag
 }
 
 func unmarshal(tb testing.TB, body []byte, into any) {
