@@ -48,12 +48,12 @@ func s3Workload(o Options) Workload {
 }
 
 // s3Here reports what this host lacks for the workload.
-func s3Here(ctx context.Context, e *Env) error {
+func s3Here(_ context.Context, e *Env) error {
 	if len(s3Tools()) == 0 {
 		return &NotHere{"there is neither s5cmd nor rclone"}
 	}
-	if _, _, err := e.run(ctx, Command{Args: []string{e.S4, "import", "--help"}}); err != nil {
-		return &NotHere{"this s4 has no import"}
+	if _, err := program(e.self, "s4-s3"); err != nil {
+		return &NotHere{err.Error()}
 	}
 	return nil
 }
