@@ -24,20 +24,22 @@ func (b *brokenBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// flip changes one bit of the byte at an offset of a body.
-func flip(body io.ReadCloser, at int64) io.ReadCloser {
-	return &flippedBody{ReadCloser: body, at: at}
+// flip changes one bit of the byte at an offset of a body, and calls then.
+func flip(body io.ReadCloser, at int64, then func()) io.ReadCloser {
+	return &flippedBody{ReadCloser: body, at: at, then: then}
 }
 
 type flippedBody struct {
 	io.ReadCloser
-	at int64 // from where it is read
+	at   int64 // from where it is read
+	then func()
 }
 
 func (b *flippedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if 0 <= b.at && b.at < int64(n) {
 		p[b.at] ^= 1
+		b.then()
 	}
 	b.at -= int64(n)
 	return n, err

@@ -40,7 +40,7 @@ type Call struct {
 	Bucket string
 	Key    string
 	Range  string // the header, or empty
-	Struck bool   // by a rule
+	Struck bool   // it has met a fault
 }
 
 // newCall tells what a request with the bucket in its path asks for.

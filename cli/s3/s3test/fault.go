@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Fault is what goes wrong with a request. Its zero value is nothing.
+// Fault is what goes wrong with a request.
 type Fault struct {
 	// strike changes the exchange, and reports whether it has answered it.
 	strike func(x *exchange) (answered bool)
@@ -18,10 +18,11 @@ type Fault struct {
 
 // exchange is one request under way through a Proxy, and what is to happen to it.
 type exchange struct {
-	w    http.ResponseWriter
-	r    *http.Request // its body may be replaced
-	conn *net.TCPConn  // the client's
-	quit <-chan struct{}
+	w        http.ResponseWriter
+	r        *http.Request // its body may be replaced
+	conn     *net.TCPConn  // the client's
+	quit     <-chan struct{}
+	happened func() // a fault did
 
 	header []func(http.Header)                 // edits the response's
 	body   []func(io.ReadCloser) io.ReadCloser // wraps the response's
@@ -37,6 +38,7 @@ func (x *exchange) reset() {
 // is read to its end, so that the client sees the answer.
 func Refuse(status int, code, message string) Fault {
 	return Fault{func(x *exchange) bool {
+		x.happened()
 		_, _ = io.Copy(io.Discard, x.r.Body) // how it ends makes no difference
 		x.w.Header().Set("Content-Type", "application/xml")
 		x.w.WriteHeader(status)
@@ -100,6 +102,7 @@ func LateError() Fault {
 // Delay waits before the request is passed on.
 func Delay(d time.Duration) Fault {
 	return Fault{func(x *exchange) bool {
+		x.happened()
 		select {
 		case <-time.After(d):
 		case <-x.quit:
@@ -112,13 +115,13 @@ func Delay(d time.Duration) Fault {
 // Before calls f before the request is passed on, for instance to change the object. f
 // may be called by several goroutines at once.
 func Before(f func()) Fault {
-	return Fault{func(*exchange) bool { f(); return false }}
+	return Fault{func(x *exchange) bool { x.happened(); f(); return false }}
 }
 
 // CutResponse resets the connection after so many bytes of the response's body.
 func CutResponse(at int64) Fault {
 	return onResponse(func(x *exchange, body io.ReadCloser) io.ReadCloser {
-		return &brokenBody{ReadCloser: body, left: at, end: x.reset}
+		return &brokenBody{ReadCloser: body, left: at, end: func() { x.happened(); x.reset() }}
 	})
 }
 
@@ -126,7 +129,7 @@ func CutResponse(at int64) Fault {
 // in the encoding in which the client sends it.
 func CutRequest(at int64) Fault {
 	return Fault{func(x *exchange) bool {
-		x.r.Body = &brokenBody{ReadCloser: x.r.Body, left: at, end: func() {}}
+		x.r.Body = &brokenBody{ReadCloser: x.r.Body, left: at, end: x.happened}
 		return false
 	}}
 }
@@ -136,6 +139,7 @@ func CutRequest(at int64) Fault {
 func StallResponse(at int64) Fault {
 	return onResponse(func(x *exchange, body io.ReadCloser) io.ReadCloser {
 		return &brokenBody{ReadCloser: body, left: at, end: func() {
+			x.happened()
 			select {
 			case <-x.quit:
 			case <-x.r.Context().Done():
@@ -146,13 +150,13 @@ func StallResponse(at int64) Fault {
 
 // FlipResponse changes one bit of the byte at an offset of the response's body.
 func FlipResponse(at int64) Fault {
-	return onResponse(func(_ *exchange, body io.ReadCloser) io.ReadCloser { return flip(body, at) })
+	return onResponse(func(x *exchange, body io.ReadCloser) io.ReadCloser { return flip(body, at, x.happened) })
 }
 
 // FlipRequest changes one bit of the byte at an offset of the request's body, which is
 // in the encoding in which the client sends it.
 func FlipRequest(at int64) Fault {
-	return Fault{func(x *exchange) bool { x.r.Body = flip(x.r.Body, at); return false }}
+	return Fault{func(x *exchange) bool { x.r.Body = flip(x.r.Body, at, x.happened); return false }}
 }
 
 func onResponse(wrap func(x *exchange, body io.ReadCloser) io.ReadCloser) Fault {
@@ -183,5 +187,8 @@ func SetHeader(name, value string) Fault {
 }
 
 func editHeader(f func(http.Header)) Fault {
-	return Fault{func(x *exchange) bool { x.header = append(x.header, f); return false }}
+	return Fault{func(x *exchange) bool {
+		x.header = append(x.header, func(h http.Header) { x.happened(); f(h) })
+		return false
+	}}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"path"
 	"slices"
 	"sync"
 	"testing"
@@ -20,14 +21,15 @@ import (
 type Proxy struct {
 	URL string // http://host:port
 
+	tb        testing.TB
 	server    *http.Server
 	transport *http.Transport
 	quit      chan struct{}  // closed by close
-	wg        sync.WaitGroup // of serve and of all requests
+	wg        sync.WaitGroup // of Serve and of all connections
 
 	mu    sync.Mutex
 	rules []*ruling
-	calls []Call
+	calls []*Call
 }
 
 // connKey is the key of a request's context for the connection that it came on.
@@ -47,6 +49,7 @@ func NewProxy(tb testing.TB, target string) *Proxy {
 	}
 	p := &Proxy{
 		URL: "http://" + ln.Addr().String(),
+		tb:  tb,
 		// As many connections as the client has, and bytes as they are.
 		transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
 		quit:      make(chan struct{}),
@@ -54,6 +57,7 @@ func NewProxy(tb testing.TB, target string) *Proxy {
 	p.server = &http.Server{
 		Handler:     p.handler(u),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ConnState:   p.count,
 		ErrorLog:    log.New(io.Discard, "", 0), // faults are meant
 	}
 	p.wg.Go(func() {
@@ -63,6 +67,16 @@ func NewProxy(tb testing.TB, target string) *Proxy {
 	})
 	tb.Cleanup(p.close)
 	return p
+}
+
+// count counts connections. A new one is told by Serve, which is counted itself.
+func (p *Proxy) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		p.wg.Add(1)
+	case http.StateClosed:
+		p.wg.Done() // when the last request has been served
+	}
 }
 
 // Front is the server as it is seen through the proxy.
@@ -78,6 +92,13 @@ func (p *Proxy) Front(s *Server) *Server {
 func (p *Proxy) Set(rules ...Rule) {
 	list := make([]*ruling, len(rules))
 	for i, r := range rules {
+		if _, err := path.Match(r.Key, ""); err != nil {
+			p.tb.Errorf("s3test: rule for %q: %v", r.Key, err)
+		}
+		if r.Fault.strike == nil {
+			r.Fault = Fault{func(*exchange) bool { return false }}
+			p.tb.Errorf("s3test: rule for %v without a fault", r.Ops)
+		}
 		list[i] = newRuling(r)
 	}
 	p.mu.Lock()
@@ -89,7 +110,11 @@ func (p *Proxy) Set(rules ...Rule) {
 func (p *Proxy) Calls() []Call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.calls)
+	list := make([]Call, len(p.calls))
+	for i, c := range p.calls {
+		list[i] = *c
+	}
+	return list
 }
 
 // Forget begins a new count of requests.
@@ -111,8 +136,8 @@ func (p *Proxy) Count(ops ...Op) int {
 	return n
 }
 
-// Struck returns how many requests a rule has struck. A test of a fault must see that it
-// has happened.
+// Struck returns how many requests have met a fault. One at an offset that a body does not
+// have has not happened. A test of a fault must see that it has.
 func (p *Proxy) Struck() int {
 	n := 0
 	for _, c := range p.Calls() {
@@ -123,7 +148,7 @@ func (p *Proxy) Struck() int {
 	return n
 }
 
-// close ends all connections, and waits for the requests under way.
+// close ends all connections, and waits for them.
 func (p *Proxy) close() {
 	close(p.quit)
 	_ = p.server.Close() // the listener's error says nothing to the test
@@ -132,17 +157,23 @@ func (p *Proxy) close() {
 }
 
 // begin notes a call and returns the faults that it meets.
-func (p *Proxy) begin(c Call) (faults []Fault) {
+func (p *Proxy) begin(c *Call) (faults []Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.rules {
-		if r.strikes(c) {
-			c.Struck = true
+		if r.strikes(*c) {
 			faults = append(faults, r.Fault)
 		}
 	}
 	p.calls = append(p.calls, c)
 	return faults
+}
+
+// happened notes that a call has met a fault.
+func (p *Proxy) happened(c *Call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.Struck = true
 }
 
 // exchangeKey is the key of a request's context for its exchange.
@@ -173,12 +204,11 @@ func (p *Proxy) handler(target *url.URL) http.Handler {
 		ErrorLog:     log.New(io.Discard, "", 0),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.wg.Add(1)
-		defer p.wg.Done()
-		x := &exchange{w: w, conn: r.Context().Value(connKey{}).(*net.TCPConn), quit: p.quit}
+		call := newCall(r)
+		x := &exchange{w: w, conn: r.Context().Value(connKey{}).(*net.TCPConn), quit: p.quit, happened: func() { p.happened(&call) }}
 		x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-		for _, f := range p.begin(newCall(r)) {
-			if f.strike != nil && f.strike(x) {
+		for _, f := range p.begin(&call) {
+			if f.strike(x) {
 				return
 			}
 		}

@@ -54,6 +54,19 @@ func TestKMS(t *testing.T) {
 	}
 }
 
+// A fault that does not fit a body has not happened.
+func TestNotStruck(t *testing.T) {
+	p, s := start(t)
+	beyond := int64(len(content)) + 1
+	for _, f := range []s3test.Fault{s3test.FlipResponse(beyond), s3test.CutResponse(beyond), s3test.StallResponse(beyond), s3test.FlipRequest(beyond), s3test.CutRequest(beyond)} {
+		p.Set(s3test.Rule{Fault: f})
+		body, _, err := get(t, s)
+		if err := errors.Join(err, put(t, s, nil)); err != nil || !bytes.Equal(body, content) || p.Struck() != 0 {
+			t.Errorf("%d bytes, %v, %d struck", len(body), err, p.Struck())
+		}
+	}
+}
+
 // Names that a file system has not.
 func TestNames(t *testing.T) {
 	_, s := start(t)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,14 +61,21 @@ func (s *Server) runVersity(tb testing.TB, path string) bool {
 	cmd := exec.Command(args[0], args[1:]...)
 	var output strings.Builder // read when the process has been waited for
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env...), &output, &output
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	done := make(chan struct{})
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the test is killed
+	done, started := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer close(done)
-		_ = cmd.Wait() // how it ended is nobody's question once it was stopped
+		runtime.LockOSThread() // whose end is what Pdeathsig is sent for (prctl(2))
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is nobody's question once it was stopped
+		}
 	}()
+	if err := <-started; err != nil {
+		tb.Fatal(err)
+	}
 	stop := func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		select {
