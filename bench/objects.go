@@ -60,7 +60,7 @@ func (s *objectStore) start(ctx context.Context, e *Env, path string) error {
 	}
 	s.client.Endpoint = "http://" + addrs[0]
 	args, env := versity.Command(path, s.dir, addrs[0], s.client.AccessKey, s.client.SecretKey)
-	if s.daemon, err = e.startDaemon("versitygw", args, env, syscall.SIGTERM, nil); err != nil {
+	if s.daemon, err = e.startDaemon("versitygw", args, env, syscall.SIGKILL, nil); err != nil {
 		return err
 	}
 	if err := s.await(ctx); err != nil {

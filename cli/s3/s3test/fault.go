@@ -10,22 +10,26 @@ import (
 	"time"
 )
 
-// Fault is what goes wrong with a request.
+// Fault is what goes wrong with a request. Its zero value is nothing.
 type Fault struct {
-	// strike changes the exchange, and reports whether it has answered it.
-	strike func(x *exchange) (answered bool)
+	// request changes the request, and reports whether it has answered it; response changes
+	// the answer. One of them is set.
+	request  func(x *exchange) (answered bool)
+	response func(x *exchange, resp *http.Response)
+	// least is how many bytes the body of the request, or of the answer, has at least: it
+	// could not happen to a shorter one.
+	least int64
 }
 
-// exchange is one request under way through a Proxy, and what is to happen to it.
+// exchange is one request under way through a Proxy.
 type exchange struct {
 	w        http.ResponseWriter
 	r        *http.Request // its body may be replaced
 	conn     *net.TCPConn  // the client's
 	quit     <-chan struct{}
+	rules    []*ruling
+	call     Call
 	happened func() // a fault did
-
-	header []func(http.Header)                 // edits the response's
-	body   []func(io.ReadCloser) io.ReadCloser // wraps the response's
 }
 
 // reset ends the client's connection with a RST.
@@ -37,7 +41,7 @@ func (x *exchange) reset() {
 // Refuse answers with an error of S3 in place of the server. The body of the request
 // is read to its end, so that the client sees the answer.
 func Refuse(status int, code, message string) Fault {
-	return Fault{func(x *exchange) bool {
+	return Fault{request: func(x *exchange) bool {
 		x.happened()
 		_, _ = io.Copy(io.Discard, x.r.Body) // how it ends makes no difference
 		x.w.Header().Set("Content-Type", "application/xml")
@@ -86,9 +90,9 @@ func Archived() Fault {
 // that of the bucket.
 func WrongRegion(region string) Fault {
 	refuse := Refuse(http.StatusMovedPermanently, "PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified endpoint.")
-	return Fault{func(x *exchange) bool {
+	return Fault{request: func(x *exchange) bool {
 		x.w.Header().Set("X-Amz-Bucket-Region", region)
-		return refuse.strike(x)
+		return refuse.request(x)
 	}}
 }
 
@@ -101,7 +105,7 @@ func LateError() Fault {
 
 // Delay waits before the request is passed on.
 func Delay(d time.Duration) Fault {
-	return Fault{func(x *exchange) bool {
+	return Fault{request: func(x *exchange) bool {
 		x.happened()
 		select {
 		case <-time.After(d):
@@ -115,12 +119,12 @@ func Delay(d time.Duration) Fault {
 // Before calls f before the request is passed on, for instance to change the object. f
 // may be called by several goroutines at once.
 func Before(f func()) Fault {
-	return Fault{func(x *exchange) bool { x.happened(); f(); return false }}
+	return Fault{request: func(x *exchange) bool { x.happened(); f(); return false }}
 }
 
 // CutResponse resets the connection after so many bytes of the response's body.
 func CutResponse(at int64) Fault {
-	return onResponse(func(x *exchange, body io.ReadCloser) io.ReadCloser {
+	return onResponse(at, func(x *exchange, body io.ReadCloser) io.ReadCloser {
 		return &brokenBody{ReadCloser: body, left: at, end: func() { x.happened(); x.reset() }}
 	})
 }
@@ -128,7 +132,7 @@ func CutResponse(at int64) Fault {
 // CutRequest resets the connection after so many bytes of the request's body, which is
 // in the encoding in which the client sends it.
 func CutRequest(at int64) Fault {
-	return Fault{func(x *exchange) bool {
+	return Fault{least: at + 1, request: func(x *exchange) bool {
 		x.r.Body = &brokenBody{ReadCloser: x.r.Body, left: at, end: x.happened}
 		return false
 	}}
@@ -137,7 +141,7 @@ func CutRequest(at int64) Fault {
 // StallResponse passes so many bytes of the response's body, and then nothing until the
 // client goes away or the proxy is closed.
 func StallResponse(at int64) Fault {
-	return onResponse(func(x *exchange, body io.ReadCloser) io.ReadCloser {
+	return onResponse(at, func(x *exchange, body io.ReadCloser) io.ReadCloser {
 		return &brokenBody{ReadCloser: body, left: at, end: func() {
 			x.happened()
 			select {
@@ -150,20 +154,18 @@ func StallResponse(at int64) Fault {
 
 // FlipResponse changes one bit of the byte at an offset of the response's body.
 func FlipResponse(at int64) Fault {
-	return onResponse(func(x *exchange, body io.ReadCloser) io.ReadCloser { return flip(body, at, x.happened) })
+	return onResponse(at, func(x *exchange, body io.ReadCloser) io.ReadCloser { return flip(body, at, x.happened) })
 }
 
 // FlipRequest changes one bit of the byte at an offset of the request's body, which is
 // in the encoding in which the client sends it.
 func FlipRequest(at int64) Fault {
-	return Fault{func(x *exchange) bool { x.r.Body = flip(x.r.Body, at, x.happened); return false }}
+	return Fault{least: at + 1, request: func(x *exchange) bool { x.r.Body = flip(x.r.Body, at, x.happened); return false }}
 }
 
-func onResponse(wrap func(x *exchange, body io.ReadCloser) io.ReadCloser) Fault {
-	return Fault{func(x *exchange) bool {
-		x.body = append(x.body, func(body io.ReadCloser) io.ReadCloser { return wrap(x, body) })
-		return false
-	}}
+// onResponse wraps the bodies of answers that have a byte at an offset.
+func onResponse(at int64, wrap func(x *exchange, body io.ReadCloser) io.ReadCloser) Fault {
+	return Fault{least: at + 1, response: func(x *exchange, resp *http.Response) { resp.Body = wrap(x, resp.Body) }}
 }
 
 // NoHeader removes the response's headers that begin with a prefix, in any case.
@@ -187,8 +189,8 @@ func SetHeader(name, value string) Fault {
 }
 
 func editHeader(f func(http.Header)) Fault {
-	return Fault{func(x *exchange) bool {
-		x.header = append(x.header, func(h http.Header) { x.happened(); f(h) })
-		return false
+	return Fault{response: func(x *exchange, resp *http.Response) {
+		x.happened()
+		f(resp.Header)
 	}}
 }

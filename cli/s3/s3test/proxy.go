@@ -88,16 +88,12 @@ func (p *Proxy) Front(s *Server) *Server {
 
 // Set makes these the rules for requests that come from now on. Those before are gone,
 // with what they have counted. Of several that fit, all strike, in this order, until
-// one answers.
+// one answers. Those for answers have their turn when the answer comes.
 func (p *Proxy) Set(rules ...Rule) {
 	list := make([]*ruling, len(rules))
 	for i, r := range rules {
 		if _, err := path.Match(r.Key, ""); err != nil {
 			p.tb.Errorf("s3test: rule for %q: %v", r.Key, err)
-		}
-		if r.Fault.strike == nil {
-			r.Fault = Fault{func(*exchange) bool { return false }}
-			p.tb.Errorf("s3test: rule for %v without a fault", r.Ops)
 		}
 		list[i] = newRuling(r)
 	}
@@ -156,17 +152,12 @@ func (p *Proxy) close() {
 	p.transport.CloseIdleConnections()
 }
 
-// begin notes a call and returns the faults that it meets.
-func (p *Proxy) begin(c *Call) (faults []Fault) {
+// begin notes a call, and returns the rules of its time.
+func (p *Proxy) begin(c *Call) []*ruling {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, r := range p.rules {
-		if r.strikes(*c) {
-			faults = append(faults, r.Fault)
-		}
-	}
 	p.calls = append(p.calls, c)
-	return faults
+	return p.rules
 }
 
 // happened notes that a call has met a fault.
@@ -191,11 +182,10 @@ func (p *Proxy) handler(target *url.URL) http.Handler {
 		FlushInterval: -1,
 		ModifyResponse: func(resp *http.Response) error {
 			x := exchangeOf(resp.Request)
-			for _, edit := range x.header {
-				edit(resp.Header)
-			}
-			for _, wrap := range x.body {
-				resp.Body = wrap(resp.Body)
+			for _, r := range x.rules {
+				if r.Fault.response != nil && r.strikes(x.call, resp.ContentLength) {
+					r.Fault.response(x, resp)
+				}
 			}
 			return nil
 		},
@@ -205,10 +195,14 @@ func (p *Proxy) handler(target *url.URL) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		call := newCall(r)
-		x := &exchange{w: w, conn: r.Context().Value(connKey{}).(*net.TCPConn), quit: p.quit, happened: func() { p.happened(&call) }}
+		noted := call
+		x := &exchange{
+			w: w, conn: r.Context().Value(connKey{}).(*net.TCPConn), quit: p.quit,
+			rules: p.begin(&noted), call: call, happened: func() { p.happened(&noted) },
+		}
 		x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-		for _, f := range p.begin(&call) {
-			if f.strike(x) {
+		for _, rule := range x.rules {
+			if rule.Fault.request != nil && rule.strikes(call, r.ContentLength) && rule.Fault.request(x) {
 				return
 			}
 		}

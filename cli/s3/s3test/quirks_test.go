@@ -67,6 +67,21 @@ func TestNotStruck(t *testing.T) {
 	}
 }
 
+// A body that is too short for a fault does not use up its rule.
+func TestFits(t *testing.T) {
+	p, s := start(t)
+	p.Set(s3test.Rule{Times: 1, Fault: s3test.FlipRequest(100)}, s3test.Rule{Times: 1, Fault: s3test.FlipResponse(100)})
+	s.Put(t, bucket, "short", content[:100])
+	getKey(t, s, "short")
+	if n := p.Struck(); n != 0 {
+		t.Errorf("%d of short bodies are struck", n)
+	}
+	s.Put(t, bucket, "long", content)
+	if body, _ := getKey(t, s, "long"); p.Struck() != 2 || !bytes.Equal(body, content) { // the same bit twice
+		t.Errorf("%d are struck", p.Struck())
+	}
+}
+
 // Names that a file system has not.
 func TestNames(t *testing.T) {
 	_, s := start(t)

@@ -8,7 +8,8 @@ import (
 )
 
 // Rule says which requests meet a fault. Those that fit are counted one by one, in
-// the order in which they come.
+// the order in which they come, or their answers do. A fault at an offset fits those
+// whose body has a byte there.
 type Rule struct {
 	Ops   []Op    // that it is for; none is all
 	Key   string  // a pattern of path.Match for the object's key; empty is all
@@ -36,8 +37,12 @@ func newRuling(r Rule) *ruling {
 	return x
 }
 
-// strikes reports whether the rule is for a call, and counts it.
-func (x *ruling) strikes(c Call) bool {
+// strikes reports whether the rule is for a call, with a body of so many bytes, or -1 if
+// that is not known, and counts it.
+func (x *ruling) strikes(c Call, size int64) bool {
+	if 0 <= size && size < x.Fault.least {
+		return false
+	}
 	if len(x.Ops) > 0 && !slices.Contains(x.Ops, c.Op) {
 		return false
 	}

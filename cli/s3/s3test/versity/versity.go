@@ -94,7 +94,7 @@ func build(ctx context.Context, dir string) error {
 
 // Command returns the words that run the program at path as the server of a directory,
 // at an address of this host, and what to add to the environment. It answers 200 at
-// HealthPath when it is ready, and ends on SIGTERM.
+// HealthPath when it is ready. On SIGTERM it waits for connections that clients keep.
 func Command(path, dir, addr, accessKey, secretKey string) (args, env []string) {
 	return []string{path, "--port", addr, "--health", HealthPath, "--keep-alive", "--quiet", "posix", dir},
 		[]string{"ROOT_ACCESS_KEY_ID=" + accessKey, "ROOT_SECRET_ACCESS_KEY=" + secretKey}
