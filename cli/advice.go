@@ -47,7 +47,7 @@ func (a *app) adviseOnPart(id string) {
 // adviseOnGlob makes an error end with what the globs of a job are, if no key matches
 // because INDIR has one of the other verbs, which are those of bash.
 func (a *app) adviseOnGlob(indir string, err error) {
-	if errors.Is(err, s4.ErrNotFound) && (strings.ContainsAny(indir, "{") || strings.Contains(indir, "**") || strings.Contains(indir, "[!")) {
+	if errors.Is(err, s4.ErrNotFound) && (strings.Contains(indir, "{") || strings.Contains(indir, "**")) {
 		a.advice = "the globs of a job are *, ?, [a-z] and [^a-z]"
 	}
 }
