@@ -31,7 +31,8 @@ func (s *session) verifyKeys(tag uint16, m *wire.Verify) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	found := make(chan *wire.Damaged)
-	p := &pass{store: s.node.store, readers: verifyReaders, remove: m.Remove, found: found, pace: pacer(m.Rate)}
+	p := &pass{store: s.node.store, readers: verifyReaders, remove: m.Remove, removeNoSum: m.RemoveNoChecksum,
+		unlink: s.node.store.removeIfSame, found: found, pace: pacer(m.Rate)}
 	ended := make(chan error, 1)
 	go func() {
 		defer close(found)
@@ -83,8 +84,17 @@ func pacer(bytes uint64) func(context.Context, int) error {
 	return rate.NewLimiter(rate.Limit(bytes), xfer.ChunkSize).WaitN
 }
 
-// damagedKey counts and logs a key that was found to be damaged.
+// damagedKey counts and logs a key that was found to be damaged. A file without a checksum
+// is only logged.
 func (n *Node) damagedKey(d *wire.Damaged) {
+	fields := []zap.Field{zap.String("key", d.Key), zap.Uint64("bytes", d.Size), zap.Bool("removed", d.Removed), zap.String("outcome", d.Text)}
+	if d.Failed != "" {
+		fields = append(fields, zap.String("not_removed", d.Failed))
+	}
+	if d.NoChecksum {
+		n.log.Warn("key without checksum", fields...)
+		return
+	}
 	n.corrupt.Add(1)
-	n.log.Error("damaged key", zap.String("key", d.Key), zap.Uint64("bytes", d.Size), zap.Bool("removed", d.Removed), zap.String("outcome", d.Text))
+	n.log.Error("damaged key", fields...)
 }
