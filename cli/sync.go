@@ -75,7 +75,7 @@ type syncObject struct {
 
 // syncCounts counts the outcomes of a sync.
 type syncCounts struct {
-	copied, same, removed, skipped, bytes int64
+	copied, same, removed, skipped, errors, bytes int64
 
 	failed failures
 	out    error // of standard output
@@ -130,6 +130,7 @@ func (a *app) syncDirs(ctx context.Context, c *s4.Client, src, dst string, progr
 	p.add(n.removed > 0, "%d removed", n.removed)
 	p.add(n.same > 0, "%d there already", n.same)
 	p.add(n.skipped > 0, "%d skipped", n.skipped)
+	p.add(n.errors > 0, "%d failed", n.errors)
 	a.note("%s", p.String())
 	switch {
 	case errors.Is(err, s4.ErrCanceled):
@@ -155,11 +156,15 @@ func (a *app) syncStep(n *syncCounts, up, dry bool, step s4.SyncStep) {
 		a.note("s4: sync %s: skipped: %s", oneLine(local), oneLine(step.Err.Error()))
 		return
 	case errors.Is(step.Err, s4.ErrDiffers):
+		n.errors++
 		n.failed.some = true
 		a.subject = key
 		a.print("sync", key, "the key differs from "+local+" (--delete-changed removes it and writes it anew)")
 		return
 	case step.Err != nil:
+		if !errors.Is(step.Err, s4.ErrCanceled) {
+			n.errors++
+		}
 		n.failed.add(cmp.Or(key, local), step.Err)
 		return
 	}
