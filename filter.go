@@ -22,6 +22,7 @@ import (
 // means directories only. As in paths, no segment is empty, or . or .. alone.
 type Filter struct {
 	rules []rule
+	only  map[string]bool // what Only was called with, or nil
 }
 
 // rule is one rule of a Filter.
@@ -38,6 +39,21 @@ func (f *Filter) Include(pattern string) error { return f.add(pattern, true) }
 // Exclude adds a rule for what is not meant. A pattern that is malformed is
 // ErrBadRequest.
 func (f *Filter) Exclude(pattern string) error { return f.add(pattern, false) }
+
+// Only adds a path to a list of those that are meant: all others are not, whatever the
+// rules say. A leading ./ is left out. A path that is none of a file below the directory
+// is ErrBadRequest.
+func (f *Filter) Only(path string) error {
+	path = strings.TrimPrefix(path, "./")
+	if slices.ContainsFunc(strings.Split(path, "/"), isNoName) {
+		return &Error{Op: "filter", Kind: ErrBadRequest, Text: fmt.Sprintf("%q is no path of a file below the directory", path)}
+	}
+	if f.only == nil {
+		f.only = make(map[string]bool)
+	}
+	f.only[path] = true
+	return nil
+}
 
 func (f *Filter) add(pattern string, include bool) error {
 	r := rule{include: include}
@@ -61,7 +77,12 @@ func isNoName(segment string) bool { return segment == "" || segment == "." || s
 
 // Match reports whether the path is meant. A directory's ends in a slash.
 func (f *Filter) Match(path string) bool {
-	if f == nil || len(f.rules) == 0 {
+	switch {
+	case f == nil:
+		return true
+	case f.only != nil && !f.only[path]:
+		return false
+	case len(f.rules) == 0:
 		return true
 	}
 	for i := len(f.rules) - 1; i >= 0; i-- {

@@ -68,3 +68,26 @@ func TestFilter(t *testing.T) {
 		}
 	}
 }
+
+// Only leaves out all that is not listed, and rules leave out more.
+func TestFilterOnly(t *testing.T) {
+	var f s4.Filter
+	for _, path := range []string{"./a/b", "c", "d"} {
+		if err := f.Only(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := f.Exclude("d"); err != nil {
+		t.Error(err)
+	}
+	for path, want := range map[string]bool{"a/b": true, "c": true, "d": false, "a": false, "b": false, "a/b/c": false} {
+		if f.Match(path) != want {
+			t.Errorf("%s: %v", path, !want)
+		}
+	}
+	for _, path := range []string{"", ".", "/a", "../a", "a/", "a//b", "a/./b"} {
+		if err := f.Only(path); !errors.Is(err, s4.ErrBadRequest) {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -134,6 +135,12 @@ func (c *chooser) read(in io.Reader, yield func(string, error) bool) {
 		}
 		if n := len(name); n > 0 && name[n-1] == end {
 			name = name[:n-1]
+		}
+		if end == '\n' { // as editors of Windows end lines, and begin files
+			name = bytes.TrimSuffix(name, []byte("\r"))
+			if line == 1 {
+				name = bytes.TrimPrefix(name, []byte("\ufeff"))
+			}
 		}
 		if len(name) > 0 && !yield(string(name), nil) {
 			return
