@@ -22,7 +22,7 @@ import (
 // means directories only. As in paths, no segment is empty, or . or .. alone.
 type Filter struct {
 	rules []rule
-	only  map[string]bool // what Only was called with, or nil
+	only  map[string]bool // what Only was called with, and its directories with a slash; or nil
 }
 
 // rule is one rule of a Filter.
@@ -52,6 +52,11 @@ func (f *Filter) Only(path string) error {
 		f.only = make(map[string]bool)
 	}
 	f.only[path] = true
+	for i := range len(path) {
+		if path[i] == '/' {
+			f.only[path[:i+1]] = true
+		}
+	}
 	return nil
 }
 
@@ -108,4 +113,43 @@ func (r *rule) match(path string) bool {
 		}
 	}
 	return false
+}
+
+// prunes reports whether nothing below the directory dir, which has no slash at its end, is
+// meant, so that a walk need not look. It may report false where that is so.
+func (f *Filter) prunes(dir string) bool {
+	switch {
+	case f == nil:
+		return false
+	case f.only != nil && !f.only[dir+"/"]:
+		return true
+	}
+	for i := len(f.rules) - 1; i >= 0; i-- {
+		r := &f.rules[i]
+		if r.match(dir + "/") { // and so all below
+			return !r.include
+		}
+		if r.include && r.mayMatchBelow(dir) {
+			return false
+		}
+	}
+	return len(f.rules) > 0 && f.rules[0].include
+}
+
+// mayMatchBelow reports whether the rule, which does not match dir, could match a path
+// below it.
+func (r *rule) mayMatchBelow(dir string) bool {
+	if !r.whole || strings.ContainsAny(r.pattern, `{[\`) || strings.Contains(r.pattern, "**") {
+		return true
+	}
+	pattern, path := strings.Split(r.pattern, "/"), strings.Split(dir, "/")
+	if len(pattern) <= len(path) {
+		return false
+	}
+	for i := range path {
+		if !names.MatchPattern(pattern[i], path[i]) {
+			return false
+		}
+	}
+	return true
 }

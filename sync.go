@@ -268,14 +268,19 @@ func (s *syncs) files(dir string) (map[string]bool, error) {
 		if err == nil && s.ctx.Err() != nil {
 			err = context.Cause(s.ctx)
 		}
-		if err != nil || !d.Type().IsRegular() {
+		if err != nil {
 			return err
 		}
 		rel, err := filepath.Rel(root, path)
-		if err == nil && s.opts.Filter.Match(filepath.ToSlash(rel)) {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && s.opts.Filter.prunes(filepath.ToSlash(rel)):
+			return fs.SkipDir
+		case d.Type().IsRegular() && s.opts.Filter.Match(filepath.ToSlash(rel)):
 			files[localPath(dir, rel)] = true
 		}
-		return err
+		return nil
 	})
 	return files, err
 }

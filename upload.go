@@ -130,6 +130,9 @@ func (p *puts) walk(dir, base string) error {
 			return nil
 		}
 		rel = filepath.ToSlash(rel)
+		if d.IsDir() && path != root && p.opts.Filter.prunes(rel) {
+			return fs.SkipDir
+		}
 		if d.IsDir() || !p.opts.Filter.Match(rel) {
 			return nil
 		}
