@@ -12,6 +12,7 @@ import (
 
 // VerifyOptions say how Verify works. A nil *VerifyOptions has the defaults.
 type VerifyOptions struct {
+	Glob             bool                 // prefix may be a pattern of keys; see IsGlob
 	Rate             int64                // how much each server reads, in bytes a second; 0 for as much as it can
 	Remove           bool                 // remove the keys that are damaged
 	RemoveNoChecksum bool                 // remove files that have no checksum, which something other than s4 wrote
@@ -39,7 +40,9 @@ type DamagedKey struct {
 }
 
 // Verify has every server compare its keys that begin with prefix with the checksums
-// stored with them, all keys if prefix is empty or s4://. It calls each for every key that
+// stored with them, all keys if prefix is empty or s4://. If it is a pattern, see
+// VerifyOptions, those are meant that it matches, and all below the directories that it
+// matches. It calls each for every key that
 // is damaged or has no checksum as soon as it is found, from one goroutine at a time, and
 // returns what was compared. An error of each ends it. A server that fails does not stop
 // the others; the first error is returned with what they have compared. A key that cannot
@@ -51,13 +54,20 @@ func (c *Client) Verify(ctx context.Context, prefix string, opts *VerifyOptions,
 		opts = new(VerifyOptions)
 	}
 	var name string
-	if prefix != "" && prefix != Scheme {
-		var err error
-		if name, err = names.ParsePrefix(prefix); err != nil {
-			return VerifyProgress{}, usage("verify", prefix, err)
+	var err error
+	glob := opts.Glob && IsGlob(prefix)
+	switch {
+	case glob:
+		if name, err = names.TrimScheme(prefix); err == nil {
+			_, err = names.ParsePattern(name)
 		}
+	case prefix != "" && prefix != Scheme:
+		name, err = names.ParsePrefix(prefix)
 	}
-	request := &wire.Verify{Prefix: name, Rate: uint64(max(0, opts.Rate)), Remove: opts.Remove, RemoveNoChecksum: opts.RemoveNoChecksum}
+	if err != nil {
+		return VerifyProgress{}, usage("verify", prefix, err)
+	}
+	request := &wire.Verify{Prefix: name, Rate: uint64(max(0, opts.Rate)), Remove: opts.Remove, RemoveNoChecksum: opts.RemoveNoChecksum, Glob: glob}
 	v := verifying{opts: opts, each: each, parts: make([]VerifyProgress, len(c.cluster.Servers))}
 	ctx, v.stop = context.WithCancelCause(ctx)
 	defer v.stop(nil)

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -19,6 +20,7 @@ type pass struct {
 	pace    func(ctx context.Context, n int) error // called before n bytes or fewer are read; may be nil
 	remove  bool                                   // keys that are damaged
 	found   chan<- *wire.Damaged
+	match   *names.Pattern // of keys; nil for all
 
 	removeNoSum bool                                   // remove files that have no checksum
 	unlink      func(key string, fd int) (bool, error) // removes a key if it is the file that is open; for remove and removeNoSum
@@ -47,6 +49,9 @@ func (p *pass) run(ctx context.Context, prefix string) error {
 		})
 	}
 	err := p.store.eachKey(ctx, prefix, func(key string) error {
+		if p.match != nil && !p.match.Match(key) && p.match.Dir(key) == "" {
+			return nil
+		}
 		select {
 		case queue <- key:
 			return nil

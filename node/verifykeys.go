@@ -21,7 +21,16 @@ const (
 // verifyKeys answers VERIFY.
 func (s *session) verifyKeys(tag uint16, m *wire.Verify) error {
 	start := time.Now()
-	if m.Prefix != "" {
+	prefix := m.Prefix
+	var match *names.Pattern
+	switch {
+	case m.Glob:
+		pattern, err := names.ParsePattern(m.Prefix)
+		if err != nil {
+			return s.reply(tag, err)
+		}
+		prefix, match = pattern.Prefix, &pattern
+	case prefix != "":
 		if err := names.CheckPrefix(m.Prefix); err != nil {
 			return s.reply(tag, err)
 		}
@@ -32,11 +41,11 @@ func (s *session) verifyKeys(tag uint16, m *wire.Verify) error {
 	defer cancel()
 	found := make(chan *wire.Damaged)
 	p := &pass{store: s.node.store, readers: verifyReaders, remove: m.Remove, removeNoSum: m.RemoveNoChecksum,
-		unlink: s.node.store.removeIfSame, found: found, pace: pacer(m.Rate)}
+		unlink: s.node.store.removeIfSame, found: found, match: match, pace: pacer(m.Rate)}
 	ended := make(chan error, 1)
 	go func() {
 		defer close(found)
-		ended <- p.run(ctx, m.Prefix)
+		ended <- p.run(ctx, prefix)
 	}()
 	tick := time.NewTicker(verifyTell)
 	defer tick.Stop()

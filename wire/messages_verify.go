@@ -9,6 +9,7 @@ type Verify struct {
 	Remove bool   // the keys that are damaged
 
 	RemoveNoChecksum bool // files that have no checksum
+	Glob             bool // Prefix is a pattern of keys
 }
 
 // Type implements Message.
@@ -16,8 +17,8 @@ func (*Verify) Type() Type { return TypeVerify }
 
 func (m *Verify) append(b []byte) []byte {
 	b = append(appendU64(appendString(b, m.Prefix), m.Rate), flag(m.Remove))
-	if m.RemoveNoChecksum { // a field that may be missing
-		b = append(b, 1)
+	if m.RemoveNoChecksum || m.Glob { // fields that may be missing
+		b = append(b, flag(m.RemoveNoChecksum), flag(m.Glob))
 	}
 	return b
 }
@@ -27,7 +28,8 @@ func (m *Verify) decode(d *decoder) {
 	m.Rate = d.u64("rate")
 	m.Remove = d.u8("remove") != 0
 	if d.more() {
-		m.RemoveNoChecksum = d.u8("remove without checksum") != 0
+		m.RemoveNoChecksum = d.u8("remove no checksum") != 0
+		m.Glob = d.u8("glob") != 0
 	}
 }
 

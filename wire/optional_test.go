@@ -14,7 +14,7 @@ var optional = map[Type]int{
 	TypeJobInfo:    3*8 + 1 + 8 + 4 + 4, // and what the number says
 	TypeCancel:     1,
 	TypePrepare:    4, // and what the number says
-	TypeVerify:     1,
+	TypeVerify:     1 + 1,
 	TypeDamaged:    1 + 4, // and what the number says
 }
 
@@ -40,7 +40,7 @@ func isShort(m Message) bool {
 	case *Prepare:
 		return len(m.Without) == 0
 	case *Verify:
-		return !m.RemoveNoChecksum
+		return !m.RemoveNoChecksum && !m.Glob
 	case *Damaged:
 		return !m.NoChecksum && m.Failed == ""
 	}
