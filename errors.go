@@ -245,9 +245,13 @@ func toError(server string, err error) *Error {
 	return e
 }
 
+// ErrUsage is the cause of the errors for an argument that was refused before any server
+// was asked, such as a key with a bad name.
+var ErrUsage = errors.New("a wrong argument")
+
 // usage returns the *Error for an argument that is refused before any server is asked.
 func usage(op, key string, err error) error {
-	e := &Error{Op: op, Key: key, Kind: ErrBadRequest, Text: err.Error()}
+	e := &Error{Op: op, Key: key, Kind: ErrBadRequest, Text: err.Error(), Err: ErrUsage}
 	var we *wire.Error
 	if errors.As(err, &we) {
 		e.Kind, e.Text = we.Code, we.Text

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nathants/s4/names"
+	"github.com/nathants/s4/wire"
 )
 
 // SyncOptions change what Sync does. The zero value copies what is missing.
@@ -145,7 +146,7 @@ func (s *syncs) ready(src, dst string) error {
 	switch {
 	case !s.some && !s.opts.AllowEmpty:
 		if key := strings.TrimSuffix(src, "/"); isRemote(src) && s.isKey(key) {
-			return &Error{Op: "sync", Key: key, Kind: ErrBadRequest, Text: key + " is a key, not a directory of keys: copy it with 's4 cp'"}
+			return &Error{Op: "sync", Key: key, Kind: wire.CodeInternal, Text: "it is a key, not a directory of keys (copy it with 's4 cp')"}
 		}
 		return &Error{Op: "sync", Key: src, Kind: ErrNotFound, Text: "there is nothing to copy: " + dst + " was left as it is"}
 	case s.opts.Delete && s.first != nil:

@@ -158,15 +158,18 @@ func (c *chooser) read(in io.Reader, yield func(string, error) bool) {
 // failures prints the errors of a verb that goes on after one, and remembers that there
 // were some.
 type failures struct {
-	a    *app
-	verb string
-	some bool
+	a      *app
+	verb   string
+	listed bool // the names come from a list or a directory, and not from arguments
+	some   bool
+	other  bool // one is not that of a wrong argument
 }
 
 // add prints an error of a name, unless it is that of an interrupt, which is said once,
 // at the end.
 func (f *failures) add(name string, err error) {
 	f.some = true
+	f.other = f.other || f.listed || !errors.Is(err, s4.ErrUsage)
 	if errors.Is(err, s4.ErrCanceled) {
 		return
 	}
@@ -185,10 +188,14 @@ func (f *failures) after(ctx context.Context, name string, err error) error {
 	return nil
 }
 
-// err returns errReported if there were errors.
+// err returns nil if there were no errors, errMisused if all were of wrong arguments, and
+// else errReported.
 func (f *failures) err() error {
-	if f.some {
-		return errReported
+	switch {
+	case !f.some:
+		return nil
+	case !f.other:
+		return errMisused
 	}
-	return nil
+	return errReported
 }

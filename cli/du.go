@@ -35,7 +35,7 @@ bucket. The servers list every key for it. Exit code 1 if nothing matches.`,
 			if err != nil {
 				return err
 			}
-			failed := failures{a: a, verb: "du"}
+			failed := failures{a: a, verb: "du", listed: d.choose.from != ""}
 			for name, err := range names {
 				if err != nil {
 					return err

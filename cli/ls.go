@@ -67,7 +67,7 @@ leave directories out. With -l, servers read the checksum of every key.`,
 				a.subject = args[0]
 				return l.print(c.Find(ctx, args[0], find), args[0], "no key matches")
 			}
-			failed := failures{a: a, verb: "ls"}
+			failed := failures{a: a, verb: "ls", listed: choose.from != ""}
 			for name, err := range names {
 				if err != nil {
 					return err

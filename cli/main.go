@@ -45,8 +45,11 @@ type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
-// errReported is a failure that was printed already.
-var errReported = errors.New("reported")
+// errReported is a failure that was printed already, and errMisused one of arguments alone.
+var (
+	errReported = errors.New("reported")
+	errMisused  = errors.New("misused")
+)
 
 // Main runs the s4 command with the given arguments, without the program's
 // name, and returns its exit code. When ctx ends, what is under way is
@@ -85,8 +88,13 @@ func (a *app) main(ctx context.Context, args []string) int {
 		return exitInterrupted
 	case errors.Is(err, errReported):
 		return exitFailed
+	case errors.Is(err, errMisused):
+		return exitUsage
 	case errors.As(err, new(failure)):
 		a.report(verb, err)
+		if errors.Is(err, s4.ErrUsage) {
+			return exitUsage
+		}
 		return exitFailed
 	}
 	a.print(verb, "", fmt.Sprintf("%s (see '%s --help')", oneLine(err.Error()), cmd.CommandPath()))

@@ -119,7 +119,7 @@ type syncCounts struct {
 
 // syncDirs runs a sync and tells of it. list has the paths that must be in src, or is nil.
 func (a *app) syncDirs(ctx context.Context, c *s4.Client, src, dst string, progress progressFlag, list map[string]bool, opts s4.SyncOptions) error {
-	n := syncCounts{failed: failures{a: a, verb: "sync"}}
+	n := syncCounts{failed: failures{a: a, verb: "sync", listed: true}}
 	up := strings.HasPrefix(dst, s4.Scheme)
 	if opts.DryRun {
 		progress = "never"

@@ -45,7 +45,7 @@ itself while the server is idle, and logs what it finds.`,
 					if d.Err != nil {
 						defer failed.add(d.Key, d.Err)
 					}
-					failed.some = true
+					failed.some, failed.other = true, true
 					return output(a.line(damagedLine(d)))
 				})
 				total.Keys += p.Keys
