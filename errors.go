@@ -53,7 +53,7 @@ func hint(kind error) string {
 	case wire.CodeVersion, wire.CodeUnsupported:
 		return "install the same s4 on both"
 	case wire.CodeChecksum:
-		return "try again, and if the key itself is damaged, remove it"
+		return "'s4 verify' tells what is damaged: rm it, and write it again from its source"
 	case wire.CodeNoSpace:
 		return "remove keys with 's4 rm', or add disk"
 	case wire.CodeTimeout:
@@ -94,6 +94,8 @@ func (e *Error) Error() string {
 func (e *Error) Reason() string {
 	hint := hint(e.Kind)
 	switch {
+	case e.Kind == ErrChecksum && e.Op == "put":
+		hint = "the bytes changed on their way: try again"
 	case e.Kind == ErrNoSpace && e.Server == "":
 		hint = "make room on this machine"
 	case errors.Is(e.Err, syscall.EMFILE): // of this process: what a server says has no Err

@@ -163,6 +163,7 @@ type failures struct {
 	listed bool // the names come from a list or a directory, and not from arguments
 	some   bool
 	other  bool // one is not that of a wrong argument
+	told   repeats
 }
 
 // add prints an error of a name, unless it is that of an interrupt, which is said once,
@@ -174,7 +175,7 @@ func (f *failures) add(name string, err error) {
 		return
 	}
 	f.a.subject = name
-	f.a.report(f.verb, err)
+	f.told.report(f.a, f.verb, err)
 }
 
 // after adds the error of a name, if there is one, so that the next name comes. It returns
@@ -191,6 +192,7 @@ func (f *failures) after(ctx context.Context, name string, err error) error {
 // err returns nil if there were no errors, errMisused if all were of wrong arguments, and
 // else errReported.
 func (f *failures) err() error {
+	f.told.rest(f.a, f.verb)
 	switch {
 	case !f.some:
 		return nil

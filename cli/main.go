@@ -74,6 +74,9 @@ func (a *app) main(ctx context.Context, args []string) int {
 	if isCompletion(args) {
 		a.complete(root)
 	}
+	if len(args) > 0 && args[0] == "head" {
+		args = headLines(args)
+	}
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)

@@ -171,6 +171,7 @@ func (a *app) syncDirs(ctx context.Context, c *s4.Client, src, dst string, progr
 			n.failed.add(strings.TrimSuffix(src, "/")+"/"+name, errors.New("no such file, though --from-file has it"))
 		}
 	}
+	n.failed.told.rest(a, "sync")
 	verb := "copied"
 	if opts.DryRun {
 		verb = "would copy"
