@@ -108,7 +108,8 @@ func stamp(t time.Time) string { return t.Local().Format(time.DateTime) }
 
 // entryObject is an entry as --json prints it.
 type entryObject struct {
-	Name     text       `json:"name"`
+	Key      text       `json:"key,omitempty"`
+	Prefix   text       `json:"prefix,omitempty"` // of a directory or a bucket
 	Dir      bool       `json:"dir,omitempty"`
 	Size     *int64     `json:"size,omitempty"`
 	Modified *time.Time `json:"modified,omitempty"`
@@ -117,12 +118,14 @@ type entryObject struct {
 }
 
 func toEntryObject(e s4.Entry) entryObject {
-	o := entryObject{Name: text(s4.Scheme + e.Name), Dir: e.Dir, XXH64: hexSum(e.XXH64)}
+	o := entryObject{Dir: e.Dir, XXH64: hexSum(e.XXH64)}
 	if !e.Dir {
 		o.Modified = &e.Modified
-		if strings.Contains(e.Name, "/") {
-			o.Size = &e.Size
-		}
+	}
+	if e.Dir || !strings.Contains(e.Name, "/") {
+		o.Prefix = text(s4.Scheme + e.Name)
+	} else {
+		o.Key, o.Size = text(s4.Scheme+e.Name), &e.Size
 	}
 	return o
 }
