@@ -39,6 +39,12 @@ func (c *chooser) registerFilter(f *pflag.FlagSet) {
 // registerDryRun adds --dryrun.
 func (c *chooser) registerDryRun(f *pflag.FlagSet) {
 	f.BoolVarP(&c.dryRun, "dryrun", "n", false, "print what would be done, and do nothing")
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "dry-run" { // as s5cmd and rclone have it
+			name = "dryrun"
+		}
+		return pflag.NormalizedName(name)
+	})
 }
 
 // registerFrom adds --from-file; what says what the file has.

@@ -36,6 +36,7 @@ type app struct {
 	subject    string        // the key or prefix that errors name if they carry no key
 	advice     string        // what errors say in the end, in parentheses
 	kept       string        // the id of the job that failed, if it can be resumed
+	mayRecurse bool          // the verb has -r, and it is not given
 	pages      *Pages        // in the program that serves them, else nil
 	longJob    time.Duration // from which on a job is told what --on-failure keep had saved
 }
@@ -178,12 +179,14 @@ func (a *app) run(f func(ctx context.Context, c *s4.Client, args []string) error
 			return failure{err}
 		}
 		defer c.Close()
+		r := cmd.Flags().Lookup("recursive")
+		a.mayRecurse = r != nil && !r.Changed
 		err = f(cmd.Context(), c, args)
 		var u usageError
 		if err == nil || errors.As(err, &u) {
 			return err
 		}
-		return failure{err}
+		return failure{a.missing(cmd.Context(), c, err)}
 	}
 }
 

@@ -45,7 +45,7 @@ neither copied nor removed. With --from-file, a list has the paths below SRC to 
   s4 sync s4://bucket/out out
   s4 sync --checksum --delete-changed dir s4://bucket/dir
   s4 sync -n --delete --exclude .git . s4://bucket/src`,
-		Args: cobra.ExactArgs(2),
+		Args: wantArgs(2, 2),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			if opts.Retries < 0 {
 				return usagef("--retries must not be negative")
