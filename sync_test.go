@@ -1,8 +1,10 @@
 package s4_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,4 +105,34 @@ func TestExcludedIsNotRead(t *testing.T) {
 	if err := c.Sync(t.Context(), "s4://b/d", dir, &s4.SyncOptions{Delete: true, Filter: filter}); err != nil {
 		t.Error(err)
 	}
+}
+
+// Of many files that have changed and kept their size, all keys are written anew, and no
+// other.
+func TestSyncManyChanged(t *testing.T) {
+	const n = 200
+	c := startLocal(t)
+	dir := writeFiles(t, n, 100)
+	if err := c.Sync(t.Context(), dir, "s4://b/d", nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < n; i += 2 {
+		if err := os.WriteFile(fmt.Sprintf("%s/%03d", dir, i), bytes.Repeat([]byte{'x'}, 100+i), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opts := &s4.SyncOptions{Checksum: true}
+	if err := c.Sync(t.Context(), dir, "s4://b/d", opts); !errors.Is(err, s4.ErrDiffers) {
+		t.Errorf("without DeleteChanged: %v", err)
+	}
+	report, copied, same := copies(t, nil)
+	opts = &s4.SyncOptions{Checksum: true, DeleteChanged: true, Report: func(s s4.SyncStep) { report(s.Transfer) }}
+	if err := c.Sync(t.Context(), dir, "s4://b/d", opts); err != nil || *copied != n/2 || *same != n/2 {
+		t.Errorf("%d copied, %d the same, %v", *copied, *same, err)
+	}
+	out := t.TempDir()
+	if err := c.Sync(t.Context(), "s4://b/d", out, nil); err != nil {
+		t.Error(err)
+	}
+	sameFiles(t, dir, out, n)
 }
