@@ -110,7 +110,7 @@ func TestExcludedIsNotRead(t *testing.T) {
 // Of many files that have changed and kept their size, all keys are written anew, and no
 // other.
 func TestSyncManyChanged(t *testing.T) {
-	const n = 200
+	const n = 40
 	c := startLocal(t)
 	dir := writeFiles(t, n, 100)
 	if err := c.Sync(t.Context(), dir, "s4://b/d", nil); err != nil {
