@@ -40,21 +40,23 @@ func (f *Filter) Include(pattern string) error { return f.add(pattern, true) }
 // ErrBadRequest.
 func (f *Filter) Exclude(pattern string) error { return f.add(pattern, false) }
 
-// Only adds a path to a list of those that are meant: all others are not, whatever the
-// rules say. A leading ./ is left out. A path that is none of a file below the directory
-// is ErrBadRequest.
-func (f *Filter) Only(path string) error {
-	path = strings.TrimPrefix(path, "./")
-	if slices.ContainsFunc(strings.Split(path, "/"), isNoName) {
-		return &Error{Op: "filter", Kind: ErrBadRequest, Text: fmt.Sprintf("%q is no path of a file below the directory", path)}
-	}
+// Only adds paths to a list of those that are meant: all others are not, whatever the rules
+// say. Without a path, the list may be empty, and then nothing is meant. A leading ./ is
+// left out. A path that is none of a file below the directory is ErrBadRequest.
+func (f *Filter) Only(paths ...string) error {
 	if f.only == nil {
 		f.only = make(map[string]bool)
 	}
-	f.only[path] = true
-	for i := range len(path) {
-		if path[i] == '/' {
-			f.only[path[:i+1]] = true
+	for _, path := range paths {
+		path = strings.TrimPrefix(path, "./")
+		if slices.ContainsFunc(strings.Split(path, "/"), isNoName) {
+			return &Error{Op: "filter", Kind: ErrBadRequest, Text: fmt.Sprintf("%q is no path of a file below the directory", path)}
+		}
+		f.only[path] = true
+		for i := range len(path) {
+			if path[i] == '/' {
+				f.only[path[:i+1]] = true
+			}
 		}
 	}
 	return nil

@@ -86,6 +86,10 @@ func TestFilterOnly(t *testing.T) {
 			t.Errorf("%s: %v", path, !want)
 		}
 	}
+	var none s4.Filter
+	if _ = none.Only(); none.Match("a") || !none.Prunes("a") {
+		t.Error("an empty list lets through what it does not have")
+	}
 	for _, path := range []string{"", ".", "/a", "../a", "a/", "a//b", "a/./b"} {
 		if err := f.Only(path); !errors.Is(err, s4.ErrBadRequest) {
 			t.Errorf("%q: %v", path, err)

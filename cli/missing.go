@@ -12,8 +12,9 @@ import (
 const missingTime = time.Second
 
 // missing returns err, or if it is that of a key which does not exist, but is a directory of
-// keys, an error that says so, with what -r does if the verb has it. What is in the way of a file that a key is copied to is
-// found before the server is asked: such a key may not exist, too.
+// keys, an error that says so, with what -r does if the verb has it. What is in the way of a
+// file that a key is copied to is found before the server is asked: such a key may not
+// exist, too.
 func (a *app) missing(ctx context.Context, c *s4.Client, err error) error {
 	var e *s4.Error
 	if !errors.As(err, &e) || ctx.Err() != nil || e.Key == "" {

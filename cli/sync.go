@@ -86,6 +86,7 @@ func (a *app) syncList(ctx context.Context, choose *chooser, remove bool) (map[s
 		return nil, usagef("--delete is for all of a directory: leave it or --from-file off")
 	}
 	list := make(map[string]bool)
+	_ = choose.filter.Only() // of an empty list, nothing
 	for name, err := range names {
 		if err != nil {
 			return nil, err
