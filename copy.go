@@ -273,6 +273,9 @@ func (c *Client) copySplit(ctx context.Context, src, dst string, opts *CopyOptio
 	if err != nil {
 		return err
 	}
+	if fi, err := os.Stat(src); err == nil && fi.IsDir() {
+		return &Error{Op: "put", Key: key, Kind: ErrStorage, Text: src + " is a directory (a split cuts one file: give each by itself)", Err: errIsDir}
+	}
 	return c.PutSplitFile(ctx, src, key, *opts.Split, report)
 }
 

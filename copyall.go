@@ -52,6 +52,11 @@ func (c *Client) CopyAll(ctx context.Context, srcs iter.Seq2[string, error], dst
 func (c *Client) copyAll(ctx context.Context, srcs iter.Seq2[string, error], dst string, one bool, opts *CopyOptions, report func(Transfer)) error {
 	up := isRemote(dst)
 	bucket := up && !strings.Contains(strings.TrimPrefix(dst, Scheme), "/")
+	if up {
+		if _, err := names.ParsePrefix(strings.TrimSuffix(dst, "/") + "/"); err != nil {
+			return usage("put", dst, err)
+		}
+	}
 	switch {
 	case dst == "-":
 		return badCopy("stdout takes one key: use 's4 cat' for more")

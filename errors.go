@@ -53,7 +53,7 @@ func hint(kind error) string {
 	case wire.CodeVersion, wire.CodeUnsupported:
 		return "install the same s4 on both"
 	case wire.CodeChecksum:
-		return "try again, and if the key itself is damaged, remove it"
+		return "'s4 verify' tells what is damaged: rm it, and write it again from its source"
 	case wire.CodeNoSpace:
 		return "remove keys with 's4 rm', or add disk"
 	case wire.CodeTimeout:
@@ -94,6 +94,8 @@ func (e *Error) Error() string {
 func (e *Error) Reason() string {
 	hint := hint(e.Kind)
 	switch {
+	case e.Kind == ErrChecksum && e.Op == "put":
+		hint = "the bytes changed on their way: try again"
 	case e.Kind == ErrNoSpace && e.Server == "":
 		hint = "make room on this machine"
 	case errors.Is(e.Err, syscall.EMFILE): // of this process: what a server says has no Err
@@ -245,9 +247,13 @@ func toError(server string, err error) *Error {
 	return e
 }
 
+// ErrUsage is the cause of the errors for an argument that was refused before any server
+// was asked, such as a key with a bad name.
+var ErrUsage = errors.New("a wrong argument")
+
 // usage returns the *Error for an argument that is refused before any server is asked.
 func usage(op, key string, err error) error {
-	e := &Error{Op: op, Key: key, Kind: ErrBadRequest, Text: err.Error()}
+	e := &Error{Op: op, Key: key, Kind: ErrBadRequest, Text: err.Error(), Err: ErrUsage}
 	var we *wire.Error
 	if errors.As(err, &we) {
 		e.Kind, e.Text = we.Code, we.Text

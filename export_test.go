@@ -1,5 +1,8 @@
 package s4
 
+// Prunes reports whether a walk leaves a directory out.
+func (f *Filter) Prunes(dir string) bool { return f.prunes(dir) }
+
 // IdleConns returns how many data connections c keeps for reuse.
 func IdleConns(c *Client) int { return c.data.Len() }
 

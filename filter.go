@@ -22,6 +22,7 @@ import (
 // means directories only. As in paths, no segment is empty, or . or .. alone.
 type Filter struct {
 	rules []rule
+	only  map[string]bool // what Only was called with, and its directories with a slash; or nil
 }
 
 // rule is one rule of a Filter.
@@ -38,6 +39,28 @@ func (f *Filter) Include(pattern string) error { return f.add(pattern, true) }
 // Exclude adds a rule for what is not meant. A pattern that is malformed is
 // ErrBadRequest.
 func (f *Filter) Exclude(pattern string) error { return f.add(pattern, false) }
+
+// Only adds paths to a list of those that are meant: all others are not, whatever the rules
+// say. Without a path, the list may be empty, and then nothing is meant. A leading ./ is
+// left out. A path that is none of a file below the directory is ErrBadRequest.
+func (f *Filter) Only(paths ...string) error {
+	if f.only == nil {
+		f.only = make(map[string]bool)
+	}
+	for _, path := range paths {
+		path = strings.TrimPrefix(path, "./")
+		if slices.ContainsFunc(strings.Split(path, "/"), isNoName) {
+			return &Error{Op: "filter", Kind: ErrBadRequest, Text: fmt.Sprintf("%q is no path of a file below the directory", path)}
+		}
+		f.only[path] = true
+		for i := range len(path) {
+			if path[i] == '/' {
+				f.only[path[:i+1]] = true
+			}
+		}
+	}
+	return nil
+}
 
 func (f *Filter) add(pattern string, include bool) error {
 	r := rule{include: include}
@@ -61,7 +84,12 @@ func isNoName(segment string) bool { return segment == "" || segment == "." || s
 
 // Match reports whether the path is meant. A directory's ends in a slash.
 func (f *Filter) Match(path string) bool {
-	if f == nil || len(f.rules) == 0 {
+	switch {
+	case f == nil:
+		return true
+	case f.only != nil && !f.only[path]:
+		return false
+	case len(f.rules) == 0:
 		return true
 	}
 	for i := len(f.rules) - 1; i >= 0; i-- {
@@ -87,4 +115,43 @@ func (r *rule) match(path string) bool {
 		}
 	}
 	return false
+}
+
+// prunes reports whether nothing below the directory dir, which has no slash at its end, is
+// meant, so that a walk need not look. It may report false where that is so.
+func (f *Filter) prunes(dir string) bool {
+	switch {
+	case f == nil:
+		return false
+	case f.only != nil && !f.only[dir+"/"]:
+		return true
+	}
+	for i := len(f.rules) - 1; i >= 0; i-- {
+		r := &f.rules[i]
+		if r.match(dir + "/") { // and so all below
+			return !r.include
+		}
+		if r.include && r.mayMatchBelow(dir) {
+			return false
+		}
+	}
+	return len(f.rules) > 0 && f.rules[0].include
+}
+
+// mayMatchBelow reports whether the rule, which does not match dir, could match a path
+// below it.
+func (r *rule) mayMatchBelow(dir string) bool {
+	if !r.whole || strings.ContainsAny(r.pattern, `{[\`) || strings.Contains(r.pattern, "**") {
+		return true
+	}
+	pattern, path := strings.Split(r.pattern, "/"), strings.Split(dir, "/")
+	if len(pattern) <= len(path) {
+		return false
+	}
+	for i := range path {
+		if !names.MatchPattern(pattern[i], path[i]) {
+			return false
+		}
+	}
+	return true
 }

@@ -20,7 +20,7 @@ func jobID(id uint64) string { return fmt.Sprintf("%016x", id) }
 func parseJobID(s string) (uint64, error) {
 	id, err := strconv.ParseUint(s, 16, 64)
 	if err != nil || len(s) != 16 || id == 0 {
-		return 0, &Error{Op: "jobs", Kind: ErrBadRequest, Text: fmt.Sprintf("%q is no job: an id has 16 hexadecimal digits", s)}
+		return 0, &Error{Op: "jobs", Kind: ErrBadRequest, Text: fmt.Sprintf("%q is no job: an id has 16 hexadecimal digits", s), Err: ErrUsage}
 	}
 	return id, nil
 }

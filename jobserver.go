@@ -221,14 +221,21 @@ func (s *jobServer) bring(ctx context.Context, to wire.Phase) error {
 		if !s.isLost(err) {
 			return err
 		}
-		if err := s.attach(ctx, err); err != nil {
-			if to == wire.PhaseDone && ctx.Err() == nil && isGone(err) && s.co.goOnWithout(s, err) {
-				return nil
-			}
+		if err := s.back(ctx, err, to == wire.PhaseDone); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// back waits for a server that was lost, and why, to come back. If it does not, and without
+// is set, the job may go on without it: then s.gone is set and the error is nil.
+func (s *jobServer) back(ctx context.Context, why error, without bool) error {
+	err := s.attach(ctx, why)
+	if err != nil && without && ctx.Err() == nil && isGone(err) && s.co.goOnWithout(s, err) {
+		return nil
+	}
+	return err
 }
 
 // isGone reports whether a server that was lost has not come back, or without its part of
@@ -243,14 +250,10 @@ func (s *jobServer) confirm(ctx context.Context) error {
 	if conn := s.current(); s.gone || conn != nil && !conn.Stale() {
 		return nil
 	}
-	err := s.attach(ctx, wire.Errorf(wire.CodeUnavailable, "the connection was lost"))
-	switch {
-	case err == nil:
-		return s.bring(ctx, wire.PhaseDone)
-	case ctx.Err() == nil && isGone(err) && s.co.goOnWithout(s, err):
-		return nil
+	if err := s.back(ctx, wire.Errorf(wire.CodeUnavailable, "the connection was lost"), true); err != nil {
+		return err
 	}
-	return err
+	return s.bring(ctx, wire.PhaseDone)
 }
 
 // step makes the request that the server's phase calls for, and waits for the answer.

@@ -1,6 +1,7 @@
 package s4
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nathants/s4/names"
+	"github.com/nathants/s4/wire"
 )
 
 // SyncOptions change what Sync does. The zero value copies what is missing.
@@ -139,24 +141,24 @@ func (s *syncs) find(base string, each func(Entry) error) error {
 	return nil
 }
 
-// same reports whether the file at path, of that size, is what the key is.
-func (s *syncs) same(e Entry, path string, size int64) (bool, error) {
-	if size != e.Size || !s.opts.Checksum {
-		return size == e.Size, nil
-	}
-	size, sum, err := hashFile(path)
-	return size == e.Size && sum == e.XXH64, err
-}
-
 // ready returns an error if the extras of dst, which is named, must stay.
 func (s *syncs) ready(src, dst string) error {
 	switch {
 	case !s.some && !s.opts.AllowEmpty:
+		if key := strings.TrimSuffix(src, "/"); isRemote(src) && s.isKey(key) {
+			return &Error{Op: "sync", Key: key, Kind: wire.CodeInternal, Text: "it is a key, not a directory of keys (copy it with 's4 cp')"}
+		}
 		return &Error{Op: "sync", Key: src, Kind: ErrNotFound, Text: "there is nothing to copy: " + dst + " was left as it is"}
 	case s.opts.Delete && s.first != nil:
 		return &Error{Op: "sync", Key: dst, Kind: ErrStorage, Text: "nothing was removed that is not in the source, as there were errors"}
 	}
 	return nil
+}
+
+// isKey reports whether there is a key of that name.
+func (s *syncs) isKey(name string) bool {
+	_, err := s.c.Stat(s.ctx, name)
+	return err == nil
 }
 
 // up syncs from the local dir to the keys below base.
@@ -175,13 +177,17 @@ func (s *syncs) up(dir, base string) error {
 		return err
 	}
 	err = s.c.putMany(s.ctx, &s.copy, s.transfer, func(p *puts) error {
+		check := newComparison(s, p.put)
 		p.skip = func(name string, t Transfer, info func() (fs.FileInfo, error)) bool {
 			s.some = true
 			e, ok := have[name]
 			delete(have, name)
-			return ok && s.skipPut(p, e, t, info)
+			if ok {
+				check.file(p, e, t, info)
+			}
+			return ok
 		}
-		return p.walk(dir, base)
+		return cmp.Or(p.walk(dir, base), check.end())
 	})
 	if err == nil {
 		err = s.ready(dir, Scheme+base)
@@ -208,59 +214,27 @@ func (s *syncs) up(dir, base string) error {
 	return err
 }
 
-// skipPut looks at a file whose key exists. It reports true if the file is not to be put,
-// and has told p.done so.
-func (s *syncs) skipPut(p *puts, e Entry, t Transfer, info func() (fs.FileInfo, error)) bool {
-	fi, err := info()
-	var same bool
-	if err == nil {
-		same, err = s.same(e, t.Path, fi.Size())
-	}
-	switch {
-	case err != nil:
-		t.Err = &Error{Op: "sync", Key: t.Key, Kind: ErrStorage, Text: err.Error(), Err: err}
-	case same:
-		t.Size, t.Skip, t.Same = e.Size, true, true
-	case !s.opts.DeleteChanged:
-		t.Err = &Error{Op: "sync", Key: t.Key, Kind: ErrExists, Text: "the key differs from " + t.Path, Err: ErrDiffers}
-	case s.opts.DryRun:
-		return false
-	default:
-		_, err := s.c.Remove(s.ctx, t.Key, false)
-		if err == nil || errors.Is(err, ErrNotFound) {
-			return false
-		}
-		t.Err = err
-	}
-	p.done(t)
-	return true
-}
-
 // ErrDiffers is the cause of Sync's ErrExists for a key that differs from its file.
 var ErrDiffers = errors.New("differs")
 
 // down syncs from the keys below base to the local dir.
 func (s *syncs) down(dir, base string) error {
+	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
 	extra, err := s.files(dir)
 	if err != nil {
 		return err
 	}
 	err = s.c.getMany(s.ctx, &s.copy, s.transfer, func(g *gets) error {
-		return s.find(base, func(e Entry) error {
+		check := newComparison(s, nil)
+		err := s.find(base, func(e Entry) error {
 			s.some = true
 			f := fetch{name: e.Name, path: localPath(dir, e.Name[len(base):]), size: uint64(e.Size)}
 			delete(extra, f.path)
-			t := f.transfer(nil)
-			if fi, err := os.Stat(f.path); err == nil && fi.Mode().IsRegular() {
-				t.Same, t.Err = s.same(e, f.path, fi.Size())
-				t.Skip = t.Same && t.Err == nil
-			}
-			if t.Skip || t.Err != nil || s.opts.DryRun {
-				g.done(t)
-				return nil
-			}
-			return g.add(f)
+			return check.key(g, e, f)
 		})
+		return cmp.Or(err, check.end())
 	})
 	if err == nil {
 		err = s.ready(Scheme+base, dir)
@@ -295,14 +269,19 @@ func (s *syncs) files(dir string) (map[string]bool, error) {
 		if err == nil && s.ctx.Err() != nil {
 			err = context.Cause(s.ctx)
 		}
-		if err != nil || !d.Type().IsRegular() {
+		if err != nil {
 			return err
 		}
 		rel, err := filepath.Rel(root, path)
-		if err == nil && s.opts.Filter.Match(filepath.ToSlash(rel)) {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && s.opts.Filter.prunes(filepath.ToSlash(rel)):
+			return fs.SkipDir
+		case d.Type().IsRegular() && s.opts.Filter.Match(filepath.ToSlash(rel)):
 			files[localPath(dir, rel)] = true
 		}
-		return err
+		return nil
 	})
 	return files, err
 }

@@ -1,11 +1,16 @@
 package s4_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nathants/s4"
 )
@@ -66,4 +71,68 @@ func TestSyncRemovesNothing(t *testing.T) {
 	if err := c.Sync(t.Context(), dir, "s4://b/d", nil); !errors.Is(err, s4.ErrDiffers) || !errors.Is(err, s4.ErrExists) {
 		t.Errorf("without a report: %v", err)
 	}
+}
+
+// A copy and a sync do not read a directory of which all is left out: this one has a
+// subdirectory whose path is too long to be opened.
+func TestExcludedIsNotRead(t *testing.T) {
+	c := startLocal(t)
+	dir := writeFiles(t, 1, 10)
+	fd, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	for name := "deep"; err == nil && len(name) <= unix.PathMax+400; name += strings.Repeat("d", 200) {
+		sub := name[max(0, len(name)-200):]
+		if err = unix.Mkdirat(fd, sub, 0o755); err != nil {
+			break
+		}
+		was := fd
+		fd, err = unix.Openat(was, sub, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		unix.Close(was)
+	}
+	unix.Close(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Copy(t.Context(), dir, "s4://b/all", &s4.CopyOptions{Recursive: true}); !errors.Is(err, unix.ENAMETOOLONG) {
+		t.Errorf("all: %v", err)
+	}
+	filter := new(s4.Filter)
+	if err := filter.Exclude("deep/**"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Copy(t.Context(), dir, "s4://b/d", &s4.CopyOptions{Recursive: true, Filter: filter}); err != nil {
+		t.Error(err)
+	}
+	if err := c.Sync(t.Context(), "s4://b/d", dir, &s4.SyncOptions{Delete: true, Filter: filter}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Of many files that have changed and kept their size, all keys are written anew, and no
+// other.
+func TestSyncManyChanged(t *testing.T) {
+	const n = 40
+	c := startLocal(t)
+	dir := writeFiles(t, n, 100)
+	if err := c.Sync(t.Context(), dir, "s4://b/d", nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < n; i += 2 {
+		if err := os.WriteFile(fmt.Sprintf("%s/%03d", dir, i), bytes.Repeat([]byte{'x'}, 100+i), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opts := &s4.SyncOptions{Checksum: true}
+	if err := c.Sync(t.Context(), dir, "s4://b/d", opts); !errors.Is(err, s4.ErrDiffers) {
+		t.Errorf("without DeleteChanged: %v", err)
+	}
+	report, copied, same := copies(t, nil)
+	opts = &s4.SyncOptions{Checksum: true, DeleteChanged: true, Report: func(s s4.SyncStep) { report(s.Transfer) }}
+	if err := c.Sync(t.Context(), dir, "s4://b/d", opts); err != nil || *copied != n/2 || *same != n/2 {
+		t.Errorf("%d copied, %d the same, %v", *copied, *same, err)
+	}
+	out := t.TempDir()
+	if err := c.Sync(t.Context(), "s4://b/d", out, nil); err != nil {
+		t.Error(err)
+	}
+	sameFiles(t, dir, out, n)
 }

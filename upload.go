@@ -72,7 +72,8 @@ type puts struct {
 	done   func(Transfer)
 	have   map[string]int64 // with SkipExisting: the sizes of keys that exist
 
-	// skip, if not nil, reports whether a file is not to be put, and calls done if so.
+	// skip, if not nil, reports whether add has no more to do for a file: skip calls done
+	// or put for it, now or before feed returns.
 	skip func(name string, t Transfer, info func() (fs.FileInfo, error)) bool
 }
 
@@ -129,6 +130,9 @@ func (p *puts) walk(dir, base string) error {
 			return nil
 		}
 		rel = filepath.ToSlash(rel)
+		if d.IsDir() && path != root && p.opts.Filter.prunes(rel) {
+			return fs.SkipDir
+		}
 		if d.IsDir() || !p.opts.Filter.Match(rel) {
 			return nil
 		}
@@ -161,6 +165,11 @@ func (p *puts) add(path, key string, info func() (fs.FileInfo, error)) error {
 	if p.skip != nil && p.skip(name, t, info) {
 		return nil
 	}
+	return p.put(name, t, info)
+}
+
+// put is add for a file that is not to be skipped.
+func (p *puts) put(name string, t Transfer, info func() (fs.FileInfo, error)) error {
 	if p.opts.DryRun {
 		fi, err := info()
 		if t.Err = err; err == nil {
@@ -170,7 +179,7 @@ func (p *puts) add(path, key string, info func() (fs.FileInfo, error)) error {
 		return nil
 	}
 	select {
-	case p.queues[p.c.cluster.Place(name)] <- upload{path: path, name: name}:
+	case p.queues[p.c.cluster.Place(name)] <- upload{path: t.Path, name: name}:
 		return nil
 	case <-p.ctx.Done():
 		return p.ctx.Err()

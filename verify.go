@@ -12,33 +12,41 @@ import (
 
 // VerifyOptions say how Verify works. A nil *VerifyOptions has the defaults.
 type VerifyOptions struct {
-	Rate   int64                // how much each server reads, in bytes a second; 0 for as much as it can
-	Remove bool                 // remove the keys that are damaged
-	Report func(VerifyProgress) // told about once a second how far all are, by one goroutine at a time; may be nil
+	Glob             bool                 // prefix may be a pattern of keys; see IsGlob
+	Rate             int64                // how much each server reads, in bytes a second; 0 for as much as it can
+	Remove           bool                 // remove the keys that are damaged
+	RemoveNoChecksum bool                 // remove files that have no checksum, which something other than s4 wrote
+	Report           func(VerifyProgress) // told about once a second how far all are, by one goroutine at a time; may be nil
 }
 
 // VerifyProgress is how far a Verify is.
 type VerifyProgress struct {
-	Keys    int64 // that were compared, the damaged ones with them
-	Bytes   int64 // in them
-	Damaged int64
+	Keys       int64 // that were looked at, with those that are damaged or have no checksum
+	Bytes      int64 // in them
+	Damaged    int64
+	NoChecksum int64 // files without a checksum
 }
 
-// DamagedKey is a key whose bytes are not those that were written.
+// DamagedKey is a key whose bytes are not those that were written, or, if NoChecksum is set,
+// of which nobody can tell.
 type DamagedKey struct {
-	Key     string // with its scheme
-	Server  Server
-	Size    int64  // bytes of its file
-	Removed bool   // by VerifyOptions.Remove
-	Reason  string // what was found, for people
+	Key        string // with its scheme
+	Server     Server
+	Size       int64  // bytes of its file
+	NoChecksum bool   // the file has no checksum: something other than s4 wrote it
+	Removed    bool   // as VerifyOptions say
+	Reason     string // what was found, for people
+	Err        error  // why it could not be removed, though it was to be, or nil
 }
 
 // Verify has every server compare its keys that begin with prefix with the checksums
-// stored with them, all keys if prefix is empty or s4://. It calls each for every key that
-// is damaged as soon as it is found, from one goroutine at a time, and returns what was
-// compared. An error of each ends it. A server that fails does not stop the others; the
-// first error is returned with what they have compared. ErrNotFound means that no key
-// begins with prefix.
+// stored with them, all keys if prefix is empty or s4://. If it is a pattern, see
+// VerifyOptions, those are meant that it matches, and all below the directories that it
+// matches. It calls each for every key that
+// is damaged or has no checksum as soon as it is found, from one goroutine at a time, and
+// returns what was compared. An error of each ends it. A server that fails does not stop
+// the others; the first error is returned with what they have compared. A key that cannot
+// be removed stops nothing: each is told. ErrNotFound means that no key begins with prefix.
 //
 // Servers read keys as any reader would: from the page cache, if they are there.
 func (c *Client) Verify(ctx context.Context, prefix string, opts *VerifyOptions, each func(DamagedKey) error) (VerifyProgress, error) {
@@ -46,13 +54,20 @@ func (c *Client) Verify(ctx context.Context, prefix string, opts *VerifyOptions,
 		opts = new(VerifyOptions)
 	}
 	var name string
-	if prefix != "" && prefix != Scheme {
-		var err error
-		if name, err = names.ParsePrefix(prefix); err != nil {
-			return VerifyProgress{}, usage("verify", prefix, err)
+	var err error
+	glob := opts.Glob && IsGlob(prefix)
+	switch {
+	case glob:
+		if name, err = names.TrimScheme(prefix); err == nil {
+			_, err = names.ParsePattern(name)
 		}
+	case prefix != "" && prefix != Scheme:
+		name, err = names.ParsePrefix(prefix)
 	}
-	request := &wire.Verify{Prefix: name, Rate: uint64(max(0, opts.Rate)), Remove: opts.Remove}
+	if err != nil {
+		return VerifyProgress{}, usage("verify", prefix, err)
+	}
+	request := &wire.Verify{Prefix: name, Rate: uint64(max(0, opts.Rate)), Remove: opts.Remove, RemoveNoChecksum: opts.RemoveNoChecksum, Glob: glob}
 	v := verifying{opts: opts, each: each, parts: make([]VerifyProgress, len(c.cluster.Servers))}
 	ctx, v.stop = context.WithCancelCause(ctx)
 	defer v.stop(nil)
@@ -89,6 +104,8 @@ type verifying struct {
 	mu    sync.Mutex
 	parts []VerifyProgress // by server; guarded by mu
 	ended bool             // each has returned an error; guarded by mu
+
+	noChecksum int64 // files without a checksum so far; guarded by mu
 }
 
 // verifyStopped is the error of each.
@@ -103,7 +120,14 @@ func (v *verifying) take(i int, server Server, m wire.Message) (last bool, err e
 		if v.ended {
 			return true, context.Canceled
 		}
-		err := v.each(DamagedKey{Key: Scheme + m.Key, Server: server, Size: int64(m.Size), Removed: m.Removed, Reason: m.Text})
+		d := DamagedKey{Key: Scheme + m.Key, Server: server, Size: int64(m.Size), NoChecksum: m.NoChecksum, Removed: m.Removed, Reason: m.Text}
+		if m.Failed != "" {
+			d.Err = &Error{Op: "verify", Key: d.Key, Server: server.String(), Kind: ErrStorage, Text: "it was not removed: " + m.Failed}
+		}
+		if m.NoChecksum {
+			v.noChecksum++
+		}
+		err := v.each(d)
 		if err != nil {
 			v.ended = true
 			v.stop(verifyStopped{err})
@@ -132,5 +156,6 @@ func (v *verifying) sum() (p VerifyProgress) {
 		p.Bytes += part.Bytes
 		p.Damaged += part.Damaged
 	}
+	p.NoChecksum = v.noChecksum
 	return p
 }

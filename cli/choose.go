@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,12 @@ func (c *chooser) registerFilter(f *pflag.FlagSet) {
 // registerDryRun adds --dryrun.
 func (c *chooser) registerDryRun(f *pflag.FlagSet) {
 	f.BoolVarP(&c.dryRun, "dryrun", "n", false, "print what would be done, and do nothing")
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "dry-run" { // as s5cmd and rclone have it
+			name = "dryrun"
+		}
+		return pflag.NormalizedName(name)
+	})
 }
 
 // registerFrom adds --from-file; what says what the file has.
@@ -135,6 +142,12 @@ func (c *chooser) read(in io.Reader, yield func(string, error) bool) {
 		if n := len(name); n > 0 && name[n-1] == end {
 			name = name[:n-1]
 		}
+		if end == '\n' { // as editors of Windows end lines, and begin files
+			name = bytes.TrimSuffix(name, []byte("\r"))
+			if line == 1 {
+				name = bytes.TrimPrefix(name, []byte("\ufeff"))
+			}
+		}
 		if len(name) > 0 && !yield(string(name), nil) {
 			return
 		}
@@ -151,20 +164,24 @@ func (c *chooser) read(in io.Reader, yield func(string, error) bool) {
 // failures prints the errors of a verb that goes on after one, and remembers that there
 // were some.
 type failures struct {
-	a    *app
-	verb string
-	some bool
+	a      *app
+	verb   string
+	listed bool // the names come from a list or a directory, and not from arguments
+	some   bool
+	other  bool // one is not that of a wrong argument
+	told   repeats
 }
 
 // add prints an error of a name, unless it is that of an interrupt, which is said once,
 // at the end.
 func (f *failures) add(name string, err error) {
 	f.some = true
+	f.other = f.other || f.listed || !errors.Is(err, s4.ErrUsage)
 	if errors.Is(err, s4.ErrCanceled) {
 		return
 	}
 	f.a.subject = name
-	f.a.report(f.verb, err)
+	f.told.report(f.a, f.verb, err)
 }
 
 // after adds the error of a name, if there is one, so that the next name comes. It returns
@@ -178,10 +195,15 @@ func (f *failures) after(ctx context.Context, name string, err error) error {
 	return nil
 }
 
-// err returns errReported if there were errors.
+// err returns nil if there were no errors, errMisused if all were of wrong arguments, and
+// else errReported.
 func (f *failures) err() error {
-	if f.some {
-		return errReported
+	f.told.rest(f.a, f.verb)
+	switch {
+	case !f.some:
+		return nil
+	case !f.other:
+		return errMisused
 	}
-	return nil
+	return errReported
 }

@@ -250,6 +250,7 @@ type copyCounts struct {
 	existing                       int64         // keys that exist already
 	exists                         []s4.Transfer // the first of those
 	out                            error         // of standard output, in a dry run
+	told                           repeats
 }
 
 // maxExisting is how many keys that exist already are named, each by an error. More
@@ -280,7 +281,7 @@ func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
 	case r.Err != nil:
 		t.failed++
 		a.subject = r.Key
-		a.report("cp", r.Err)
+		t.told.report(a, "cp", r.Err)
 	default:
 		t.copied++
 		t.bytes += r.Size
@@ -309,6 +310,7 @@ func dryRun(src, dst string) string {
 
 // summary prints the last line of a copy of many keys and makes its error.
 func (a *app) summary(t *copyCounts, err error) error {
+	t.told.rest(a, "cp")
 	if t.existing > 0 && t.existing <= maxExisting {
 		for _, r := range t.exists {
 			a.subject = r.Key

@@ -35,7 +35,7 @@ bucket. The servers list every key for it. Exit code 1 if nothing matches.`,
 			if err != nil {
 				return err
 			}
-			failed := failures{a: a, verb: "du"}
+			failed := failures{a: a, verb: "du", listed: d.choose.from != ""}
 			for name, err := range names {
 				if err != nil {
 					return err
@@ -104,14 +104,14 @@ func (d *duPrinter) print(ctx context.Context, name string) error {
 			if d.depth >= 0 && strings.Count(dir, "/")-1-top > d.depth {
 				return nil
 			}
-			return d.line(usageObject{Name: text(s4.Scheme + dir), Bytes: u.Bytes, Keys: u.Keys})
+			return d.line(usageObject{Prefix: text(s4.Scheme + dir), Bytes: u.Bytes, Keys: u.Keys})
 		}
 	}
 	servers, err := d.c.Usage(ctx, name, d.choose.find(true), each)
 	if err != nil {
 		return err
 	}
-	total := usageObject{Name: text(name)}
+	total := usageObject{Prefix: text(name)}
 	for i, u := range servers {
 		total.Keys += u.Keys
 		total.Bytes += u.Bytes
@@ -130,13 +130,13 @@ func (d *duPrinter) print(ctx context.Context, name string) error {
 
 // line prints one sum.
 func (d *duPrinter) line(o usageObject) error {
-	name := string(o.Name) + o.Server // it has one of them
+	name := string(o.Prefix) + o.Server // it has one of them
 	return output(d.app.line(fmt.Sprintf("%12s %8d %s", d.human.size(o.Bytes), o.Keys, name), o))
 }
 
 // usageObject is a line of du as --json prints it.
 type usageObject struct {
-	Name   text   `json:"name,omitempty"`
+	Prefix text   `json:"prefix,omitempty"`
 	Server string `json:"server,omitempty"`
 	Bytes  int64  `json:"bytes"`
 	Keys   int64  `json:"keys"`

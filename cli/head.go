@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,6 +73,29 @@ all its bytes. Of several keys, each has a line with its name before it, unless 
 		return nil
 	}
 	return cmd
+}
+
+// headLines returns args with -n before a number of lines that head is given as -2, which
+// is how head(1) was once told.
+func headLines(args []string) []string {
+	var out []string
+	for i, arg := range args {
+		n, dash := strings.CutPrefix(arg, "-")
+		switch _, err := strconv.ParseUint(n, 10, 63); {
+		case arg == "--":
+			return append(out, args[i:]...)
+		case dash && err == nil && !isHeadValue(args[:i]):
+			out = append(out, "-n", n)
+		default:
+			out = append(out, arg)
+		}
+	}
+	return out
+}
+
+// isHeadValue reports whether what comes after args, which has the verb, is the value of a flag.
+func isHeadValue(args []string) bool {
+	return slices.Contains([]string{"-n", "--lines", "-c", "--bytes", "--conf", "--secret-file"}, args[len(args)-1])
 }
 
 // Bytes that head asks for at once: at first as many as ten lines rarely exceed, and

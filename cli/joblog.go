@@ -23,8 +23,11 @@ type joblog struct {
 // createJoblog opens the file, and creates it if need be. It returns nil if name is
 // empty.
 func createJoblog(name string) (*joblog, error) {
-	if name == "" {
+	switch name {
+	case "":
 		return nil, nil
+	case "-":
+		return nil, usagef("--joblog -: standard output is for data (--joblog /dev/stderr prints it, and ./- is a file of that name)")
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {

@@ -15,7 +15,7 @@ func (a *app) eachKey(ctx context.Context, c *s4.Client, verb string, choose *ch
 	failed := failures{a: a, verb: verb}
 	do := func(key string) error {
 		a.subject = key
-		return failed.after(ctx, key, f(key))
+		return failed.after(ctx, key, a.missing(ctx, c, f(key)))
 	}
 	for _, name := range args {
 		if !choose.glob(name) {

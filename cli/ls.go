@@ -28,7 +28,8 @@ func (a *app) ls() *cobra.Command {
 all servers: time, size, name. Directories of keys are shown as PRE, unless -r.
 A PREFIX with wildcards, as in 's4://bucket/2024-*/part_?', lists what it matches as a
 whole: * and ? match no slash, ** any directories. With more than one PREFIX, names are
-printed in full. Exit code 1 if nothing matches.
+printed in full, and so they are with -r and no PREFIX, which stands for all buckets.
+Exit code 1 if nothing matches.
 
 Listings are printed as they come, in little memory, but for --sort and --reverse,
 which hold all of it. Largest and newest come first. --since and --until take a time
@@ -44,18 +45,23 @@ leave directories out. With -l, servers read the checksum of every key.`,
 			if err := l.check(); err != nil {
 				return err
 			}
-			l.app, l.choose, l.cluster = a, &choose, c.Cluster()
+			l.app, l.choose, l.cluster, l.zero = a, &choose, c.Cluster(), choose.zero
 			if len(args) == 0 && choose.from == "" || len(args) == 1 && args[0] == s4.Scheme {
-				if l.summarize {
-					return usagef("--summarize adds up the keys of a PREFIX: name one, or see 's4 du -s'")
+				switch {
+				case l.recursive:
+					find := choose.find(true)
+					find.Checksums, l.full = l.long, true
+					return l.print(l.all(ctx, c, find), "", "no key matches")
+				case l.summarize:
+					return usagef("--summarize adds up keys: name a PREFIX, or see 's4 du -s'")
+				case l.long:
+					return usagef("--long is for keys: name a PREFIX, or list all with -r")
 				}
 				return l.print(c.Buckets(ctx), "", "there are no buckets")
 			}
-			zero := choose.zero // ends lines here
 			if choose.from == "" {
-				choose.zero = false
+				choose.zero = false // it is not of names that are read
 			}
-			l.zero = zero
 			names, err := choose.names(ctx, a, args)
 			if err != nil {
 				return err
@@ -67,7 +73,7 @@ leave directories out. With -l, servers read the checksum of every key.`,
 				a.subject = args[0]
 				return l.print(c.Find(ctx, args[0], find), args[0], "no key matches")
 			}
-			failed := failures{a: a, verb: "ls"}
+			failed := failures{a: a, verb: "ls", listed: choose.from != ""}
 			for name, err := range names {
 				if err != nil {
 					return err
@@ -102,7 +108,8 @@ func stamp(t time.Time) string { return t.Local().Format(time.DateTime) }
 
 // entryObject is an entry as --json prints it.
 type entryObject struct {
-	Name     text       `json:"name"`
+	Key      text       `json:"key,omitempty"`
+	Prefix   text       `json:"prefix,omitempty"` // of a directory or a bucket
 	Dir      bool       `json:"dir,omitempty"`
 	Size     *int64     `json:"size,omitempty"`
 	Modified *time.Time `json:"modified,omitempty"`
@@ -111,12 +118,14 @@ type entryObject struct {
 }
 
 func toEntryObject(e s4.Entry) entryObject {
-	o := entryObject{Name: text(s4.Scheme + e.Name), Dir: e.Dir, XXH64: hexSum(e.XXH64)}
+	o := entryObject{Dir: e.Dir, XXH64: hexSum(e.XXH64)}
 	if !e.Dir {
 		o.Modified = &e.Modified
-		if strings.Contains(e.Name, "/") {
-			o.Size = &e.Size
-		}
+	}
+	if e.Dir || !strings.Contains(e.Name, "/") {
+		o.Prefix = text(s4.Scheme + e.Name)
+	} else {
+		o.Key, o.Size = text(s4.Scheme+e.Name), &e.Size
 	}
 	return o
 }
@@ -197,6 +206,23 @@ func (l *lister) print(entries iter.Seq2[s4.Entry, error], prefix, none string) 
 		return errors.New(none)
 	}
 	return nil
+}
+
+// all yields the keys of all buckets.
+func (l *lister) all(ctx context.Context, c *s4.Client, find *s4.FindOptions) iter.Seq2[s4.Entry, error] {
+	return func(yield func(s4.Entry, error) bool) {
+		for b, err := range c.Buckets(ctx) {
+			if err != nil {
+				yield(b, err)
+				return
+			}
+			for e, err := range c.Find(ctx, s4.Scheme+b.Name+"/", find) {
+				if !yield(e, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
 }
 
 // inTime reports whether an entry was written in the time that was asked for.

@@ -36,6 +36,7 @@ type app struct {
 	subject    string        // the key or prefix that errors name if they carry no key
 	advice     string        // what errors say in the end, in parentheses
 	kept       string        // the id of the job that failed, if it can be resumed
+	mayRecurse bool          // the verb has -r, and it is not given
 	pages      *Pages        // in the program that serves them, else nil
 	longJob    time.Duration // from which on a job is told what --on-failure keep had saved
 }
@@ -45,8 +46,11 @@ type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
-// errReported is a failure that was printed already.
-var errReported = errors.New("reported")
+// errReported is a failure that was printed already, and errMisused one of arguments alone.
+var (
+	errReported = errors.New("reported")
+	errMisused  = errors.New("misused")
+)
 
 // Main runs the s4 command with the given arguments, without the program's
 // name, and returns its exit code. When ctx ends, what is under way is
@@ -71,6 +75,9 @@ func (a *app) main(ctx context.Context, args []string) int {
 	if isCompletion(args) {
 		a.complete(root)
 	}
+	if len(args) > 0 && args[0] == "head" {
+		args = headLines(args)
+	}
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -85,8 +92,13 @@ func (a *app) main(ctx context.Context, args []string) int {
 		return exitInterrupted
 	case errors.Is(err, errReported):
 		return exitFailed
+	case errors.Is(err, errMisused):
+		return exitUsage
 	case errors.As(err, new(failure)):
 		a.report(verb, err)
+		if errors.Is(err, s4.ErrUsage) {
+			return exitUsage
+		}
 		return exitFailed
 	}
 	a.print(verb, "", fmt.Sprintf("%s (see '%s --help')", oneLine(err.Error()), cmd.CommandPath()))
@@ -167,12 +179,14 @@ func (a *app) run(f func(ctx context.Context, c *s4.Client, args []string) error
 			return failure{err}
 		}
 		defer c.Close()
+		r := cmd.Flags().Lookup("recursive")
+		a.mayRecurse = r != nil && !r.Changed
 		err = f(cmd.Context(), c, args)
 		var u usageError
 		if err == nil || errors.As(err, &u) {
 			return err
 		}
-		return failure{err}
+		return failure{a.missing(cmd.Context(), c, err)}
 	}
 }
 

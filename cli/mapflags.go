@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nathants/s4"
+	"github.com/nathants/s4/cli/flags"
 )
 
 // keepOnFailure is the value of --on-failure that suspends a job that fails.
@@ -160,15 +161,12 @@ func (d *timeoutFlag) String() string { return time.Duration(*d).String() }
 // Type is what pflag calls it.
 func (d *timeoutFlag) Type() string { return "D" }
 
-var errNoTimeout = errors.New("want a time such as 90s, 5m, 1h30m, or a number of seconds")
+var errNoTimeout = errors.New("want a time such as 90s, 5m, 1h30m, 2d, or a number of seconds")
 
 // Set is given what the user wrote.
 func (d *timeoutFlag) Set(text string) error {
-	v, err := time.ParseDuration(text)
-	if err != nil {
-		v, err = time.ParseDuration(text + "s")
-	}
-	if err != nil || v < 0 {
+	var v flags.Period
+	if v.Set(text) != nil && v.Set(text+"s") != nil {
 		return errNoTimeout
 	}
 	*d = timeoutFlag(v)

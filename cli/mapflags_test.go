@@ -10,7 +10,7 @@ import (
 
 func TestTimeoutFlag(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"30": 30 * time.Second, "0": 0, "1.5": 1500 * time.Millisecond, "90s": 90 * time.Second, "1h30m": 90 * time.Minute, "200ms": 200 * time.Millisecond,
+		"30": 30 * time.Second, "0": 0, "1.5": 1500 * time.Millisecond, "90s": 90 * time.Second, "1h30m": 90 * time.Minute, "2d": 48 * time.Hour, "200ms": 200 * time.Millisecond,
 		"": -1, "s": -1, "-1": -1, "-1s": -1, "soon": -1, "9999999999": -1, "1 s": -1,
 	} {
 		var d timeoutFlag

@@ -25,7 +25,7 @@ func (a *app) report(verb string, err error) {
 		key = a.subject
 	}
 	reason := e.Reason()
-	if bucket := strings.TrimPrefix(key, s4.Scheme); e.Kind == s4.ErrBadKey && bucket != "" && !strings.Contains(bucket, "/") && (verb == "cp" || verb == "rm") {
+	if a.mayRecurse && isBucketOrDir(key) && e.Kind == s4.ErrBadKey && (verb == "cp" || verb == "rm") {
 		reason = e.Text + "; -r means all below (keys are s4://bucket/path/name)"
 	}
 	if a.json {
@@ -41,6 +41,12 @@ func (a *app) report(verb string, err error) {
 			fmt.Fprintln(a.stderr)
 		}
 	}
+}
+
+// isBucketOrDir reports whether a name is that of a bucket or, with a slash, of a directory.
+func isBucketOrDir(name string) bool {
+	bucket, below, _ := strings.Cut(strings.TrimPrefix(name, s4.Scheme), "/")
+	return bucket != "" && (below == "" || strings.HasSuffix(below, "/")) && !strings.Contains(below, "//")
 }
 
 // errorObject is an error as --json prints it, on standard error.

@@ -89,7 +89,7 @@ func (a *app) removeOne(ctx context.Context, c *s4.Client, name string, recursiv
 
 // removeMany removes what many names stand for, or, with filters, a part of it.
 func (a *app) removeMany(ctx context.Context, c *s4.Client, choose *chooser, names iter.Seq2[string, error], opts s4.RemoveOptions) error {
-	failed := failures{a: a, verb: "rm"}
+	failed := failures{a: a, verb: "rm", listed: choose.from != ""}
 	var out error
 	opts.Glob, opts.Filter, opts.DryRun = choose.globs(), &choose.filter, choose.dryRun
 	opts.Report = func(r s4.Removal) {

@@ -42,7 +42,7 @@ code is 1.`,
 
 // statObject is a key as --json prints it.
 type statObject struct {
-	Name     text      `json:"name"`
+	Key      text      `json:"key"`
 	Size     int64     `json:"size"`
 	Modified time.Time `json:"modified"`
 	XXH64    hexSum    `json:"xxh64"`

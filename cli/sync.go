@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,18 +39,24 @@ nothing has failed. A SRC without a file or key is an error, and nothing is remo
 may be a wrong name. --allow-empty insists.
 
 --include and --exclude choose among paths below SRC and DST: what they leave out is
-neither copied nor removed.`,
+neither copied nor removed. With --from-file, a list has the paths below SRC to copy, as
+'find . -type f' prints them, and all others stay as they are; it is not for --delete.`,
 		Example: `  s4 sync dir s4://bucket/dir
   s4 sync s4://bucket/out out
   s4 sync --checksum --delete-changed dir s4://bucket/dir
   s4 sync -n --delete --exclude .git . s4://bucket/src`,
-		Args: cobra.ExactArgs(2),
+		Args: wantArgs(2, 2),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			if opts.Retries < 0 {
 				return usagef("--retries must not be negative")
 			}
 			opts.Filter, opts.DryRun = &choose.filter, choose.dryRun
-			return a.syncDirs(ctx, c, args[0], args[1], progress, opts)
+			list, err := a.syncList(ctx, &choose, opts.Delete)
+			if err != nil {
+				return err
+			}
+			opts.AllowEmpty = opts.AllowEmpty || list != nil // what is missing is named
+			return a.syncDirs(ctx, c, args[0], args[1], progress, list, opts)
 		}),
 	}
 	f := cmd.Flags()
@@ -61,7 +69,36 @@ neither copied nor removed.`,
 	f.IntVar(&opts.Retries, "retries", defaultRetries, "try a transfer that breaks up to `N` more times")
 	choose.registerDryRun(f)
 	choose.registerFilter(f)
+	choose.registerFrom(f, "paths below SRC")
 	return cmd
+}
+
+// syncList makes the filter leave out what --from-file does not have. It returns the paths
+// that it has, or nil without the flag.
+func (a *app) syncList(ctx context.Context, choose *chooser, remove bool) (map[string]bool, error) {
+	names, err := choose.names(ctx, a, nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case choose.from == "":
+		return nil, nil
+	case remove:
+		return nil, usagef("--delete is for all of a directory: leave it or --from-file off")
+	}
+	list := make(map[string]bool)
+	_ = choose.filter.Only() // of an empty list, nothing
+	for name, err := range names {
+		if err != nil {
+			return nil, err
+		}
+		if choose.filter.Only(name) != nil {
+			return nil, usagef("--from-file has %q, which is no path of a file below SRC", name)
+		}
+		if name = strings.TrimPrefix(name, "./"); choose.filter.Match(name) { // --exclude counts, too
+			list[name] = true
+		}
+	}
+	return list, nil
 }
 
 // syncObject is one step of a sync as --json prints it.
@@ -75,15 +112,15 @@ type syncObject struct {
 
 // syncCounts counts the outcomes of a sync.
 type syncCounts struct {
-	copied, same, removed, skipped, bytes int64
+	copied, same, removed, skipped, errors, bytes int64
 
 	failed failures
 	out    error // of standard output
 }
 
-// syncDirs runs a sync and tells of it.
-func (a *app) syncDirs(ctx context.Context, c *s4.Client, src, dst string, progress progressFlag, opts s4.SyncOptions) error {
-	n := syncCounts{failed: failures{a: a, verb: "sync"}}
+// syncDirs runs a sync and tells of it. list has the paths that must be in src, or is nil.
+func (a *app) syncDirs(ctx context.Context, c *s4.Client, src, dst string, progress progressFlag, list map[string]bool, opts s4.SyncOptions) error {
+	n := syncCounts{failed: failures{a: a, verb: "sync", listed: true}}
 	up := strings.HasPrefix(dst, s4.Scheme)
 	if opts.DryRun {
 		progress = "never"
@@ -100,7 +137,12 @@ func (a *app) syncDirs(ctx context.Context, c *s4.Client, src, dst string, progr
 	})
 	defer stop()
 	opts.Moved = &shown.moved
+	base := strings.TrimSuffix(src, "/") + "/"
+	if up {
+		base = strings.TrimSuffix(dst, "/") + "/"
+	}
 	opts.Report = func(step s4.SyncStep) {
+		delete(list, strings.TrimPrefix(step.Key, base))
 		shown.aside(func() {
 			if !step.Removed {
 				shown.done(step.Transfer)
@@ -117,10 +159,20 @@ func (a *app) syncDirs(ctx context.Context, c *s4.Client, src, dst string, progr
 		return usageError{errors.New(e.Text)}
 	case errors.Is(err, s4.ErrNotFound) && e.Op == "sync":
 		a.advice = "--allow-empty insists"
+		if s4.IsGlob(src) {
+			a.advice = "SRC is a directory: choose what is below it with --include"
+		}
 		return err
 	case err != nil && !errors.Is(err, s4.ErrCanceled) && !n.failed.some:
 		return err
 	}
+	if err == nil {
+		for _, name := range slices.Sorted(maps.Keys(list)) {
+			n.errors++
+			n.failed.add(strings.TrimSuffix(src, "/")+"/"+name, errors.New("no such file, though --from-file has it"))
+		}
+	}
+	n.failed.told.rest(a, "sync")
 	verb := "copied"
 	if opts.DryRun {
 		verb = "would copy"
@@ -130,6 +182,7 @@ func (a *app) syncDirs(ctx context.Context, c *s4.Client, src, dst string, progr
 	p.add(n.removed > 0, "%d removed", n.removed)
 	p.add(n.same > 0, "%d there already", n.same)
 	p.add(n.skipped > 0, "%d skipped", n.skipped)
+	p.add(n.errors > 0, "%d failed", n.errors)
 	a.note("%s", p.String())
 	switch {
 	case errors.Is(err, s4.ErrCanceled):
@@ -155,11 +208,15 @@ func (a *app) syncStep(n *syncCounts, up, dry bool, step s4.SyncStep) {
 		a.note("s4: sync %s: skipped: %s", oneLine(local), oneLine(step.Err.Error()))
 		return
 	case errors.Is(step.Err, s4.ErrDiffers):
+		n.errors++
 		n.failed.some = true
 		a.subject = key
 		a.print("sync", key, "the key differs from "+local+" (--delete-changed removes it and writes it anew)")
 		return
 	case step.Err != nil:
+		if !errors.Is(step.Err, s4.ErrCanceled) {
+			n.errors++
+		}
 		n.failed.add(cmp.Or(key, local), step.Err)
 		return
 	}

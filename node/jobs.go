@@ -91,21 +91,21 @@ func (s *session) jobTasks(tag uint16, m *wire.JobTasks) error {
 			_ = log.flush() // its error is the job's
 		}
 	}
-	batch := taskBatch{write: send} // the log of a durable job has a frame for each run
+	frames := taskFrames{write: send} // the log of a durable job has a frame for each run
 	err := n.readTasks(m.Job, func(t *wire.Tasks) error {
 		running = slices.DeleteFunc(running, func(r wire.Task) bool {
 			return slices.ContainsFunc(t.List, func(t wire.Task) bool { return t.Key == r.Key && t.Attempt == r.Attempt })
 		})
 		for _, t := range t.List {
-			batch.add(t)
+			frames.add(t)
 		}
 		return werr
 	})
 	if err == nil {
 		for _, t := range running {
-			batch.add(t)
+			frames.add(t)
 		}
-		err = batch.flush()
+		err = frames.flush()
 	}
 	switch {
 	case werr != nil:

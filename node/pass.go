@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -19,6 +20,10 @@ type pass struct {
 	pace    func(ctx context.Context, n int) error // called before n bytes or fewer are read; may be nil
 	remove  bool                                   // keys that are damaged
 	found   chan<- *wire.Damaged
+	match   *names.Pattern // of keys; nil for all
+
+	removeNoSum bool                                   // remove files that have no checksum
+	unlink      func(key string, fd int) (bool, error) // removes a key if it is the file that is open; for remove and removeNoSum
 
 	keys, bytes, damaged atomic.Uint64 // so far
 }
@@ -44,6 +49,9 @@ func (p *pass) run(ctx context.Context, prefix string) error {
 		})
 	}
 	err := p.store.eachKey(ctx, prefix, func(key string) error {
+		if p.match != nil && !p.match.Match(key) && p.match.Dir(key) == "" {
+			return nil
+		}
 		select {
 		case queue <- key:
 			return nil
@@ -59,14 +67,17 @@ func (p *pass) run(ctx context.Context, prefix string) error {
 	return err
 }
 
-// check compares one key. The error is one that ends the pass.
+// check compares one key. The error is one that ends the pass: what is about this key
+// alone goes to found.
 func (p *pass) check(ctx context.Context, key string) error {
 	fd, f, err := p.store.lookAt(key)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 		return nil // removed meanwhile, or a directory has taken its place
-	}
-	if err != nil {
-		return storeError(err, key)
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM):
+		return storeError(err, key) // it would be so for every key
+	case err != nil:
+		return p.tell(ctx, &wire.Damaged{Key: key, Text: "it cannot be opened: " + toWire(storeError(err, key)).Text})
 	}
 	defer unix.Close(fd)
 	if err = f.noSum; err == nil {
@@ -78,20 +89,28 @@ func (p *pass) check(ctx context.Context, key string) error {
 	if err != nil && (!errors.As(err, &damage) || damage.Code != wire.CodeChecksum) {
 		return err
 	}
-	p.keys.Add(1)
 	p.bytes.Add(uint64(f.size))
 	if damage == nil {
+		p.keys.Add(1)
 		return nil
 	}
-	p.damaged.Add(1)
-	told := &wire.Damaged{Key: key, Size: uint64(f.size), Text: damage.Text}
-	if p.remove {
-		if told.Removed, err = p.store.removeIfSame(key, fd); err != nil {
-			return storeError(err, key)
+	d := &wire.Damaged{Key: key, Size: uint64(f.size), Text: damage.Text, NoChecksum: damage == errNoSum}
+	if d.NoChecksum && p.removeNoSum || !d.NoChecksum && p.remove {
+		if d.Removed, err = p.unlink(key, fd); err != nil {
+			d.Failed = toWire(storeError(err, key)).Text
 		}
 	}
+	return p.tell(ctx, d)
+}
+
+// tell counts a key that is damaged or has no checksum, and sends it to found.
+func (p *pass) tell(ctx context.Context, d *wire.Damaged) error {
+	p.keys.Add(1)
+	if !d.NoChecksum {
+		p.damaged.Add(1)
+	}
 	select {
-	case p.found <- told:
+	case p.found <- d:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -117,7 +117,7 @@ func (ps *peers) get(j *job, server int, c *peerConn, waits func()) (*xfer.Pipel
 	defer c.unlock()
 	// If the peer was restarted between two jobs, nobody was reading from the
 	// connection to notice. Any requests on it are lost then.
-	if c.p != nil && !c.p.Broken() && (c.job == j || c.p.Idle()) {
+	if c.p != nil && !c.p.Broken() && (c.job == j || !c.p.Stale()) {
 		c.job = j
 		return c.p, nil
 	}

@@ -39,21 +39,21 @@ func (j *job) shuffle(dir, key string, names *xfer.File, w *worker, t *wire.Task
 		return err
 	}
 	defer slot.release()
-	batch := newBatch(j, slot, func(name string) (*xfer.File, error) {
+	sent := newPushes(j, slot, func(name string) (*xfer.File, error) {
 		f, _, err := j.node.openOutput(work, name)
 		return f, err
 	})
 	// Server after server: see smallPush.
 	slices.SortStableFunc(p.outputs, func(a, b printedFile) int { return cmp.Compare(a.server, b.server) })
 	for i := range p.outputs {
-		if err = batch.failed(); err == nil {
-			err = p.route(&p.outputs[i], w, batch)
+		if err = sent.failed(); err == nil {
+			err = p.route(&p.outputs[i], w, sent)
 		}
 		if err != nil {
 			break
 		}
 	}
-	if err = errors.Join(err, batch.wait()); err != nil {
+	if err = errors.Join(err, sent.wait()); err != nil {
 		return fatal{err}
 	}
 	p.removePushed()
@@ -203,7 +203,7 @@ func inside(dir, printed string) (string, bool) {
 
 // route hashes one output, whose name has been checked, and stages it here or
 // sends it to its server.
-func (p *printed) route(o *printedFile, w *worker, batch *batch) error {
+func (p *printed) route(o *printedFile, w *worker, sent *pushes) error {
 	j := p.job
 	out := p.out(path.Base(o.name))
 	f := o.file
@@ -224,12 +224,12 @@ func (p *printed) route(o *printedFile, w *worker, batch *batch) error {
 	j.bytesOut.Add(uint64(size))
 	if o.server != j.node.cfg.Index {
 		to := &pushed{o.server, o.name, out, size, sum}
-		if batch.isDown(o.server) {
+		if sent.isDown(o.server) {
 			f.Close()
-			batch.lose(to, errDown)
+			sent.lose(to, errDown)
 			return nil
 		}
-		batch.push(to, f, body)
+		sent.push(to, f, body)
 		return nil
 	}
 	defer f.Close()

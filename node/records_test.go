@@ -217,7 +217,7 @@ func TestLogWithACutTail(t *testing.T) {
 	ends := []int64{0}
 	for i := range tasks {
 		l.add(wire.Task{State: wire.TaskFailed, Key: fmt.Sprint("b/in/", i), Stderr: strings.Repeat("x", 50)})
-		if err := l.batch.flush(); err != nil {
+		if err := l.frames.flush(); err != nil {
 			t.Fatal(err)
 		}
 		fi, err := l.f.Stat()
@@ -258,7 +258,7 @@ func TestTaskBatch(t *testing.T) {
 	var mu sync.Mutex
 	seen := make(map[string]int)
 	frames := 0
-	b := taskBatch{write: func(m *wire.Tasks) error {
+	b := taskFrames{write: func(m *wire.Tasks) error {
 		mu.Lock()
 		defer mu.Unlock()
 		frames++
@@ -298,7 +298,7 @@ func TestTaskBatch(t *testing.T) {
 	}
 	// An error stays, and nothing is written after it.
 	why, calls := errors.New("why"), 0
-	b = taskBatch{write: func(*wire.Tasks) error { calls++; return why }}
+	b = taskFrames{write: func(*wire.Tasks) error { calls++; return why }}
 	for range 3 {
 		b.add(wire.Task{Key: "b/k"})
 		if err := b.flush(); !errors.Is(err, why) {

@@ -53,7 +53,7 @@ func (r *report) send(write func(wire.Message) error) error {
 	if r.failed || room <= 0 {
 		return nil
 	}
-	batch := taskBatch{write: func(m *wire.Tasks) error { return write(m) }}
+	frames := taskFrames{write: func(m *wire.Tasks) error { return write(m) }}
 	from := r.at
 	in := &countReader{r: bufio.NewReaderSize(io.NewSectionReader(r.f, from, math.MaxInt64-from), int(room))}
 	_, err = readTasks(in, func(m *wire.Tasks) error {
@@ -64,15 +64,15 @@ func (r *report) send(write func(wire.Message) error) error {
 			case r.seen > 0:
 				r.seen--
 			default:
-				batch.add(reported(*t))
+				frames.add(reported(*t))
 			}
 		}
 		if r.at = from + in.n; r.at >= r.before {
 			r.seen = 0 // the log may have lost some of them
 		}
-		return batch.failed()
+		return frames.failed()
 	})
-	werr := batch.flush()
+	werr := frames.flush()
 	if err != nil && werr == nil && !errors.Is(err, os.ErrClosed) {
 		r.failed = true
 		r.job.node.log.Error("job log", zap.String("job", jobName(r.job.id)), zap.Error(err))

@@ -12,8 +12,8 @@ import (
 	"github.com/nathants/s4/xfer"
 )
 
-// batch is the pushes of one task. Those that a peer was lost with are sent again.
-type batch struct {
+// pushes are those of one task. Those that a peer was lost with are sent again.
+type pushes struct {
 	job  *job
 	slot *ioSlot                               // the task's
 	open func(name string) (*xfer.File, error) // opens an output again
@@ -39,13 +39,13 @@ type pushed struct {
 	sum    uint64
 }
 
-func newBatch(j *job, slot *ioSlot, open func(name string) (*xfer.File, error)) *batch {
-	return &batch{job: j, slot: slot, open: open}
+func newPushes(j *job, slot *ioSlot, open func(name string) (*xfer.File, error)) *pushes {
+	return &pushes{job: j, slot: slot, open: open}
 }
 
 // lose notes a push that failed with err, to be sent again, if that can be expected to
 // help.
-func (b *batch) lose(p *pushed, err error) {
+func (b *pushes) lose(p *pushed, err error) {
 	j := b.job
 	if j.msg.Wait == 0 || !isLost(err) || j.ctx.Err() != nil {
 		b.fail(j.peerError(p.server, "push", p.key, err))
@@ -67,14 +67,14 @@ func (b *batch) lose(p *pushed, err error) {
 var errDown = wire.Errorf(wire.CodeUnavailable, "the server is down")
 
 // isDown reports whether a push to a server was lost and not sent again yet.
-func (b *batch) isDown(server int) bool {
+func (b *pushes) isDown(server int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.down[server]
 }
 
 // repeat sends lost pushes again, until all have arrived or it is too late.
-func (b *batch) repeat() error {
+func (b *pushes) repeat() error {
 	for r := xfer.NewBackoff(b.job.patience()); ; {
 		b.mu.Lock()
 		lost, why := b.lost, b.lostAt
@@ -111,13 +111,13 @@ func (b *batch) repeat() error {
 	}
 }
 
-func (b *batch) failed() error {
+func (b *pushes) failed() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err
 }
 
-func (b *batch) fail(err error) {
+func (b *pushes) fail(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
@@ -126,7 +126,7 @@ func (b *batch) fail(err error) {
 }
 
 // answered counts the end of a push.
-func (b *batch) answered() {
+func (b *pushes) answered() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.pending--; b.pending == 0 && b.idle != nil {
@@ -136,7 +136,7 @@ func (b *batch) answered() {
 }
 
 // wait waits until all pushes have arrived.
-func (b *batch) wait() error {
+func (b *pushes) wait() error {
 	err := b.settled()
 	if err == nil {
 		err = b.repeat()
@@ -155,7 +155,7 @@ func (b *batch) wait() error {
 }
 
 // settled waits for the answers to the pushes under way.
-func (b *batch) settled() error {
+func (b *pushes) settled() error {
 	b.mu.Lock()
 	idle := make(chan struct{})
 	if b.pending == 0 {
@@ -180,7 +180,7 @@ const smallPush = 16 << 10
 // push sends one output, whose file is f, to its server, from disk to socket in the
 // kernel unless it is packed, or is in memory as body. It closes f and returns as soon as
 // the file is sent.
-func (b *batch) push(out *pushed, f *xfer.File, body []byte) {
+func (b *pushes) push(out *pushed, f *xfer.File, body []byte) {
 	j := b.job
 	if b.conn == nil || b.server != out.server || out.size > smallPush {
 		b.conn, b.server = j.node.peers.turn(out.server), out.server

@@ -262,15 +262,21 @@ func hexSum(text *[16]byte, sum uint64) {
 func getSum(fd int) (uint64, error) {
 	var text [17]byte
 	n, err := unix.Fgetxattr(fd, sumAttr, text[:])
-	if err != nil || n != 16 {
-		return 0, wire.Errorf(wire.CodeChecksum, "the file has no stored checksum: something other than s4 wrote it")
+	switch {
+	case errors.Is(err, unix.ENODATA):
+		return 0, errNoSum
+	case err != nil && !errors.Is(err, unix.ERANGE): // ERANGE: it is too long
+		return 0, wire.Errorf(wire.CodeChecksum, "the stored checksum cannot be read: %v", err)
 	}
-	sum, err := strconv.ParseUint(string(text[:16]), 16, 64)
-	if err != nil {
+	sum, perr := strconv.ParseUint(string(text[:16]), 16, 64)
+	if err != nil || perr != nil || n != 16 {
 		return 0, wire.Errorf(wire.CodeChecksum, "the stored checksum is damaged")
 	}
 	return sum, nil
 }
+
+// errNoSum is getSum's error for a file without a checksum.
+var errNoSum = wire.Errorf(wire.CodeChecksum, "the file has no stored checksum: something other than s4 wrote it")
 
 // storeError turns an error of a system call on a key into an error of the protocol.
 func storeError(err error, key string) error {

@@ -11,9 +11,9 @@ import (
 	"github.com/nathants/s4/wire"
 )
 
-// taskBatch gathers tasks into frames. Its methods may be called by many
+// taskFrames gathers tasks into frames. Its methods may be called by many
 // goroutines; a slow write holds up those that add.
-type taskBatch struct {
+type taskFrames struct {
 	write func(*wire.Tasks) error
 
 	mu    sync.Mutex
@@ -23,7 +23,7 @@ type taskBatch struct {
 }
 
 // add takes a task. It first writes the tasks gathered so far if they fill a frame.
-func (b *taskBatch) add(t wire.Task) {
+func (b *taskFrames) add(t wire.Task) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.size+t.TaskSize() > wire.MaxEntries {
@@ -34,7 +34,7 @@ func (b *taskBatch) add(t wire.Task) {
 }
 
 // flush writes what has gathered, and returns the first error of any write.
-func (b *taskBatch) flush() error {
+func (b *taskFrames) flush() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.flushLocked()
@@ -42,13 +42,13 @@ func (b *taskBatch) flush() error {
 }
 
 // failed returns the first error of any write.
-func (b *taskBatch) failed() error {
+func (b *taskFrames) failed() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err
 }
 
-func (b *taskBatch) flushLocked() {
+func (b *taskFrames) flushLocked() {
 	if len(b.tasks.List) == 0 {
 		return
 	}
@@ -74,7 +74,7 @@ type taskLog struct {
 	f       *os.File
 	durable bool // every task is written at once
 
-	batch taskBatch // to f; has a lock of its own
+	frames taskFrames // to f; has a lock of its own
 
 	mu     sync.Mutex
 	done   int // room for stderr of runs that succeeded; guarded by mu
@@ -88,7 +88,7 @@ func newTaskLog(dir string, durable bool) (*taskLog, error) {
 	}
 	l := &taskLog{f: f, durable: durable, done: maxDoneStderr, failed: maxFailedStderr}
 	var buf []byte
-	l.batch.write = func(m *wire.Tasks) error {
+	l.frames.write = func(m *wire.Tasks) error {
 		buf = wire.AppendFrame(buf[:0], 0, wire.FlagChecked, m)
 		_, err := f.Write(buf)
 		return err
@@ -111,9 +111,9 @@ func (l *taskLog) add(t wire.Task) (err error) {
 			t.Stderr = t.Stderr[max(0, len(t.Stderr)-minFailedStderr):]
 		}
 	}
-	l.batch.add(t)
+	l.frames.add(t)
 	if l.durable {
-		err = l.batch.flush()
+		err = l.frames.flush()
 	}
 	return err
 }
@@ -127,6 +127,6 @@ func reported(t wire.Task) wire.Task {
 }
 
 // flush writes to the log what has gathered.
-func (l *taskLog) flush() error { return l.batch.flush() }
+func (l *taskLog) flush() error { return l.frames.flush() }
 
 func (l *taskLog) close() error { return errors.Join(l.flush(), l.f.Close()) }

@@ -21,7 +21,16 @@ const (
 // verifyKeys answers VERIFY.
 func (s *session) verifyKeys(tag uint16, m *wire.Verify) error {
 	start := time.Now()
-	if m.Prefix != "" {
+	prefix := m.Prefix
+	var match *names.Pattern
+	switch {
+	case m.Glob:
+		pattern, err := names.ParsePattern(m.Prefix)
+		if err != nil {
+			return s.reply(tag, err)
+		}
+		prefix, match = pattern.Prefix, &pattern
+	case prefix != "":
 		if err := names.CheckPrefix(m.Prefix); err != nil {
 			return s.reply(tag, err)
 		}
@@ -31,11 +40,12 @@ func (s *session) verifyKeys(tag uint16, m *wire.Verify) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	found := make(chan *wire.Damaged)
-	p := &pass{store: s.node.store, readers: verifyReaders, remove: m.Remove, found: found, pace: pacer(m.Rate)}
+	p := &pass{store: s.node.store, readers: verifyReaders, remove: m.Remove, removeNoSum: m.RemoveNoChecksum,
+		unlink: s.node.store.removeIfSame, found: found, match: match, pace: pacer(m.Rate)}
 	ended := make(chan error, 1)
 	go func() {
 		defer close(found)
-		ended <- p.run(ctx, m.Prefix)
+		ended <- p.run(ctx, prefix)
 	}()
 	tick := time.NewTicker(verifyTell)
 	defer tick.Stop()
@@ -83,8 +93,17 @@ func pacer(bytes uint64) func(context.Context, int) error {
 	return rate.NewLimiter(rate.Limit(bytes), xfer.ChunkSize).WaitN
 }
 
-// damagedKey counts and logs a key that was found to be damaged.
+// damagedKey counts and logs a key that was found to be damaged. A file without a checksum
+// is only logged.
 func (n *Node) damagedKey(d *wire.Damaged) {
+	fields := []zap.Field{zap.String("key", d.Key), zap.Uint64("bytes", d.Size), zap.Bool("removed", d.Removed), zap.String("outcome", d.Text)}
+	if d.Failed != "" {
+		fields = append(fields, zap.String("not_removed", d.Failed))
+	}
+	if d.NoChecksum {
+		n.log.Warn("key without checksum", fields...)
+		return
+	}
 	n.corrupt.Add(1)
-	n.log.Error("damaged key", zap.String("key", d.Key), zap.Uint64("bytes", d.Size), zap.Bool("removed", d.Removed), zap.String("outcome", d.Text))
+	n.log.Error("damaged key", fields...)
 }

@@ -14,6 +14,8 @@ var optional = map[Type]int{
 	TypeJobInfo:    3*8 + 1 + 8 + 4 + 4, // and what the number says
 	TypeCancel:     1,
 	TypePrepare:    4, // and what the number says
+	TypeVerify:     1 + 1,
+	TypeDamaged:    1 + 4, // and what the number says
 }
 
 // isShort reports whether a message leaves them out.
@@ -37,6 +39,10 @@ func isShort(m Message) bool {
 		return !m.Discard
 	case *Prepare:
 		return len(m.Without) == 0
+	case *Verify:
+		return !m.RemoveNoChecksum && !m.Glob
+	case *Damaged:
+		return !m.NoChecksum && m.Failed == ""
 	}
 	return false
 }

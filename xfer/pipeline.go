@@ -179,9 +179,6 @@ func (p *Pipeline) read() {
 	}
 }
 
-// Idle reports whether an idle pipeline can still be used: it is not Stale.
-func (p *Pipeline) Idle() bool { return !p.Stale() }
-
 // Stale reports whether an idle pipeline cannot be used again: see Conn.Stale.
 func (p *Pipeline) Stale() bool { return p.conn.Stale() }
 

@@ -34,7 +34,7 @@ func wantAllDone(t *testing.T, p *Pipeline, outcomes []*outcome) (failed int) {
 	if err := <-o.done; err == nil || o.calls.Load() != 1 {
 		t.Errorf("after Close: %v, %d calls", err, o.calls.Load())
 	}
-	if p.Idle() || !p.Broken() {
+	if !p.Stale() || !p.Broken() {
 		t.Error("idle after Close")
 	}
 	p.Close() // again is harmless
@@ -226,17 +226,17 @@ func TestPipelineIdle(t *testing.T) {
 	a, b := connPair(t, patient, patient)
 	stop := serving(b)
 	p := NewPipeline(a)
-	if !p.Idle() || p.Broken() {
+	if p.Stale() || p.Broken() {
 		t.Error("a new pipeline is not idle")
 	}
 	o := newOutcome("get")
 	p.Do(get("10", io.Discard, o))
 	wantDone(t, o, 0)
-	if !p.Idle() {
+	if p.Stale() {
 		t.Error("not idle")
 	}
 	stop()
-	until(t, "not idle once the peer has closed", func() bool { return !p.Idle() })
+	until(t, "stale once the peer has closed", func() bool { return p.Stale() })
 	wantAllDone(t, p, nil)
 }
 

@@ -70,7 +70,7 @@ func TestPipelineManyGoroutines(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if !p.Idle() || p.Broken() {
+	if p.Stale() || p.Broken() {
 		t.Error("not idle afterwards")
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 func TestPeriod(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"7d": 7 * 24 * time.Hour, "0": 0, "0d": 0, "90m": 90 * time.Minute, "1h30m": 90 * time.Minute, "365d": 365 * 24 * time.Hour,
+		"30s": 30 * time.Second, "7d": 7 * 24 * time.Hour, "0": 0, "0d": 0, "90m": 90 * time.Minute, "1h30m": 90 * time.Minute, "365d": 365 * 24 * time.Hour,
 	} {
 		var p Period
 		if err := p.Set(text); err != nil || time.Duration(p) != want {

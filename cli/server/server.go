@@ -44,9 +44,9 @@ type options struct {
 	nodes     int
 	maxIO     int
 	maxCPU    int
-	ioTimeout time.Duration
+	ioTimeout flags.Period
 	fsync     bool
-	keep      time.Duration
+	keep      flags.Period
 	runAs     string
 	memory    string
 	cpus      float64
@@ -128,8 +128,9 @@ Long flags may have one dash, too: -port 8080.`,
 	p.IntVar(&f.nodes, "nodes", 0, "run an embedded cluster of `N` servers")
 	p.IntVar(&f.maxIO, "max-io-jobs", 0, "send the output of `N` tasks to peers at once, of all --nodes (default 4 x CPUs)")
 	p.IntVar(&f.maxCPU, "max-cpu-jobs", 0, "run `N` commands at once, of all --nodes (default CPUs + 2)")
-	p.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "a peer may be silent for `D` in mid transfer")
-	p.DurationVar(&f.keep, "keep-suspended", 24*time.Hour, "keep a suspended job for `D`, see s4 jobs resume")
+	f.ioTimeout, f.keep = flags.Period(30*time.Second), flags.Period(24*time.Hour)
+	p.Var(&f.ioTimeout, "io-timeout", "a peer may be silent for `D` in mid transfer")
+	p.Var(&f.keep, "keep-suspended", "keep a suspended job for `D`, as in 36h or 7d, see s4 jobs resume")
 	p.Var(&f.scrub, "scrub", "compare all keys with their checksums this often, while the server is idle, as in 7d; 0 for never")
 	p.StringVar(&f.secret, "secret-file", "", "`FILE` with the cluster's secret, see s4 secret (default $S4_SECRET_FILE, else there is none)")
 	p.BoolVar(&f.require, "require-secret", false, "do not start without a secret")
@@ -164,11 +165,11 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 	if f.port < 0 || f.port > 65535 {
 		return fmt.Errorf("--port %d: ports are 1 to 65535", f.port)
 	}
-	if f.ioTimeout < xfer.MinTimeout {
-		return fmt.Errorf("--io-timeout %v: at least %v, as peers are pinged every second", f.ioTimeout, xfer.MinTimeout)
+	if time.Duration(f.ioTimeout) < xfer.MinTimeout {
+		return fmt.Errorf("--io-timeout %v: at least %v, as peers are pinged every second", &f.ioTimeout, xfer.MinTimeout)
 	}
 	if f.keep <= 0 {
-		return fmt.Errorf("--keep-suspended %v: more than 0, as in 24h", f.keep)
+		return fmt.Errorf("--keep-suspended %v: more than 0, as in 24h", &f.keep)
 	}
 	limits, err := f.taskLimits()
 	if err != nil {
@@ -197,9 +198,9 @@ func (f *options) run(cmd *cobra.Command, stdout, stderr io.Writer) error {
 		Dir:           f.dir,
 		MaxCPUJobs:    f.maxCPU,
 		MaxIOJobs:     f.maxIO,
-		IOTimeout:     f.ioTimeout,
+		IOTimeout:     time.Duration(f.ioTimeout),
 		Fsync:         f.fsync,
-		KeepSuspended: f.keep,
+		KeepSuspended: time.Duration(f.keep),
 		Scrub:         time.Duration(f.scrub),
 		Secret:        secret,
 		SecretFile:    s4.SecretFile(f.secret),
