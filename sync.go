@@ -245,7 +245,7 @@ func (s *syncs) down(dir, base string) error {
 	if err != nil {
 		return err
 	}
-	err = s.c.getMany(s.ctx, &s.copy, s.transfer, func(g *gets) error {
+	err = s.c.getMany(s.ctx, false, &s.copy, s.transfer, func(g *gets) error {
 		return s.find(base, func(e Entry) error {
 			s.some = true
 			f := fetch{name: e.Name, path: localPath(dir, e.Name[len(base):]), size: uint64(e.Size)}

@@ -39,7 +39,7 @@ func (s *session) data(h wire.Header) error {
 	case *wire.Eval:
 		return s.eval(h, m)
 	case *wire.Copy:
-		return s.copyKeys(h, m)
+		return s.copyKey(h, m)
 	case *wire.Flush:
 		return s.reply(h.Tag, nil) // of a request that was answered
 	}

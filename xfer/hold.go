@@ -36,31 +36,14 @@ func (c *Conn) WriteSoon(tag uint16, flags byte, m wire.Message) error {
 // atHand reports whether the header of another request has come. It is for the goroutine
 // that reads.
 func (c *Conn) atHand() bool {
-	_, ok := c.next()
-	return ok
-}
-
-// Next returns the type of the next request if its header has come, or else 0. It is for
-// the goroutine that reads.
-func (c *Conn) Next() wire.Type {
-	t, _ := c.next()
-	return t
-}
-
-// next returns the type of the next request, 0 if its header is bad, and whether it has
-// come.
-func (c *Conn) next() (wire.Type, bool) {
 	for in := c.in; len(in) >= wire.HeaderSize; {
 		h, err := wire.DecodeHeader(in)
-		if err != nil {
-			return 0, true
-		}
-		if h.Type != wire.TypePing {
-			return h.Type, true
+		if err != nil || h.Type != wire.TypePing {
+			return true
 		}
 		in = in[min(len(in), wire.HeaderSize+int(h.Len)):]
 	}
-	return 0, false
+	return false
 }
 
 // hold holds p back, or sends it if too much is held, or for too long; c.wmu is held. It
