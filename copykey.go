@@ -170,7 +170,9 @@ func (c *Client) copier(ctx context.Context, server int, lost *lostServer, peers
 				return
 			case f.tries < opts.Retries && (broke(err) || isAway(err)) && ctx.Err() == nil:
 				f.tries++
-				f.away = isAway(err)
+				if f.away = nil; isAway(err) {
+					f.away = err
+				}
 				broken.add(f)
 				return
 			case isAway(err):
@@ -183,8 +185,8 @@ func (c *Client) copier(ctx context.Context, server int, lost *lostServer, peers
 			continue
 		}
 		err := peers[peer].get()
-		if err == nil && f.away {
-			err = c.awaitServer(ctx, peer, peers[peer].met.Load())
+		if err == nil && f.away != nil && !c.awaitServer(ctx, peer, peers[peer].met.Load()) {
+			err = f.away
 		}
 		if err != nil {
 			f.tries = opts.Retries // it was waited for
@@ -206,24 +208,18 @@ func isAway(err error) bool {
 	return errors.As(err, &we) && we.Code == wire.CodeUnavailable && we.Server != ""
 }
 
-// awaitServer waits for a server, if there was a connection to it before.
-func (c *Client) awaitServer(ctx context.Context, server int, met bool) error {
+// awaitServer reports whether a server is there. If it has been met, as there was a
+// connection to it before, it is waited for.
+func (c *Client) awaitServer(ctx context.Context, server int, met bool) bool {
 	connect := c.reconnect
 	if !met {
 		connect = func(ctx context.Context, server int) (*xfer.Pipeline, error) { return c.pipeline(ctx, server, false) }
 	}
 	p, err := connect(ctx, server)
-	if err != nil {
-		var we *wire.Error
-		if errors.As(err, &we) && we.Server == "" {
-			named := *we
-			named.Server = c.cluster.Servers[server].String()
-			err = &named
-		}
-		return err
+	if err == nil {
+		c.data.Put(server, p)
 	}
-	c.data.Put(server, p)
-	return nil
+	return err == nil
 }
 
 // settleCopy returns the outcome for a copy that was refused since the key exists. If it

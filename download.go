@@ -72,7 +72,7 @@ type fetch struct {
 	size uint64 // as it was listed, or 0
 
 	tries  int   // that have failed
-	away   bool  // the last try failed since the server of to was not there
+	away   error // why the last try failed, if the server of to was not there
 	exists error // if a try failed since the key to exists, and settleCopy is to look at it
 	strict bool  // the key to may be a source as well, and is not to be taken for a copy
 }

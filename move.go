@@ -139,8 +139,7 @@ func (m *mover) remove(keys iter.Seq2[string, error]) {
 		}
 		t := m.waiting[r.Key]
 		delete(m.waiting, r.Key)
-		t.Err = nil // of a try before
-		if r.Err != nil && !errors.Is(r.Err, ErrNotFound) { // another client was first
+		if t.Err = nil; r.Err != nil && !errors.Is(r.Err, ErrNotFound) { // another client was first
 			t.Err = notRemoved(t.Key, r.Err)
 		}
 		m.report(t)
@@ -157,7 +156,7 @@ func (m *mover) finish() {
 		for _, key := range keys {
 			server := m.c.cluster.Place(key[len(Scheme):])
 			if _, known := back[server]; !known {
-				back[server] = m.c.awaitServer(m.ctx, server, true) == nil
+				back[server] = m.c.awaitServer(m.ctx, server, true)
 			}
 			if back[server] {
 				wait = append(wait, key)
