@@ -208,14 +208,17 @@ func isAway(err error) bool {
 	return errors.As(err, &we) && we.Code == wire.CodeUnavailable && we.Server != ""
 }
 
-// awaitServer reports whether a server is there. If it has been met, as there was a
-// connection to it before, it is waited for.
+// awaitServer waits for a server, a moment at least, and reports whether it is there. One
+// that has not been met, as there was no connection to it before, must be there at once.
 func (c *Client) awaitServer(ctx context.Context, server int, met bool) bool {
-	connect := c.reconnect
 	if !met {
-		connect = func(ctx context.Context, server int) (*xfer.Pipeline, error) { return c.pipeline(ctx, server, false) }
+		p, err := c.pipeline(ctx, server, false)
+		if err != nil {
+			return false
+		}
+		c.data.Put(server, p)
 	}
-	p, err := connect(ctx, server)
+	p, err := c.reconnect(ctx, server)
 	if err == nil {
 		c.data.Put(server, p)
 	}

@@ -162,7 +162,7 @@ func (c *copying) failed(ctx context.Context, server int, err error) error {
 		return &wire.Error{Code: wire.CodeStorage, Key: c.m.Src, Text: "reading it failed: " + err.Error()}
 	}
 	n := c.s.node
-	e := &wire.Error{Code: wire.CodeUnavailable, Text: fmt.Sprintf("the connection from server %d was lost: %v", n.cfg.Index, err)}
+	e := &wire.Error{Code: wire.CodeUnavailable, Text: fmt.Sprintf("the connection from server %d was lost", n.cfg.Index)}
 	var said *wire.Error
 	if errors.As(err, &said) {
 		*e = *said
