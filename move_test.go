@@ -248,3 +248,38 @@ func TestCopyPeerRestarts(t *testing.T) {
 	}
 	<-healed
 }
+
+// Whenever a move is interrupted, every key is at one of its places at least, and another
+// move finishes it.
+func TestMoveInterrupted(t *testing.T) {
+	const n = 400 // more than are under way at once
+	c := nodetest.Start(t, 3, node.Config{}).Client(t, nil)
+	if err := c.Copy(t.Context(), writeFiles(t, n, 10), "s4://b/in", &s4.CopyOptions{Recursive: true}); err != nil {
+		t.Fatal(err)
+	}
+	for i, dst := range []string{"s4://b/out", t.TempDir() + "/out"} {
+		src := []string{"s4://b/in", "s4://b/out"}[i]
+		ctx, cancel := context.WithCancel(t.Context())
+		err := c.Move(ctx, src, dst, &s4.CopyOptions{Recursive: true, Report: func(s4.Transfer) { cancel() }})
+		if !errors.Is(err, s4.ErrCanceled) && err != nil { // all may have been copied by then
+			t.Errorf("%s: %v", src, err)
+		}
+		there := make(map[string]bool)
+		for _, key := range keys(t, c, "s4://b") {
+			there[filepath.Base(key)] = true
+		}
+		files, _ := filepath.Glob(dst + "/*")
+		for _, file := range files {
+			there[filepath.Base(file)] = true
+		}
+		if len(there) != n {
+			t.Errorf("%s: %d of %d are left", src, len(there), n)
+		}
+		if err := c.Move(t.Context(), src, dst, &s4.CopyOptions{Recursive: true}); err != nil && !errors.Is(err, s4.ErrNotFound) {
+			t.Errorf("%s again: %v", src, err)
+		}
+	}
+	if left := keys(t, c, "s4://b"); len(left) > 0 {
+		t.Errorf("%d keys are left", len(left))
+	}
+}
