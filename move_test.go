@@ -252,8 +252,8 @@ func TestCopyPeerRestarts(t *testing.T) {
 // Whenever a move is interrupted, every key is at one of its places at least, and another
 // move finishes it.
 func TestMoveInterrupted(t *testing.T) {
-	const n = 400 // more than are under way at once
-	c := nodetest.Start(t, 3, node.Config{}).Client(t, nil)
+	const n = 150 // more than are under way at once
+	c := nodetest.Start(t, 1, node.Config{}).Client(t, nil)
 	if err := c.Copy(t.Context(), writeFiles(t, n, 10), "s4://b/in", &s4.CopyOptions{Recursive: true}); err != nil {
 		t.Fatal(err)
 	}
