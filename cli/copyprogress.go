@@ -91,6 +91,13 @@ func (p *copyProgress) done(t s4.Transfer) {
 	}
 }
 
+// did returns what is done.
+func (p *copyProgress) did() copyTotal {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return copyTotal{p.files, p.moved.Load()}
+}
+
 // line says how far the copy is. mu is held.
 func (p *copyProgress) line(now time.Time) string {
 	if count := p.count; count != nil { // the first line: it is worth to know

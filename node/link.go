@@ -15,7 +15,7 @@ import (
 // A copy of a key on its own server is a second name of its file, a hard link. Keys are
 // immutable, so that nobody can tell it from a file of its own: the checksum is the
 // file's, and a reader or a remove of the one name does nothing to the other. A reflink
-// (FICLONE) would share the bytes just so, takes three system calls more, and ext4 and
+// (FICLONE) would share the bytes just so, takes six system calls more, and ext4 and
 // tmpfs have none (bench/NOTES.md, Copy). Two things follow:
 //
 //   - The time of the copy is that of its source. Copies on other servers have it, too, so
