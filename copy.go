@@ -41,9 +41,9 @@ type CopyOptions struct {
 	// Retries is how many more times a transfer is tried that a server broke, since it
 	// was stopped, killed, cut off or silent for too long; before each, the server is
 	// waited for, for up to 10 seconds. Of Stdin and Stdout, and of what is no regular
-	// file, there is one try; so there is to connect at first. If a put finds, after one
-	// whose answer did not come, that the key exists with the size and xxh64 of the
-	// file, it has succeeded.
+	// file, there is one try; so there is to connect at first. If a put, or a copy to
+	// another key, finds after one whose answer did not come that the key exists with the
+	// size and xxh64 of its source, it has succeeded.
 	Retries int
 
 	// Split, if not nil, cuts a local file or Stdin into many keys; see PutSplit.

@@ -75,14 +75,6 @@ func (a *copying) run(ctx context.Context, src string, many, up, countable bool,
 	if opts.DryRun {
 		a.progress = "never"
 	}
-	var shown *copyProgress
-	if left := all; a.verb == "mv" && countable { // the dry run finds what is not moved yet
-		all = func(ctx context.Context) (copyTotal, error) {
-			did := shown.did()
-			t, err := left(ctx)
-			return copyTotal{did.files + t.files, did.bytes + t.bytes}, err
-		}
-	}
 	shown, stop := a.watchCopy(ctx, a.verb, a.progress, all)
 	defer stop()
 	opts.Moved = &shown.moved

@@ -29,12 +29,12 @@ import (
 // not this user's (link(2): EMLINK, EPERM).
 func (s *store) link(o *object, src, name string) (ok bool, err error) {
 	ok = true
-	err = s.add(name, o.size, func() error {
-		if s.fsync { // it may be from before the server was started with --fsync
-			if err := unix.Fsync(int(o.Fd())); err != nil {
-				return os.NewSyscallError("fsync", err)
-			}
+	if s.fsync { // it may be from before the server was started with --fsync
+		if err := unix.Fsync(int(o.Fd())); err != nil {
+			return ok, storeError(os.NewSyscallError("fsync", err), name)
 		}
+	}
+	err = s.add(name, o.size, func() error {
 		return s.publish(s.keys, nil, name, func(dir int, base string) error {
 			// As an unnamed file is linked: what was opened, whatever has its name by now.
 			err := unix.Linkat(unix.AT_FDCWD, procPath(o.File), dir, base, unix.AT_SYMLINK_FOLLOW)
