@@ -163,12 +163,9 @@ func TestMoveOverlaps(t *testing.T) {
 		{"b/a/x b/a/y", "b/a/*", "b/a/", ""},
 		{"b/a/x", "b/a", "b", "b/x"},
 		{"b/a/x", "b", "c", "c/a/x"},
-		// The one that is in the way may have gone first, and may not: nothing is lost.
-		{"b/a/d/x=1 b/a/d/d/x=1", "b/a/d", "b/a", "b/a/d/d/x b/a/x|b/a/d/x b/a/x"},
 	} {
 		for _, name := range strings.Fields(tt.has) {
-			name, text, _ := strings.Cut(name, "=")
-			put(t, c, "s4://"+name, []byte(text))
+			put(t, c, "s4://"+name, nil)
 		}
 		err := move(tt.src, tt.dst)
 		want := tt.want
@@ -176,20 +173,30 @@ func TestMoveOverlaps(t *testing.T) {
 			if want = tt.has; !errors.Is(err, s4.ErrBadRequest) {
 				t.Errorf("%+v: %v", tt, err)
 			}
-		} else if err != nil && !errors.Is(err, s4.ErrExists) {
+		} else if err != nil {
 			t.Errorf("%+v: %v", tt, err)
 		}
-		got := strings.Join(append(keys(t, c, "s4://b"), keys(t, c, "s4://c")...), " ")
-		ok := false
-		for _, w := range strings.Split(want, "|") {
-			ok = ok || got == w
-		}
-		if !ok {
+		if got := strings.Join(append(keys(t, c, "s4://b"), keys(t, c, "s4://c")...), " "); got != want {
 			t.Errorf("%+v: %s", tt, got)
 		}
 		for _, bucket := range []string{"s4://b/", "s4://c/"} {
 			_, _ = c.Remove(t.Context(), bucket, true)
 		}
+	}
+}
+
+// Of keys that are in the way of others, some have gone first and some have not. Those are
+// not taken for copies, though they have the same bytes, as they go, too.
+func TestMoveInTheWay(t *testing.T) {
+	const n = 20
+	c := nodetest.Start(t, 1, node.Config{}).Client(t, nil)
+	for i := range n {
+		put(t, c, fmt.Sprint("s4://b/a/d/", i), nil)
+		put(t, c, fmt.Sprint("s4://b/a/d/d/", i), nil)
+	}
+	err := c.Move(t.Context(), "s4://b/a/d", "s4://b/a", &s4.CopyOptions{Recursive: true})
+	if left := keys(t, c, "s4://b"); len(left) != 2*n || err != nil && !errors.Is(err, s4.ErrExists) {
+		t.Errorf("%d of %d keys are left, %v", len(left), 2*n, err)
 	}
 }
 

@@ -322,10 +322,12 @@ func TestCopyKeyFaults(t *testing.T) {
 	release := c.Proxies[1].Hold(func() bool { return true }, true)
 	ctx, cancel := context.WithCancel(guarded(t))
 	time.AfterFunc(300*time.Millisecond, cancel)
+	conns := c.Nodes[0].Status().Conns
 	if err := copyIt(ctx, 0); !errors.Is(err, s4.ErrCanceled) {
 		t.Errorf("canceled: %v", err)
 	}
 	release()
+	nodetest.Eventually(t, "the copy ends", func() bool { return c.Nodes[0].Status().Conns < conns })
 	clean(t, dirs, "a/0_k", "b/first/1_k")
 
 	c.StopNode(1)
