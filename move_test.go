@@ -203,18 +203,23 @@ func TestMoveInTheWay(t *testing.T) {
 // A server that is restarted in the middle of a move of many costs nothing but time:
 // every key is there once.
 func TestMoveServerRestarts(t *testing.T) {
-	const n = 200
+	const n = 200 // and many tries: a proxy accepts connections while its server is down
 	o := nodetest.StartProxied(t, 2, node.Config{})
 	c := o.Client(t, nil)
 	dir := writeFiles(t, n, 100)
 	move := func(src, dst string) {
 		t.Helper()
-		moved := 0
-		err := c.Move(t.Context(), src, dst, &s4.CopyOptions{Recursive: true, Retries: 3, Report: func(r s4.Transfer) {
+		moved, from1 := 0, 0
+		err := c.Move(t.Context(), src, dst, &s4.CopyOptions{Recursive: true, Retries: 100, Report: func(r s4.Transfer) {
 			if r.Err != nil {
 				t.Errorf("%s: %v", r.Key, r.Err)
 			}
-			if moved++; moved == 10 {
+			moved++
+			if c.Cluster().Place(strings.TrimPrefix(r.Key, s4.Scheme)) == 1 { // it was reached once
+				from1++
+			}
+			if from1 == 5 {
+				from1++
 				o.Proxies[1].CutAll()
 				o.StopNode(1)
 				o.StartNode(t, 1)
@@ -250,7 +255,7 @@ func TestCopyPeerRestarts(t *testing.T) {
 		o.Proxies[1].Heal()
 		close(healed)
 	}()
-	if err := c.Copy(t.Context(), "s4://a/0_k", "s4://b/1_k", &s4.CopyOptions{Retries: 3}); err != nil {
+	if err := c.Copy(t.Context(), "s4://a/0_k", "s4://b/1_k", &s4.CopyOptions{Retries: 100}); err != nil {
 		t.Error(err)
 	}
 	<-healed
