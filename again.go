@@ -132,7 +132,7 @@ func (c *Client) confirmPut(ctx context.Context, key, path string, exists error)
 // may be due to a put whose answer was lost, or to one of a copy before this one, which
 // was interrupted and ended late.
 func (c *Client) settle(ctx context.Context, u *upload, opts *CopyOptions) Transfer {
-	t := Transfer{Key: Scheme + u.name, Path: u.path}
+	t := Transfer{Key: Scheme + u.name, Path: u.path, info: u.info}
 	if opts.SkipExisting {
 		if same, ok, err := c.skipPutOf(ctx, u.path, t.Key); ok || err != nil {
 			same.Err = err

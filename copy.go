@@ -41,9 +41,9 @@ type CopyOptions struct {
 	// Retries is how many more times a transfer is tried that a server broke, since it
 	// was stopped, killed, cut off or silent for too long; before each, the server is
 	// waited for, for up to 10 seconds. Of Stdin and Stdout, and of what is no regular
-	// file, there is one try; so there is to connect at first. If a put finds, after one
-	// whose answer did not come, that the key exists with the size and xxh64 of the
-	// file, it has succeeded.
+	// file, there is one try; so there is to connect at first. If a put, or a copy to
+	// another key, finds after one whose answer did not come that the key exists with the
+	// size and xxh64 of its source, it has succeeded.
 	Retries int
 
 	// Split, if not nil, cuts a local file or Stdin into many keys; see PutSplit.
@@ -57,6 +57,9 @@ type CopyOptions struct {
 	// that are copied again since a transfer broke count again.
 	Moved *atomic.Int64
 
+	// moves says that sources are to be removed.
+	moves bool
+
 	// confirm makes a put of what has come to exist succeed if it is the same.
 	confirm bool
 
@@ -66,8 +69,8 @@ type CopyOptions struct {
 	Report func(Transfer)
 }
 
-// Copy copies between local files and keys, as 's4 cp' does. One of src and dst starts
-// with s4://. If dst ends in a slash, or is a directory or a bucket, the copy keeps the
+// Copy copies between local files and keys, as 's4 cp' does. At least one of src and dst
+// starts with s4://; if both do, the servers copy among themselves, see CopyKey. If dst ends in a slash, or is a directory or a bucket, the copy keeps the
 // name of src. With Recursive, a directory of keys that is copied to the current
 // directory keeps its name as well.
 //
@@ -88,7 +91,10 @@ func (c *Client) Copy(ctx context.Context, src, dst string, opts *CopyOptions) e
 		}
 	}
 	up, down := isRemote(dst), isRemote(src)
-	err := checkSides(up, down)
+	var err error
+	if !up && !down {
+		err = errNoRemote
+	}
 	switch {
 	case err != nil:
 	case opts.Split != nil && opts.Recursive:
@@ -101,6 +107,8 @@ func (c *Client) Copy(ctx context.Context, src, dst string, opts *CopyOptions) e
 		err = c.copySplit(ctx, src, dst, opts, report)
 	case down && opts.Glob && IsGlob(src):
 		err = c.copyAll(ctx, func(yield func(string, error) bool) { yield(src, nil) }, dst, true, opts, report)
+	case up && down:
+		err = c.copyKeys(ctx, src, dst, opts, report)
 	case up && opts.Recursive:
 		err = c.copyTreeUp(ctx, src, dst, opts, report)
 	case down && opts.Recursive:
@@ -121,16 +129,8 @@ func badCopy(format string, args ...any) error {
 	return &Error{Op: "cp", Kind: ErrBadRequest, Text: fmt.Sprintf(format, args...)}
 }
 
-// checkSides returns an error unless one of SRC and DST is remote.
-func checkSides(up, down bool) error {
-	switch {
-	case up && down:
-		return badCopy("both SRC and DST are remote: copy with 's4 map SRC/ DST/ cat', or 's4 cp SRC - | s4 cp - DST'")
-	case !up && !down:
-		return badCopy("neither SRC nor DST starts with s4://")
-	}
-	return nil
-}
+// errNoRemote is the error of a copy between local files.
+var errNoRemote = badCopy("neither SRC nor DST starts with s4://")
 
 func (c *Client) copyUp(ctx context.Context, src, dst string, opts *CopyOptions, report func(Transfer)) error {
 	key, err := uploadKey(src, dst)
@@ -156,6 +156,8 @@ func (c *Client) copyUp(ctx context.Context, src, dst string, opts *CopyOptions,
 		}
 	case opts.DryRun:
 		t.Size, err = c.wouldPut(ctx, src, key)
+	case opts.moves:
+		return c.moveUp(ctx, src, key, opts, report)
 	default:
 		t.Size, err = c.putFileAgain(ctx, src, key, opts)
 	}

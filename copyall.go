@@ -65,7 +65,7 @@ func (c *Client) copyAll(ctx context.Context, srcs iter.Seq2[string, error], dst
 		return badCopy("%s is no directory: end it in a slash to make it one", dst)
 	}
 	var noName error
-	each := func(add func(src string) error) error {
+	each := func(files, keys func(src string) error) error {
 		for src, err := range srcs {
 			if noName = err; err != nil {
 				return err
@@ -73,8 +73,11 @@ func (c *Client) copyAll(ctx context.Context, srcs iter.Seq2[string, error], dst
 			if src == "-" {
 				return badCopy("stdin has no name: copy it by itself")
 			}
-			if err := checkSides(up, isRemote(src)); err != nil {
-				return err
+			add := keys
+			if !isRemote(src) {
+				if add = files; !up {
+					return errNoRemote
+				}
 			}
 			if err := add(src); err != nil {
 				return err
@@ -84,20 +87,38 @@ func (c *Client) copyAll(ctx context.Context, srcs iter.Seq2[string, error], dst
 	}
 	var err error
 	if up {
-		base := strings.TrimSuffix(dst, "/") + "/"
-		err = c.putMany(ctx, opts, report, func(p *puts) error {
-			return each(func(src string) error { return p.addSource(src, base) })
-		})
+		var mu sync.Mutex
+		err = c.copyTo(ctx, strings.TrimSuffix(dst, "/")+"/", one, opts, func(t Transfer) {
+			mu.Lock()
+			defer mu.Unlock()
+			report(t)
+		}, each)
 	} else {
-		err = c.getMany(ctx, opts, report, func(g *gets) error {
+		err = c.getMany(ctx, false, opts, report, func(g *gets) error {
 			g.one = one
-			return each(func(src string) error { return g.addSource(src, dst) })
+			return each(nil, func(src string) error { return g.addSource(src, dst) })
 		})
 	}
 	if noName != nil && ctx.Err() == nil {
 		return noName
 	}
 	return c.opError(ctx, "cp", dst, -1, err)
+}
+
+// copyTo copies to base, which ends in a slash, the files and keys that each calls its
+// arguments for. report may be called by two goroutines at a time.
+func (c *Client) copyTo(ctx context.Context, base string, one bool, opts *CopyOptions, report func(Transfer), each func(files, keys func(src string) error) error) error {
+	dir, err := names.ParsePrefix(base)
+	if err != nil {
+		return usage("cp", base, err)
+	}
+	return c.putMany(ctx, opts, report, func(p *puts) error {
+		return c.getMany(ctx, true, opts, report, func(g *gets) error {
+			g.one = one
+			return each(func(src string) error { return p.addSource(src, base) },
+				func(src string) error { return g.addSource(src, dir) })
+		})
+	})
 }
 
 // addSource adds a local file, or all below a directory, to be copied to base.
@@ -129,7 +150,7 @@ func (p *puts) addSource(src, base string) error {
 		return nil
 	}
 	if p.opts.SkipExisting {
-		if err := p.statSize(key); err != nil {
+		if err := p.have.stat(p.ctx, p.c, key); err != nil {
 			p.done(Transfer{Path: src, Key: key, Err: err})
 			return nil
 		}
@@ -155,27 +176,37 @@ type gets struct {
 	queues []chan fetch // of each server
 	done   func(Transfer)
 	one    bool // see copyAll
+	remote bool // they are copied to other keys
 
-	// files has, of every file that is written to, a hash of its path, and one of the key
+	have keySizes // with remote and SkipExisting: the keys that exist
+
+	// files has, of every file or key that is written to, a hash of its path, and one of the key
 	// it is a copy of. Of many keys, the hashes are much less than the names.
 	files map[uint64]uint64
 	seed  maphash.Seed
 }
 
-// getMany is putMany for keys.
-func (c *Client) getMany(ctx context.Context, opts *CopyOptions, report func(Transfer), feed func(*gets) error) error {
+// getMany is putMany for keys, which go to local files, or with remote to other keys.
+func (c *Client) getMany(ctx context.Context, remote bool, opts *CopyOptions, report func(Transfer), feed func(*gets) error) error {
 	var mu sync.Mutex
-	g := &gets{c: c, ctx: ctx, opts: opts, queues: make([]chan fetch, len(c.cluster.Servers)), files: make(map[uint64]uint64), seed: maphash.MakeSeed(), done: func(t Transfer) {
+	g := &gets{c: c, ctx: ctx, opts: opts, remote: remote, queues: make([]chan fetch, len(c.cluster.Servers)), have: make(keySizes), files: make(map[uint64]uint64), seed: maphash.MakeSeed(), done: func(t Transfer) {
 		mu.Lock()
 		defer mu.Unlock()
 		report(t)
 	}}
 	var wg sync.WaitGroup
+	peers := make([]lostServer, len(g.queues))
 	for i := range g.queues {
 		g.queues[i] = make(chan fetch, xfer.Window)
 		lost := new(lostServer)
 		for range connsPerServer {
-			wg.Go(func() { c.downloader(ctx, i, lost, opts, g.queues[i], g.done) })
+			wg.Go(func() {
+				if remote {
+					c.copier(ctx, i, lost, peers, opts, g.queues[i], g.done)
+				} else {
+					c.downloader(ctx, i, lost, opts, g.queues[i], g.done)
+				}
+			})
 		}
 	}
 	err := feed(g)
@@ -190,7 +221,7 @@ func (c *Client) getMany(ctx context.Context, opts *CopyOptions, report func(Tra
 }
 
 // addSource adds a key, what a pattern matches, or all below a directory of keys, to be
-// copied to dir.
+// copied to dir, which of keys ends in a slash and has no scheme.
 func (g *gets) addSource(src, dir string) error {
 	name, err := names.TrimScheme(src)
 	if err != nil {
@@ -200,6 +231,9 @@ func (g *gets) addSource(src, dir string) error {
 		p, err := names.ParsePattern(name)
 		if err != nil {
 			return g.failSource(src, usage("get", src, err))
+		}
+		if g.remote && p.Base == dir {
+			return g.failSource(src, sameKey(src))
 		}
 		dirs, n, err := g.addFound(src, p.Base, dir)
 		if err == nil && n == 0 {
@@ -214,7 +248,13 @@ func (g *gets) addSource(src, dir string) error {
 		}
 		to := dir
 		if _, below, _ := strings.Cut(strings.TrimSuffix(base, "/"), "/"); below != "" {
-			to = localPath(dir, path.Base(below))
+			to = g.join(dir, path.Base(below))
+			if g.remote {
+				to += "/"
+			}
+		}
+		if g.remote && strings.HasPrefix(to, base) {
+			return g.failSource(src, intoItself(src, Scheme+to))
 		}
 		_, n, err := g.addFound(Scheme+base, base, to)
 		if err != nil || n > 0 {
@@ -225,15 +265,30 @@ func (g *gets) addSource(src, dir string) error {
 		g.fail(src, usage("get", src, err))
 		return nil
 	}
-	f := fetch{name: name, path: localPath(dir, names.Base(name))}
+	f := g.fetch(name, dir, names.Base(name), 0)
 	if !g.opts.Filter.Match(names.Base(name)) || g.isTaken(&f) {
 		return nil
 	}
-	if g.opts.DryRun || g.opts.SkipExisting && isRegular(f.path) {
-		o, err := g.c.Stat(g.ctx, src)
+	return g.addKey(f)
+}
+
+// addKey adds one key, which was not listed.
+func (g *gets) addKey(f fetch) error {
+	has := false
+	if g.opts.SkipExisting && g.remote {
+		if err := g.have.stat(g.ctx, g.c, Scheme+f.to); err != nil {
+			g.done(f.transfer(err))
+			return nil
+		}
+		_, has = g.have[f.to]
+	} else if g.opts.SkipExisting {
+		has = isRegular(f.path)
+	}
+	if g.opts.DryRun || has {
+		o, err := g.c.Stat(g.ctx, Scheme+f.name)
 		f.size = uint64(o.Size)
 		switch {
-		case err == nil && f.skipGet(g.opts, g.done):
+		case err == nil && g.skip(&f):
 			return nil
 		case err != nil || g.opts.DryRun:
 			g.done(f.transfer(err))
@@ -243,11 +298,40 @@ func (g *gets) addSource(src, dir string) error {
 	return g.add(f)
 }
 
+// fetch returns the copy of a key to a path relative to dir.
+func (g *gets) fetch(name, dir, rel string, size uint64) fetch {
+	f := fetch{name: name, size: size}
+	if g.remote {
+		f.to = g.join(dir, rel)
+	} else {
+		f.path = g.join(dir, rel)
+	}
+	return f
+}
+
+// join returns the file or key for a key's path relative to what is copied.
+func (g *gets) join(dir, rel string) string {
+	if g.remote {
+		return dir + rel
+	}
+	return localPath(dir, rel)
+}
+
 // addFound adds the keys that Find yields for name, by their paths relative to base. It
 // returns how many there were, and whether there were directories that it left out.
 func (g *gets) addFound(name, base, dir string) (dirs bool, n int, err error) {
 	find := &FindOptions{Recursive: g.opts.Recursive, Glob: g.opts.Glob, Filter: g.opts.Filter, retries: g.opts.Retries}
-	for e, err := range g.c.Find(g.ctx, name, find) {
+	found := g.c.Find(g.ctx, name, find)
+	if g.remote && g.opts.SkipExisting {
+		if err := g.have.list(g.ctx, g.c, dir, g.opts.Retries); err != nil {
+			return false, 0, err
+		}
+	}
+	overlap := g.remote && (strings.HasPrefix(dir, base) || strings.HasPrefix(base, dir))
+	if overlap {
+		found = collect(found) // or it would find what is copied
+	}
+	for e, err := range found {
 		if err != nil {
 			return dirs, n, err
 		}
@@ -260,8 +344,9 @@ func (g *gets) addFound(name, base, dir string) (dirs bool, n int, err error) {
 			return dirs, n, err
 		}
 		n++
-		f := fetch{name: e.Name, path: localPath(dir, e.Name[len(base):]), size: uint64(e.Size)}
-		if g.isTaken(&f) || f.skipGet(g.opts, g.done) {
+		f := g.fetch(e.Name, dir, e.Name[len(base):], uint64(e.Size))
+		f.strict = overlap && g.opts.moves
+		if g.isTaken(&f) || g.skip(&f) {
 			continue
 		}
 		if g.opts.DryRun {
@@ -271,6 +356,28 @@ func (g *gets) addFound(name, base, dir string) (dirs bool, n int, err error) {
 		}
 	}
 	return dirs, n, nil
+}
+
+// collect returns what seq yields, when all of that has come.
+func collect(seq iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
+	var list []Entry
+	var end error
+	for e, err := range seq {
+		if end = err; err != nil {
+			break
+		}
+		list = append(list, e)
+	}
+	return func(yield func(Entry, error) bool) {
+		for _, e := range list {
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if end != nil {
+			yield(Entry{}, end)
+		}
+	}
 }
 
 // noMatch returns the error for a pattern that matches no key; dirs says that it matches
@@ -301,10 +408,11 @@ func (g *gets) isTaken(f *fetch) bool {
 	if g.one {
 		return false
 	}
-	file, key := maphash.String(g.seed, f.path), maphash.String(g.seed, f.name)
+	to := f.path + f.to // one of them is empty
+	file, key := maphash.String(g.seed, to), maphash.String(g.seed, f.name)
 	was, taken := g.files[file]
 	if taken && was != key {
-		g.fail(Scheme+f.name, &Error{Op: "get", Key: Scheme + f.name, Kind: ErrStorage, Text: f.path + " was copied from another key before"})
+		g.fail(Scheme+f.name, &Error{Op: "get", Key: Scheme + f.name, Kind: ErrStorage, Text: to + " was copied from another key before"})
 	}
 	if !taken {
 		g.files[file] = key
@@ -314,6 +422,10 @@ func (g *gets) isTaken(f *fetch) bool {
 
 // add puts f into the queue of its key's server. It fails only if ctx has ended.
 func (g *gets) add(f fetch) error {
+	if f.to == f.name {
+		g.fail(Scheme+f.name, sameKey(Scheme+f.name))
+		return nil
+	}
 	select {
 	case g.queues[g.c.cluster.Place(f.name)] <- f:
 		return nil

@@ -64,18 +64,26 @@ func (c *Client) getTree(ctx context.Context, prefix, dir string, opts *CopyOpti
 	return nil
 }
 
-// fetch is one key on its way to a local file.
+// fetch is one key on its way to a local file, or to another key.
 type fetch struct {
 	name string // the key without its scheme
 	path string // of the file
+	to   string // in place of path, the key that it is copied to, without its scheme
 	size uint64 // as it was listed, or 0
 
-	tries int // that have failed
+	tries  int   // that have failed
+	away   error // why the last try failed, if the server of to was not there
+	exists error // if a try failed since the key to exists, and settleCopy is to look at it
+	strict bool  // the key to may be a source as well, and is not to be taken for a copy
 }
 
 // transfer returns the outcome of the fetch.
 func (f *fetch) transfer(err error) Transfer {
-	return Transfer{Key: Scheme + f.name, Path: f.path, Size: int64(f.size), Err: err}
+	t := Transfer{Key: Scheme + f.name, Path: f.path, Size: int64(f.size), Err: err}
+	if f.to != "" {
+		t.To = Scheme + f.to
+	}
+	return t
 }
 
 // download copies one server's keys.

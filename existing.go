@@ -15,29 +15,32 @@ func errExistsOther(key string, has, want int64) error {
 	return &Error{Op: "put", Key: key, Kind: ErrExists, Text: fmt.Sprintf("the key exists and has %d bytes, not %d", has, want)}
 }
 
-// listSizes adds the keys below base to the sizes of those that exist.
-func (p *puts) listSizes(base string) error {
-	for e, err := range p.c.Find(p.ctx, Scheme+base, &FindOptions{Recursive: true, retries: p.opts.Retries}) {
+// keySizes has the sizes of keys that exist.
+type keySizes map[string]int64
+
+// list adds the keys below base.
+func (s keySizes) list(ctx context.Context, c *Client, base string, retries int) error {
+	for e, err := range c.Find(ctx, Scheme+base, &FindOptions{Recursive: true, retries: retries}) {
 		if err != nil {
 			return err
 		}
-		p.have[e.Name] = e.Size
+		s[e.Name] = e.Size
 	}
 	return nil
 }
 
-// statSize is listSizes for one key.
-func (p *puts) statSize(key string) error {
+// stat adds a key, if it exists.
+func (s keySizes) stat(ctx context.Context, c *Client, key string) error {
 	name, err := names.ParseKey(key)
 	if err != nil {
 		return nil // add says so
 	}
-	o, err := p.c.Stat(p.ctx, key)
+	o, err := c.Stat(ctx, key)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err == nil {
-		p.have[name] = o.Size
+		s[name] = o.Size
 	}
 	return err
 }
@@ -86,6 +89,25 @@ func (c *Client) skipPutOf(ctx context.Context, path, key string) (Transfer, boo
 func hasSize(path string, size int64) bool {
 	fi, err := os.Stat(path)
 	return err == nil && fi.Mode().IsRegular() && fi.Size() == size
+}
+
+// skip reports to done a key whose copy exists, and returns true.
+func (g *gets) skip(f *fetch) bool {
+	if !g.remote {
+		return f.skipGet(g.opts, g.done)
+	}
+	has, ok := g.have[f.to]
+	if !ok {
+		return false
+	}
+	t := f.transfer(nil)
+	if t.Skip = has == int64(f.size); t.Skip {
+		t.Same = true
+	} else {
+		t.Err = errExistsOther(t.To, has, t.Size)
+	}
+	g.done(t)
+	return true
 }
 
 // skipGet reports to done a key whose file exists with the size that was listed, and

@@ -29,6 +29,7 @@ type localFile struct {
 	*os.File
 	size  int64        // -1 if it must be read to know
 	check func() error // fails if the file has changed; nil if it is not a regular file
+	info  os.FileInfo
 }
 
 func (f localFile) source(moved *atomic.Int64) xfer.Source {
@@ -65,7 +66,7 @@ func newLocalFile(f *os.File) (localFile, error) {
 		f.Close()
 		return localFile{}, err
 	}
-	src := localFile{File: f, size: fi.Size(), check: unchanged(f, fi)}
+	src := localFile{File: f, size: fi.Size(), check: unchanged(f, fi), info: fi}
 	if !fi.Mode().IsRegular() || fi.Size() == 0 {
 		src.size = -1
 	}

@@ -226,7 +226,7 @@ func (s *syncs) down(dir, base string) error {
 	if err != nil {
 		return err
 	}
-	err = s.c.getMany(s.ctx, &s.copy, s.transfer, func(g *gets) error {
+	err = s.c.getMany(s.ctx, false, &s.copy, s.transfer, func(g *gets) error {
 		check := newComparison(s, nil)
 		err := s.find(base, func(e Entry) error {
 			s.some = true

@@ -18,10 +18,13 @@ import (
 type Transfer struct {
 	Key  string // with its scheme
 	Path string // local
+	To   string // of a copy from Key to another key, that key with its scheme
 	Size int64  // bytes copied
 	Skip bool   // not copied, which is no failure: Err says why, unless Same is set
 	Same bool   // with Skip: what SkipExisting found, of Size bytes, and Err is nil
 	Err  error  // nil if the key or file is complete
+
+	info fs.FileInfo // of the local file that was read, where a move needs it
 }
 
 // connsPerServer is how many connections a copy of many keys uses to each server. One is
@@ -36,6 +39,7 @@ type upload struct {
 
 	tries  int   // that have failed
 	exists error // if a try failed since the key exists, and settle is to look at it
+	info   fs.FileInfo
 }
 
 // PutTree writes every regular file below dir as the key prefix + its path relative to
@@ -70,7 +74,7 @@ type puts struct {
 	opts   *CopyOptions
 	queues []chan upload // of each server
 	done   func(Transfer)
-	have   map[string]int64 // with SkipExisting: the sizes of keys that exist
+	have   keySizes // with SkipExisting: the keys that exist
 
 	// skip, if not nil, reports whether add has no more to do for a file: skip calls done
 	// or put for it, now or before feed returns.
@@ -82,7 +86,7 @@ type puts struct {
 // time.
 func (c *Client) putMany(ctx context.Context, opts *CopyOptions, report func(Transfer), feed func(*puts) error) error {
 	var mu sync.Mutex
-	p := &puts{c: c, ctx: ctx, opts: opts, queues: make([]chan upload, len(c.cluster.Servers)), have: make(map[string]int64), done: func(t Transfer) {
+	p := &puts{c: c, ctx: ctx, opts: opts, queues: make([]chan upload, len(c.cluster.Servers)), have: make(keySizes), done: func(t Transfer) {
 		mu.Lock()
 		defer mu.Unlock()
 		report(t)
@@ -112,7 +116,7 @@ func (c *Client) putMany(ctx context.Context, opts *CopyOptions, report func(Tra
 // walk finds the files below dir, and puts each as a key below base.
 func (p *puts) walk(dir, base string) error {
 	if p.opts.SkipExisting {
-		if err := p.listSizes(base); err != nil {
+		if err := p.have.list(p.ctx, p.c, base, p.opts.Retries); err != nil {
 			return err
 		}
 	}
@@ -245,6 +249,10 @@ func (c *Client) uploader(ctx context.Context, server int, lost *lostServer, opt
 			fail(&Error{Op: "put", Key: key, Kind: ErrStorage, Text: err.Error(), Err: err})
 			continue
 		}
+		if u.info == nil {
+			u.info = f.info
+		}
+		t.info = u.info
 		r := c.putRequest(u.name, f.source(opts.Moved), &t.Size)
 		send := r.Send
 		r.Send = func(conn *xfer.Conn, tag uint16, refused func() bool) error {

@@ -95,8 +95,14 @@ func (p *copyProgress) done(t s4.Transfer) {
 func (p *copyProgress) line(now time.Time) string {
 	if count := p.count; count != nil { // the first line: it is worth to know
 		p.count = nil
+		var gone copyTotal // of a move, what is done is not found any more
+		if p.verb == "mv" {
+			gone = copyTotal{p.files, p.moved.Load()}
+		}
 		p.wg.Go(func() {
 			if total, err := count(); err == nil {
+				total.files += gone.files
+				total.bytes += gone.bytes
 				p.total.Store(&total)
 			}
 		})

@@ -2,14 +2,11 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nathants/s4"
-	"github.com/nathants/s4/cli/flags"
 )
 
 func (a *app) cp() *cobra.Command {
@@ -23,11 +20,16 @@ func (a *app) cp() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "cp SRC... DST",
-		Short: "copy files to keys, or keys to files; - is stdin or stdout",
+		Short: "copy files to keys, keys to files or keys to keys; - is stdin or stdout",
 		Long: `Copy between local files and keys. One of SRC and DST starts with s4://, the
 other is a path, or - for standard input or output. A DST that ends in a slash,
 is a directory or is a bucket keeps the name of SRC. Keys are immutable: an
 existing one is not replaced. Local files are, when all is there and verified.
+
+If both start with s4://, the servers copy among themselves, and nothing passes through
+here. Names with the same last segment are on the same server, which gives the bytes a
+second name in no time; else the source's server sends them. A copy has the time of its
+source.
 
 With -r, SRC is a directory, local or of keys, and all below it is copied in
 parallel over all servers.
@@ -76,6 +78,8 @@ where the network is what is slow, the data shrinks and a core is free. With
   s4 cp -r s4://bucket/out/ out/
   s4 cp -r --skip-existing dir s4://bucket/dir
   s4 cp a.csv b.csv s4://bucket/in/
+  s4 cp s4://bucket/out/000 s4://other/in/
+  s4 cp -r s4://bucket/out s4://other/out
   s4 cp 's4://bucket/2024-*/part_?' out/
   s4 cp -r -n --exclude .git --exclude '*.o' . s4://bucket/src
   find . -name '*.csv' -print0 | s4 cp --from-file - -0 s4://bucket/in/`,
@@ -91,8 +95,7 @@ where the network is what is slow, the data shrinks and a core is free. With
 				Glob: choose.globs(), Filter: &choose.filter, DryRun: choose.dryRun,
 				SkipExisting: existing, Retries: retries}
 			many := choose.from != "" || len(srcs) > 1
-			down := !strings.HasPrefix(dst, s4.Scheme)
-			pattern := down && len(srcs) == 1 && choose.glob(srcs[0])
+			pattern := len(srcs) == 1 && strings.HasPrefix(srcs[0], s4.Scheme) && choose.glob(srcs[0])
 			switch split := size > 0; {
 			case choose.filtered && !recursive && !many && !pattern:
 				return usagef("--include and --exclude are for -r, for patterns and for many sources")
@@ -117,14 +120,12 @@ where the network is what is slow, the data shrinks and a core is free. With
 			if err != nil {
 				return err
 			}
+			cp := &copying{app: a, c: c, verb: "cp", progress: progress, opts: opts}
 			run := func() error {
 				if !many {
-					return a.copy(ctx, c, srcs[0], dst, pattern, progress, opts)
+					return cp.copy(ctx, srcs[0], dst, pattern)
 				}
-				a.subject = dst
-				return a.runCopy(ctx, opts, "", true, !down, progress, choose.from != "-", func(ctx context.Context, opts *s4.CopyOptions) error {
-					return c.CopyAll(ctx, names, dst, opts)
-				})
+				return cp.copyAll(ctx, names, dst, choose.from != "-")
 			}
 			if choose.dryRun {
 				return unlessStuck(ctx, run)
@@ -150,199 +151,3 @@ where the network is what is slow, the data shrinks and a core is free. With
 // defaultRetries is how often a transfer that breaks is tried again: one restart of a
 // server breaks it once.
 const defaultRetries = 3
-
-// copy copies one source, which may be a pattern, and tells of it.
-func (a *app) copy(ctx context.Context, c *s4.Client, src, dst string, pattern bool, progress progressFlag, opts s4.CopyOptions) error {
-	up := strings.HasPrefix(dst, s4.Scheme)
-	switch a.subject = src; {
-	case up:
-		a.subject = dst
-		if src == "-" && !opts.Recursive && closedAtStart(a.stdin) {
-			return errNoStdin
-		}
-	case dst == "-" && !opts.Recursive && closedAtStart(a.stdout):
-		return errNoStdout
-	}
-	if dst == "-" && a.mixes() && progress == "auto" {
-		progress = "never" // the bytes go to the same terminal
-	}
-	run := func(ctx context.Context, opts *s4.CopyOptions) error {
-		if dst != "-" {
-			return c.Copy(ctx, src, dst, opts)
-		}
-		return unlessStuck(ctx, func() error { return c.Copy(ctx, src, dst, opts) })
-	}
-	given, many := src, opts.Split != nil
-	if opts.Recursive || pattern {
-		given, many = "", true
-	}
-	return a.runCopy(ctx, opts, given, many, up, progress, src != "-" && opts.Split == nil, run)
-}
-
-// runCopy calls run, which copies as opts say, and tells of it. src is the source as it
-// was given, or "" if there may be many; many says that there may be many files or keys, and countable that a
-// dry run tells how many.
-func (a *app) runCopy(ctx context.Context, opts s4.CopyOptions, src string, many, up bool, progress progressFlag, countable bool, run func(context.Context, *s4.CopyOptions) error) error {
-	var all func(context.Context) (copyTotal, error)
-	if countable {
-		all = countCopy(opts, run)
-	}
-	if opts.DryRun {
-		progress = "never"
-	}
-	shown, stop := a.watchCopy(ctx, "cp", progress, all)
-	defer stop()
-	opts.Moved = &shown.moved
-	t := copyCounts{what: "file", dry: opts.DryRun}
-	if opts.Split != nil {
-		t.what = "part"
-	}
-	opts.Report = func(r s4.Transfer) {
-		from, to := r.Key, r.Path
-		if up {
-			from, to = to, from
-		}
-		if src != "" {
-			from = src // as it was given
-		}
-		shown.aside(func() {
-			shown.done(r)
-			// A copy to stdout has no path: nothing but the key belongs there.
-			if many || t.dry || a.json && to != "" || r.Same {
-				a.each(&t, from, to, r)
-			}
-		})
-	}
-	err := run(ctx, &opts)
-	stop()
-	var e *s4.Error
-	switch {
-	case errors.As(err, &e) && e.Op == "cp" && e.Kind == s4.ErrBadRequest:
-		return usageError{errors.New(e.Text)}
-	case errors.As(err, &e) && e.Op == "cp" && e.Kind != s4.ErrCanceled:
-		err = errors.New(e.Text) // the line has the key already
-	case err == nil && t.out != nil:
-		a.subject = ""
-		return t.out
-	}
-	if !many && t.same == 0 {
-		return err
-	}
-	return a.summary(&t, err)
-}
-
-// copyObject is one copied file as --json prints it.
-type copyObject struct {
-	Dryrun  bool   `json:"dryrun,omitempty"`
-	Src     text   `json:"src"`
-	Dst     text   `json:"dst,omitempty"`
-	Size    *int64 `json:"size,omitempty"`
-	Skipped text   `json:"skipped,omitempty"`
-	Same    bool   `json:"same,omitempty"` // it was there, with --skip-existing
-}
-
-// copyCounts counts the outcomes of a copy of many keys.
-type copyCounts struct {
-	what                           string // what is counted, in the singular
-	dry                            bool   // nothing is copied
-	copied, failed, skipped, bytes int64
-	same                           int64         // skipped by --skip-existing
-	existing                       int64         // keys that exist already
-	exists                         []s4.Transfer // the first of those
-	out                            error         // of standard output, in a dry run
-	told                           repeats
-}
-
-// maxExisting is how many keys that exist already are named, each by an error. More
-// are most likely those of a copy that is run again, which is one thing to say.
-const maxExisting = 3
-
-// each takes note of one transfer. It is called by one goroutine at a time.
-func (a *app) each(t *copyCounts, src, dst string, r s4.Transfer) {
-	switch {
-	case r.Same:
-		t.same++
-		if a.json {
-			_ = a.line("", copyObject{Src: text(src), Dst: text(dst), Size: &r.Size, Same: true}) // nothing was done
-		}
-	case r.Skip:
-		t.skipped++
-		a.note("s4: cp %s: skipped: %s", oneLine(src), oneLine(r.Err.Error()))
-		if a.json {
-			_ = a.line("", copyObject{Src: text(src), Skipped: text(r.Err.Error())}) // it says what was not done
-		}
-	case errors.Is(r.Err, s4.ErrCanceled):
-		// Interrupted, which is said once, at the end.
-	case errors.Is(r.Err, s4.ErrExists) && !a.json:
-		t.existing++
-		if len(t.exists) < maxExisting {
-			t.exists = append(t.exists, r)
-		}
-	case r.Err != nil:
-		t.failed++
-		a.subject = r.Key
-		t.told.report(a, "cp", r.Err)
-	default:
-		t.copied++
-		t.bytes += r.Size
-		switch {
-		case t.dry:
-			if t.out == nil {
-				t.out = a.line(dryRun(src, dst), copyObject{Dryrun: true, Src: text(src), Dst: text(dst), Size: &r.Size})
-			}
-		case a.json:
-			_ = a.line("", copyObject{Src: text(src), Dst: text(dst), Size: &r.Size}) // the copy itself is done
-		}
-	}
-}
-
-// dryRun is what --dryrun prints of a copy, in the words of aws s3.
-func dryRun(src, dst string) string {
-	verb := "download"
-	if strings.HasPrefix(dst, s4.Scheme) {
-		verb = "upload"
-	}
-	if dst == "" {
-		dst = "-"
-	}
-	return fmt.Sprintf("(dryrun) %s: %s to %s", verb, printable(src), printable(dst))
-}
-
-// summary prints the last line of a copy of many keys and makes its error.
-func (a *app) summary(t *copyCounts, err error) error {
-	t.told.rest(a, "cp")
-	if t.existing > 0 && t.existing <= maxExisting {
-		for _, r := range t.exists {
-			a.subject = r.Key
-			a.report("cp", r.Err)
-		}
-		t.failed, t.existing = t.failed+t.existing, 0
-	}
-	if t.failed+t.existing > 0 {
-		var p parts
-		p.add(true, "%s copied", count(t.copied, t.what))
-		p.add(t.same > 0, "%d there already", t.same)
-		p.add(t.existing > 0, "%d keys exist already, not copied", t.existing)
-		p.add(t.failed > 0, "%d failed", t.failed)
-		a.print("cp", "", p.String())
-		if err == nil {
-			return errReported
-		}
-		return err
-	}
-	if err == nil || errors.Is(err, s4.ErrCanceled) {
-		skipped := ""
-		if t.same > 0 {
-			skipped = fmt.Sprintf(", %d there already", t.same)
-		}
-		if t.skipped > 0 {
-			skipped += fmt.Sprintf(", %d skipped", t.skipped)
-		}
-		verb := "copied"
-		if t.dry {
-			verb = "would copy"
-		}
-		a.note("%s %s, %s%s", verb, count(t.copied, t.what), flags.FormatSize(t.bytes), skipped)
-	}
-	return err
-}

@@ -311,6 +311,10 @@ func fields(v reflect.Value) string {
 			if name != "server" && name != "path" || x != "" {
 				fmt.Fprintf(&b, " %s=%q", name, x)
 			}
+		case int64:
+			if _, ok := v.Interface().(wire.Put); !ok || x != 0 { // of most PUTs it is now
+				fmt.Fprintf(&b, " %s=%d", name, x)
+			}
 		case uint64:
 			switch {
 			case x == 0 && isWholeGet(v):

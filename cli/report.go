@@ -25,7 +25,7 @@ func (a *app) report(verb string, err error) {
 		key = a.subject
 	}
 	reason := e.Reason()
-	if a.mayRecurse && isBucketOrDir(key) && e.Kind == s4.ErrBadKey && (verb == "cp" || verb == "rm") {
+	if a.mayRecurse && isBucketOrDir(key) && e.Kind == s4.ErrBadKey && (verb == "cp" || verb == "mv" || verb == "rm") {
 		reason = e.Text + "; -r means all below (keys are s4://bucket/path/name)"
 	}
 	if a.json {

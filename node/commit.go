@@ -109,6 +109,11 @@ func nameTaken(t tree, name string) error {
 // put publishes a file as a key: the bytes in tmp, their number, and their xxh64. It is
 // the end of every upload.
 func (s *store) put(tmp *xfer.Temp, name string, size int64, sum uint64) error {
+	return s.add(name, size, func() error { return s.commit(tmp, s.keys, nil, name, sum) })
+}
+
+// add counts a new key of size bytes that commit gives its name.
+func (s *store) add(name string, size int64, commit func() error) error {
 	s.marks.RLock()
 	defer s.marks.RUnlock()
 	for _, p := range s.pending {
@@ -116,7 +121,7 @@ func (s *store) put(tmp *xfer.Temp, name string, size int64, sum uint64) error {
 			return storeError(err, name) // a job is about to publish it
 		}
 	}
-	if err := s.commit(tmp, s.keys, nil, name, sum); err != nil {
+	if err := commit(); err != nil {
 		return s.commitError(err, name)
 	}
 	s.count.Add(1)
@@ -161,7 +166,13 @@ func (s *store) commit(tmp *xfer.Temp, t tree, last *lastDir, name string, sum u
 			return os.NewSyscallError("fsync", err)
 		}
 	}
-	err = t.publish(name, last, tmp.Publish)
+	return s.publish(t, last, name, tmp.Publish)
+}
+
+// publish is the last step of a commit: link gives the file its name in a directory. With
+// fsync, the name is durable when publish returns.
+func (s *store) publish(t tree, last *lastDir, name string, link func(dir int, base string) error) error {
+	err := t.publish(name, last, link)
 	if errors.Is(err, unix.EEXIST) {
 		if why := nameTaken(t, name); why != nil {
 			err = why // EISDIR, if a directory has the name

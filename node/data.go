@@ -22,7 +22,7 @@ func (s *session) data(h wire.Header) error {
 		// from requests.
 		return err
 	}
-	if h.Type != wire.TypePut && h.Type != wire.TypePush && h.Type != wire.TypeGet {
+	if h.Type != wire.TypePut && h.Type != wire.TypePush && h.Type != wire.TypeGet && h.Type != wire.TypeCopy {
 		if err := s.conn.SendHeld(); err != nil { // this one may take long
 			return err
 		}
@@ -38,6 +38,8 @@ func (s *session) data(h wire.Header) error {
 		return s.get(h, m)
 	case *wire.Eval:
 		return s.eval(h, m)
+	case *wire.Copy:
+		return s.copyKey(h, m)
 	case *wire.Flush:
 		return s.reply(h.Tag, nil) // of a request that was answered
 	}
@@ -64,6 +66,11 @@ func (s *session) put(tag uint16, m *wire.Put) error {
 		return st.checkAbsent(m.Key)
 	}
 	return s.receive("put", tag, m.Key, m.Size, check, func(tmp *xfer.Temp, n int64, sum uint64) error {
+		if m.Mtime != 0 {
+			if err := setMtime(tmp, m.Mtime); err != nil {
+				return err
+			}
+		}
 		return st.put(tmp, m.Key, n, sum)
 	})
 }

@@ -14,7 +14,7 @@ import (
 // Observer is told what a node does, for metrics. Many goroutines call its methods at
 // once, on the path of requests and tasks: they must be quick and wait for nothing.
 type Observer interface {
-	// Request is called when a request has been answered: put, push, asset, get, eval,
+	// Request is called when a request has been answered: put, push, asset, get, copy, eval,
 	// list, remove, stat, verify, count or health. outcome is 0 for OK. took is its time, with
 	// that of the bytes that came or went.
 	Request(verb string, outcome wire.Code, took time.Duration)
@@ -147,7 +147,7 @@ func (s *session) observe(verb string, start time.Time, err error) (outcome wire
 	switch {
 	case outcome == wire.CodeInternal && (s.conn.Broken() || errors.Is(err, xfer.ErrRefused)):
 		outcome = wire.CodeCanceled // the client is gone, or wants no more
-	case outcome == wire.CodeChecksum && (verb == "get" || verb == "eval" || verb == "stat"):
+	case outcome == wire.CodeChecksum && (verb == "get" || verb == "eval" || verb == "stat" || verb == "copy"):
 		s.node.corrupt.Add(1) // of a put, the bytes were damaged on their way
 	}
 	s.node.observer.Request(verb, outcome, time.Since(start))

@@ -14,7 +14,8 @@ type shared struct {
 	tasks  *scheduler
 	io     chan struct{} // a semaphore: holds one value per task that pushes to peers
 	peers  *peers
-	client *s4.Client // asks the other servers, and drives detached jobs
+	copies *xfer.Pool[*xfer.Pipeline] // idle connections that carry copies of keys to peers
+	client *s4.Client                 // asks the other servers, and drives detached jobs
 
 	mu    sync.Mutex
 	nodes int // that use it; guarded by mu
@@ -37,6 +38,7 @@ func (s *shared) leave() {
 	if last {
 		s.peers.interrupt()
 		s.client.Close()
+		s.copies.Close()
 	}
 }
 
@@ -98,6 +100,7 @@ func (cfg Config) withDefaults() Config {
 			tasks:  newScheduler(cfg.MaxCPUJobs),
 			io:     make(chan struct{}, cfg.MaxIOJobs),
 			peers:  newPeers(),
+			copies: xfer.NewPool[*xfer.Pipeline](len(cfg.Cluster.Servers), copyIdle),
 			client: s4.NewClient(cfg.Cluster, &s4.Options{IOTimeout: cfg.IOTimeout, Secret: cfg.Secret}),
 		}
 	}

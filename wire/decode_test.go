@@ -189,6 +189,8 @@ func TestStringLimits(t *testing.T) {
 		{"info's outdir", &JobInfo{Job: Job{Outdir: key}}, &JobInfo{Job: Job{Outdir: longKey}}},
 		{"info's command", &JobInfo{Job: job, Why: why}, &JobInfo{Job: Job{Command: longCmd}}},
 		{"task key", &Tasks{[]Task{{Key: key, Error: text, Stderr: text}}}, &Tasks{[]Task{{}, {Key: longKey}}}},
+		{"copy source", &Copy{Src: key}, &Copy{Src: longKey}},
+		{"copy destination", &Copy{Dst: key}, &Copy{Dst: longKey}},
 		{"asset name", &Asset{Name: file}, &Asset{Name: longFile}},
 	} {
 		b := c.fits.append(nil)
@@ -322,7 +324,8 @@ func TestRoundTripExtremes(t *testing.T) {
 	for _, m := range []Message{
 		&Error{Code: math.MaxUint16, Exit: math.MinInt32, Signal: 255, Key: odd, Server: odd, Text: odd, Stderr: odd},
 		&Error{Exit: math.MaxInt32},
-		&Put{u64, odd}, &Put{},
+		&Put{u64, odd, lo}, &Put{Mtime: 1}, &Put{},
+		&Copy{odd, ""}, &Copy{"", odd}, &Copied{u64, lo, u64, true}, &Copied{},
 		&Get{odd, u64, u64}, &Get{Length: 1}, &Get{}, &Flush{math.MaxUint16}, &Flush{},
 		&Push{u64, u64, odd, math.MaxUint32, u64}, &Push{Epoch: 1}, &Push{Source: 1}, &Push{},
 		&Eval{odd, odd}, &Eval{},
@@ -366,7 +369,7 @@ func TestRoundTripExtremes(t *testing.T) {
 
 // Raw and unknown types hold no message, whatever their body.
 func TestDecodeRawTypes(t *testing.T) {
-	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x05, 0x1b, 0x2d, 0x45, 0xff} {
+	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x05, 0x1f, 0x6f, 0xff} {
 		for _, body := range []string{"", "x", strings.Repeat("\x00", 64)} {
 			m, err := Decode(typ, []byte(body))
 			if m != nil {

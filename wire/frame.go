@@ -11,11 +11,11 @@ import (
 const HeaderSize = 8
 
 // FlagLZ4 on a DATA frame says that its body is the plain length (4 bytes,
-// big-endian) and one lz4 block; on PUT, PUSH and GET it says that DATA frames
+// big-endian) and one lz4 block; on PUT, PUSH, GET and COPY it says that DATA frames
 // may be such.
 const FlagLZ4 = 1
 
-// FlagPackAll on a GET with FlagLZ4 asks for every DATA frame that gets shorter
+// FlagPackAll on a GET or COPY with FlagLZ4 asks for every DATA frame that gets shorter
 // to be packed. Without, the server packs what it thinks arrives sooner for it.
 const FlagPackAll = 2
 
@@ -72,6 +72,8 @@ const (
 	TypeStderr  Type = 0x18 // a command's standard error
 	TypeExit    Type = 0x19 // end of an eval: exit code and checksums
 	TypeAsset   Type = 0x1a // client: here comes a file that goes along with a job
+	TypeCopy    Type = 0x1b // client: make a key of another
+	TypeCopied  Type = 0x2d // server: how far that is, and that it is done
 )
 
 // Frame types of the control channel.
@@ -130,6 +132,7 @@ var typeNames = [...]string{
 	TypeJobInfo: "JOBINFO", TypeJobTasks: "JOBTASKS", TypeCancel: "CANCEL",
 	TypeSuspend: "SUSPEND", TypeAttach: "ATTACH", TypeAttached: "ATTACHED",
 	TypeReset: "RESET",
+	TypeCopy:  "COPY", TypeCopied: "COPIED",
 }
 
 // String returns the type's name as PROTOCOL.md writes it.

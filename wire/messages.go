@@ -97,6 +97,10 @@ func New(t Type) Message {
 		return new(Reset)
 	case TypeAsset:
 		return new(Asset)
+	case TypeCopy:
+		return new(Copy)
+	case TypeCopied:
+		return new(Copied)
 	}
 	return nil
 }

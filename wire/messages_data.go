@@ -7,18 +7,28 @@ const SizeUnknown = 1<<64 - 1
 // is OK or ERROR; an ERROR may come before the stream has ended, which the
 // sender then cuts short with ABORT.
 type Put struct {
-	Size uint64 // bytes that follow, or SizeUnknown
-	Key  string
+	Size  uint64 // bytes that follow, or SizeUnknown
+	Key   string
+	Mtime int64 // when they were written, nanoseconds since 1970 UTC; 0 for now
 }
 
 // Type implements Message.
 func (*Put) Type() Type { return TypePut }
 
-func (m *Put) append(b []byte) []byte { return appendString(appendU64(b, m.Size), m.Key) }
+func (m *Put) append(b []byte) []byte {
+	b = appendString(appendU64(b, m.Size), m.Key)
+	if m.Mtime == 0 {
+		return b // a field that may be missing
+	}
+	return appendU64(b, uint64(m.Mtime))
+}
 
 func (m *Put) decode(d *decoder) {
 	m.Size = d.u64("size")
 	m.Key = d.str(MaxKey, "key")
+	if d.more() {
+		m.Mtime = int64(d.u64("mtime"))
+	}
 }
 
 // Push is a Put from one server to another: the output of a task of a job,

@@ -30,6 +30,8 @@ var pinnedTypes = []struct {
 	{TypeStderr, 0x18, "STDERR", 16777216},
 	{TypeExit, 0x19, "EXIT", 262144},
 	{TypeAsset, 0x1a, "ASSET", 262144},
+	{TypeCopy, 0x1b, "COPY", 262144},
+	{TypeCopied, 0x2d, "COPIED", 262144},
 	{TypeList, 0x20, "LIST", 262144},
 	{TypeEntries, 0x21, "ENTRIES", 262144},
 	{TypeEnd, 0x22, "END", 262144},

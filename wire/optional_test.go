@@ -5,6 +5,7 @@ import "testing"
 // optional is how many bytes of fields may be missing at the end of a message, all of
 // them or none.
 var optional = map[Type]int{
+	TypePut:        8,
 	TypeGet:        2 * 8,
 	TypePush:       4 + 8,
 	TypeObject:     4, // and what the number says
@@ -21,6 +22,8 @@ var optional = map[Type]int{
 // isShort reports whether a message leaves them out.
 func isShort(m Message) bool {
 	switch m := m.(type) {
+	case *Put:
+		return m.Mtime == 0
 	case *Get:
 		return m.Offset == 0 && m.Length == 0
 	case *Push:
