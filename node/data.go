@@ -38,6 +38,8 @@ func (s *session) data(h wire.Header) error {
 		return s.get(h, m)
 	case *wire.Eval:
 		return s.eval(h, m)
+	case *wire.Shell:
+		return s.shell(h, m)
 	case *wire.Flush:
 		return s.reply(h.Tag, nil) // of a request that was answered
 	}

@@ -49,17 +49,8 @@ func (t *taskList) ready() wire.Ready {
 // merge know which keys they will write. If one exists, that is an error, or with
 // JobResume the task is skipped.
 func (j *job) find() error {
-	base := j.in.Base + "/"
 	t := &j.tasks
-	err := j.node.store.list(j.ctx, base, true, func(e *wire.Entry) error {
-		rel := e.Name[len(base):]
-		if j.in.Match(rel) {
-			t.rels = append(t.rels, rel)
-			t.sizes = append(t.sizes, int64(e.Size))
-		}
-		return nil
-	})
-	if err != nil {
+	if err := j.listInput(); err != nil {
 		return err
 	}
 	done, err := j.doneBefore()
@@ -70,6 +61,20 @@ func (j *job) find() error {
 		return t.group(done)
 	}
 	return t.pick(done)
+}
+
+// listInput lists the job's input on this server.
+func (j *job) listInput() error {
+	base := j.in.Base + "/"
+	t := &j.tasks
+	return j.node.store.list(j.ctx, base, true, func(e *wire.Entry) error {
+		rel := e.Name[len(base):]
+		if j.in.Match(rel) {
+			t.rels = append(t.rels, rel)
+			t.sizes = append(t.sizes, int64(e.Size))
+		}
+		return nil
+	})
 }
 
 // doneBefore returns a function that reports whether a task, given by its name below

@@ -38,6 +38,9 @@ const FlagNoVerify = 1
 // FlagBash on EVAL says that bash runs the command, also if it needs no shell.
 const FlagBash = 2
 
+// FlagRun on SHELL with a job runs the job's command for the task, in place of a shell.
+const FlagRun = 1
+
 // FlagRecursive on LIST and REMOVE asks for everything below the prefix.
 const FlagRecursive = 1
 
@@ -72,6 +75,9 @@ const (
 	TypeStderr  Type = 0x18 // a command's standard error
 	TypeExit    Type = 0x19 // end of an eval: exit code and checksums
 	TypeAsset   Type = 0x1a // client: here comes a file that goes along with a job
+	TypeShell   Type = 0x1c // client: open a shell
+	TypeWindow  Type = 0x1d // client: its terminal has another size
+	TypeTaken   Type = 0x1e // server: how much of the shell's input was taken
 )
 
 // Frame types of the control channel.
@@ -130,6 +136,7 @@ var typeNames = [...]string{
 	TypeJobInfo: "JOBINFO", TypeJobTasks: "JOBTASKS", TypeCancel: "CANCEL",
 	TypeSuspend: "SUSPEND", TypeAttach: "ATTACH", TypeAttached: "ATTACHED",
 	TypeReset: "RESET",
+	TypeShell: "SHELL", TypeWindow: "WINDOW", TypeTaken: "TAKEN",
 }
 
 // String returns the type's name as PROTOCOL.md writes it.

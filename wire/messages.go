@@ -97,6 +97,12 @@ func New(t Type) Message {
 		return new(Reset)
 	case TypeAsset:
 		return new(Asset)
+	case TypeShell:
+		return new(Shell)
+	case TypeWindow:
+		return new(Window)
+	case TypeTaken:
+		return new(Taken)
 	}
 	return nil
 }
