@@ -136,10 +136,10 @@ func (c *Client) shell(ctx context.Context, cancel context.CancelCauseFunc, serv
 			}
 		}()
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	if t := opts.Terminal; t != nil {
-		wg.Go(func() { resize(ctx, conn, t.Resized) })
+		open, stop := context.WithCancel(ctx)
+		defer stop()
+		wg.Go(func() { resize(open, conn, t.Resized) })
 	}
 	exit, err := recvOutput(conn, stdout, stderr, in.taken)
 	conn.Close() // a write that is stuck ends, so that stop can be waited for

@@ -87,6 +87,9 @@ func (a *app) openShell(ctx context.Context, c *s4.Client, key string, opts *s4.
 			stdin = &escapes{r: stdin}
 		}
 		status, err := c.Shell(ctx, key, &leaving{ctx: ctx, r: stdin}, a.stdout, a.stderr, opts)
+		if err != nil && t != nil {
+			fmt.Fprint(a.stderr, "\r\n") // the cursor is anywhere
+		}
 		if errors.Is(err, errEscaped) {
 			return errEscaped
 		}

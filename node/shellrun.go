@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -54,6 +55,8 @@ func (r *shellRun) prepare(ctx context.Context, runs bool, m *wire.Shell) (err e
 		return wire.Errorf(wire.CodeBadRequest, "of a job's tasks, one must be named by its key")
 	case runs && (m.Job == 0 || m.Term != ""):
 		return wire.Errorf(wire.CodeBadRequest, "only the command of a job is run, and without a terminal")
+	case strings.IndexByte(m.Term, 0) >= 0:
+		return wire.Errorf(wire.CodeBadRequest, "the type of a terminal has no zero byte")
 	}
 	if m.Key != "" {
 		if err := n.checkOwner(m.Key); err != nil {
