@@ -50,7 +50,7 @@ An ID may be shortened to its first digits, if no other job's begins with them.`
 		}),
 		SuggestionsMinimumDistance: 2,
 	}
-	cmd.AddCommand(a.jobsShow(), a.jobsCancel(), a.jobsWait(), a.jobsResume(), a.jobsDiscard())
+	cmd.AddCommand(a.jobsShow(), a.jobsCancel(), a.jobsWait(), a.jobsResume(), a.jobsDiscard(), a.jobsReplay())
 	return cmd
 }
 

@@ -3,7 +3,6 @@ package node
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
@@ -183,11 +182,7 @@ func (j *job) taskKey(i int) string {
 func (j *job) taskEnv(i int, keys []string) []string {
 	env := append(j.env[:len(j.env):len(j.env)], fmt.Sprintf("S4_TASK=%d", i))
 	if j.msg.Verb == wire.VerbMapFromN {
-		group, _, _ := strings.Cut(j.tasks.names[i], "_")
-		if _, ok := names.NumericPrefix(j.tasks.names[i]); !ok {
-			group = j.tasks.names[i]
-		}
-		return append(env, "filename="+j.tasks.names[i], "S4_GROUP="+group, "S4_KEY=s4://"+j.output(i), "S4_FILE=")
+		return append(env, "filename="+j.tasks.names[i], "S4_GROUP="+names.GroupPrefix(j.tasks.names[i]), "S4_KEY=s4://"+j.output(i), "S4_FILE=")
 	}
 	return append(env, "filename="+names.Base(keys[0]), "S4_KEY=s4://"+keys[0], "S4_FILE="+j.node.store.file(keys[0]), "S4_GROUP=")
 }
