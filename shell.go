@@ -54,11 +54,14 @@ const shellRead = 16 << 10
 // that opts names. What stdin has is its input, and what it writes is copied to stdout and
 // stderr as it comes; on a terminal, to stdout. Shell returns when the shell has ended.
 // Nothing that it has started outlives it. If ctx ends, or the connection is lost, the
-// server kills it.
+// server kills it. opts may be nil.
 //
 // An error of stdin, other than io.EOF, ends the shell, and is returned. After the end, a
 // Read of stdin that blocks is left alone.
 func (c *Client) Shell(ctx context.Context, key string, stdin io.Reader, stdout, stderr io.Writer, opts *ShellOptions) (ExitStatus, error) {
+	if opts == nil {
+		opts = new(ShellOptions)
+	}
 	server, m, err := c.shellRequest(key, opts)
 	if err != nil {
 		return ExitStatus{}, usage("shell", key, err)

@@ -36,10 +36,10 @@ func (a *app) onTerminal(ctx context.Context, f func(context.Context, *userTermi
 	}
 	defer func() { _ = term.Restore(int(in.Fd()), before) }() // it may be gone
 
-	t := &userTerminal{kind: os.Getenv("TERM"), size: terminalSize(in)}
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, syscall.SIGWINCH)
 	defer signal.Stop(changed)
+	t := &userTerminal{kind: os.Getenv("TERM"), size: terminalSize(in)}
 	resized, done, ended := make(chan s4.TerminalSize), make(chan struct{}), make(chan struct{})
 	t.resized = resized
 	go func() {

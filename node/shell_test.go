@@ -176,13 +176,18 @@ func TestShellSilence(t *testing.T) {
 	silent.send(1, 0, &wire.Shell{Term: "dumb"})
 	silent.want(1, wire.TypeOK)
 	silent.data(1, "sleep "+mark+"\n")
-	awaitProcess(t, mark)
 	idle.send(1, 0, &wire.Shell{})
 	idle.want(1, wire.TypeOK)
-	for gone := false; !gone; time.Sleep(100 * time.Millisecond) {
-		idle.send(0, 0, wire.Empty{T: wire.TypePing})
-		gone = len(nodetest.Processes(mark)) == 0
-	}
+	ping := wire.Empty{T: wire.TypePing}
+	nodetest.Eventually(t, "the command runs", func() bool {
+		idle.send(0, 0, ping)
+		silent.send(0, 0, ping)
+		return len(nodetest.Processes(mark)) > 0
+	})
+	nodetest.Eventually(t, "the silent client's shell is killed", func() bool {
+		idle.send(0, 0, ping)
+		return len(nodetest.Processes(mark)) == 0
+	})
 	for { // what was on the screen, and then why
 		h, body, err := silent.next()
 		if err != nil {
