@@ -74,7 +74,7 @@ func (u *shellUser) ends(code any) {
 	}
 	after, err := unix.IoctlGetTermios(int(u.Fd()), unix.TCGETS)
 	if err != nil || *after != *u.before {
-		u.t.Errorf("the terminal is %+v, was %+v (%v)", after, u.before, err)
+		u.t.Fatalf("the terminal is %+v, was %+v (%v)", after, u.before, err)
 	}
 }
 
