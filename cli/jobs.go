@@ -16,7 +16,7 @@ import (
 func (a *app) jobs() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "jobs",
-		Short: "list the jobs of the map verbs; show, cancel, resume or wait for one",
+		Short: "list the jobs of the map verbs; show, cancel, resume, replay or wait for one",
 		Long: `List the jobs that run and the last ones that ran, over all servers, the newest
 first: id, state, verb, tasks that succeeded and all, tasks that failed, start,
 duration, directories, and of a suspended job the bytes kept and for how long.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nathants/s4"
 	"github.com/nathants/s4/cli"
 	"github.com/nathants/s4/node"
 )
@@ -23,7 +25,7 @@ type shellUser struct {
 }
 
 // startShell runs s4 with a terminal for all three standard streams, but for what stdout
-// replaces, on a cluster with the key s4://b/in/000.
+// replaces, on a cluster with the key s4://b/in/000. The argument $ID is a job's.
 func startShell(ctx context.Context, t *testing.T, stdout io.Writer, args ...string) *shellUser {
 	t.Helper()
 	u := &shellUser{terminal: openTerminal(t), code: make(chan any, 1)}
@@ -39,6 +41,15 @@ func startShell(ctx context.Context, t *testing.T, stdout io.Writer, args ...str
 	conf := u.cluster.Cluster.Path
 	if code := cli.Main(t.Context(), []string{"-c", conf, "cp", "-", "s4://b/in/000"}, strings.NewReader("text\n"), io.Discard, io.Discard); code != 0 {
 		t.Fatalf("cp: exit code %d", code)
+	}
+	if i := slices.Index(args, "$ID"); i >= 0 {
+		client := s4.NewClient(u.cluster.Cluster, nil)
+		defer client.Close()
+		job, err := client.Map(t.Context(), "s4://b/in", "s4://b/out", "tr a-z A-Z", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args[i] = job.ID
 	}
 	if u.before, err = unix.IoctlGetTermios(int(u.Fd()), unix.TCGETS); err != nil {
 		t.Fatal(err)
@@ -107,6 +118,20 @@ func TestShellEscape(t *testing.T) {
 	u.typed("\x03\r~.")
 	u.ends(1)
 	u.see(`\r\ns4: shell 1: disconnected, and the shell is ended\r\n`)
+}
+
+// A shell on this machine is as one on a server.
+func TestReplayShellOnTerminal(t *testing.T) {
+	t.Parallel()
+	u := startShell(t.Context(), t, nil, "jobs", "replay", "--shell", "$ID", "s4://b/in/000")
+	u.see(`\[replay s4://b/in/000 work\]`)
+	u.typed("stty size; bash -euo pipefail $S4_COMMAND <$S4_INPUT\r")
+	u.see("24 40\r\nTEXT\r\n")
+	u.typed("sleep 71.4 & bash -c 'echo sleeping $((1)); exec sleep 71.4'\r")
+	u.see("sleeping 1")
+	u.typed("\x03")
+	u.typed("exit $((100 + $?))\r") // 128 and SIGINT
+	u.ends(230)
 }
 
 // However a shell ends, the terminal is as before.
