@@ -63,7 +63,7 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 		Recv: func(conn *xfer.Conn, _ uint16) error {
 			stop := conn.KeepAlive(nil) // a Write to stdout may block for hours
 			defer stop()
-			exit, err := recvEval(conn, stdout, stderr)
+			exit, err := recvOutput(conn, stdout, stderr, nil)
 			if err == nil {
 				status = ExitStatus{Code: int(exit.Code), Signal: int(exit.Signal)}
 			}
@@ -76,9 +76,10 @@ func (c *Client) Eval(ctx context.Context, key, cmd string, stdout, stderr io.Wr
 	return status, nil
 }
 
-// recvEval reads the answer to EVAL: the frames of two streams, in the order in which
-// the command wrote.
-func recvEval(conn *xfer.Conn, stdout, stderr io.Writer) (*wire.Exit, error) {
+// recvOutput reads the answer to EVAL, or what a shell writes: the frames of two streams,
+// in the order in which the command wrote. taken is told what TAKEN says; nil if there is
+// to be none.
+func recvOutput(conn *xfer.Conn, stdout, stderr io.Writer, taken func(uint64)) (*wire.Exit, error) {
 	var out, errs hashWriter
 	out.init(stdout)
 	errs.init(stderr)
@@ -103,6 +104,11 @@ func recvEval(conn *xfer.Conn, stdout, stderr io.Writer) (*wire.Exit, error) {
 				return nil, err
 			}
 			switch m := m.(type) {
+			case *wire.Taken:
+				if taken != nil {
+					taken(m.Bytes)
+					continue
+				}
 			case *wire.Exit:
 				if !out.matches(m.Stdout) || !errs.matches(m.Stderr) {
 					return nil, wire.Errorf(wire.CodeChecksum, "the command's output was damaged on the way")

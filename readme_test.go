@@ -48,7 +48,7 @@ func TestREADME(t *testing.T) {
 	if n < 20 {
 		t.Errorf("found only %d examples", n)
 	}
-	for _, verb := range []string{"cp", "ls", "rm", "cat", "head", "stat", "du", "tree", "eval", "map", "map-to-n", "map-from-n", "jobs", "partition", "config", "health", "secret", "verify", "docs"} {
+	for _, verb := range []string{"cp", "ls", "rm", "cat", "head", "stat", "du", "tree", "eval", "shell", "map", "map-to-n", "map-from-n", "jobs", "partition", "config", "health", "secret", "verify", "docs"} {
 		if !bytes.Contains(text, []byte("$ s4 "+verb)) {
 			t.Errorf("no example of %s", verb)
 		}

@@ -36,7 +36,7 @@ func (a *app) complete(cmd *cobra.Command) {
 	for _, c := range cmd.Commands() {
 		a.complete(c)
 	}
-	if cmd.HasParent() && cmd.ValidArgs == nil {
+	if cmd.HasParent() && cmd.ValidArgs == nil && cmd.ValidArgsFunction == nil {
 		names := argumentNames(cmd.Use)
 		cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return a.argument(names, len(args))(cmd.Context(), word)
@@ -175,6 +175,34 @@ func (a *app) jobIDs(ctx context.Context, _ string) ([]cobra.Completion, cobra.S
 			for _, j := range jobs {
 				if !yield(fmt.Sprintf("%s\t%s %s %s", j.ID, j.State, j.Verb, oneLine(j.Indir)), nil) {
 					return
+				}
+			}
+		}
+	}), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}
+
+// taskKeys completes the key of a task of a job, of which those that failed come first.
+func (a *app) taskKeys(ctx context.Context, id string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.ask(ctx, func(ctx context.Context, c *s4.Client) iter.Seq2[string, error] {
+		return func(yield func(string, error) bool) {
+			id, err := a.jobID(ctx, c, id, 0)
+			if err != nil {
+				return
+			}
+			var keys []string
+			last := make(map[string]s4.TaskState)              // a task may have several runs
+			_ = c.JobTasks(ctx, id, func(t s4.JobTask) error { // of the servers that answer
+				if last[t.Key] == "" {
+					keys = append(keys, t.Key)
+				}
+				last[t.Key] = t.State
+				return nil
+			})
+			for _, failed := range []bool{true, false} {
+				for _, key := range keys {
+					if (last[key] == s4.TaskFailed) == failed && !yield(key+"\t"+string(last[key]), nil) {
+						return
+					}
 				}
 			}
 		}

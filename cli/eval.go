@@ -38,10 +38,7 @@ for a command that reads a little of a large key, as head does.`,
 			if err != nil { // status may still be written
 				return err
 			}
-			a.exit = status.Code
-			if status.Signal != 0 {
-				a.exit = 128 + status.Signal // as a shell says it
-			}
+			a.setExit(status)
 			return nil
 		}),
 	}

@@ -16,7 +16,7 @@ import (
 func (a *app) jobs() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "jobs",
-		Short: "list the jobs of the map verbs; show, cancel, resume or wait for one",
+		Short: "list the jobs of the map verbs; show, cancel, resume, replay or wait for one",
 		Long: `List the jobs that run and the last ones that ran, over all servers, the newest
 first: id, state, verb, tasks that succeeded and all, tasks that failed, start,
 duration, directories, and of a suspended job the bytes kept and for how long.
@@ -50,7 +50,7 @@ An ID may be shortened to its first digits, if no other job's begins with them.`
 		}),
 		SuggestionsMinimumDistance: 2,
 	}
-	cmd.AddCommand(a.jobsShow(), a.jobsCancel(), a.jobsWait(), a.jobsResume(), a.jobsDiscard())
+	cmd.AddCommand(a.jobsShow(), a.jobsCancel(), a.jobsWait(), a.jobsResume(), a.jobsDiscard(), a.jobsReplay())
 	return cmd
 }
 

@@ -149,7 +149,7 @@ shell commands where they lie.`,
 	f.StringVar(&a.secretFile, "secret-file", "", "`FILE` with the cluster's secret, if it has one (default $S4_SECRET_FILE)")
 	f.BoolVar(&a.json, "json", false, "print JSON, one object per line")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print data, listings and errors only")
-	root.AddCommand(a.cp(), a.mv(), a.sync(), a.cat(), a.head(), a.ls(), a.tree(), a.du(), a.stat(), a.rm(), a.eval(),
+	root.AddCommand(a.cp(), a.mv(), a.sync(), a.cat(), a.head(), a.ls(), a.tree(), a.du(), a.stat(), a.rm(), a.eval(), a.shell(),
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
 		a.jobs(), a.config(), a.health(), a.verify(), a.secret(), a.partition(), a.frames(),
 		a.ui(), a.docs(), a.completion())

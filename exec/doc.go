@@ -27,6 +27,12 @@
 // not wait for such a process; [KillBelow] finds it by its working directory. A
 // [Watchdog] does the same for a server that is killed.
 //
+// # A shell
+//
+// An interactive bash gives every job a group of its own. So it leads a session, on a
+// [Terminal] or without one, and before it is reaped all processes of that session are
+// looked for in /proc and killed. Only who calls setsid leaves it.
+//
 // # Without bash
 //
 // Bash takes longer to start than most programs need for a small file. So a script that

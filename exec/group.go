@@ -115,18 +115,31 @@ func groupRuns(pgid int) bool {
 // processState reads the state letter and the process group from
 // /proc/pid/stat; ok is false when there is no such process.
 func processState(pid int) (state byte, pgid int, ok bool) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	s, ok := processStat(pid)
+	return s.state, s.group, ok
+}
+
+// stat is what /proc/pid/stat says of a process.
+type stat struct {
+	state          byte // a letter
+	group, session int
+}
+
+// processStat reads it; ok is false when there is no such process.
+func processStat(pid int) (s stat, ok bool) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0, 0, false
+		return stat{}, false
 	}
-	// proc_pid_stat(5): pid (comm) state ppid pgrp ... and comm may hold
+	// proc_pid_stat(5): pid (comm) state ppid pgrp session ... and comm may hold
 	// blanks and parentheses.
-	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(f) < 3 {
-		return 0, 0, false
+	f := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	if len(f) < 4 {
+		return stat{}, false
 	}
-	pgid, err = strconv.Atoi(string(f[2]))
-	return f[0][0], pgid, err == nil
+	group, gerr := strconv.Atoi(string(f[2]))
+	session, serr := strconv.Atoi(string(f[3]))
+	return stat{state: f[0][0], group: group, session: session}, gerr == nil && serr == nil
 }
 
 // processes lists the process ids in /proc.

@@ -52,6 +52,16 @@ type Cmd struct {
 	// for the one that BASH_ENV names if Env sets it.
 	Script string
 
+	// Shell lets bash read its commands from Stdin in place of Script, without those
+	// options. If Stdin and Stderr are terminals, it is interactive.
+	Shell bool
+
+	// Session gives the command a session of its own, whose controlling terminal is
+	// Stdin, if that is a terminal. All of the session dies with the command, and not its
+	// process group only: an interactive shell gives each of its jobs another. Pipeline is
+	// not looked at.
+	Session bool
+
 	// Args are the script's arguments, "$@".
 	Args []string
 
@@ -227,6 +237,9 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 		cause = context.Cause(runCtx)
 	}
 	left := g.killRest()
+	if c.Session {
+		killSession(g.id)
+	}
 	if !g.byPidfd {
 		err = errors.Join(err, g.reap())
 	}
@@ -265,8 +278,12 @@ func (d descriptor) Fd() uintptr { return uintptr(d) }
 // start starts the programs of the pipeline, or bash, and says in res which.
 func (c *Cmd) start(res *Result, cg *cgroup, stdin, stdout, stderr File) (*group, error) {
 	sys := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: c.Credential}
+	if c.Session {
+		sys.Setpgid, sys.Setsid = false, true // the leader of a session leads a group, too
+		sys.Setctty = isTerminal(int(stdin.Fd()))
+	}
 	cg.place(sys)
-	if c.Pipeline != nil {
+	if c.Pipeline != nil && !c.Session {
 		if programs, ok := c.Pipeline.execs(c.environ(), c.Dir, c.DirIsReal); ok {
 			if g, err := start(programs, c.Dir, sys, stdin, stdout, stderr); err == nil {
 				res.Direct = true
@@ -282,8 +299,9 @@ func (c *Cmd) start(res *Result, cg *cgroup, stdin, stdout, stderr File) (*group
 	return start([]program{bash}, c.Dir, sys, stdin, stdout, stderr)
 }
 
-// give makes a command's user the owner of a file or pipe that is open as fd. A command may
-// open it once more, as /dev/stdout. Anything else, such as /dev/null, is left alone.
+// give makes a command's user the owner of a file, pipe or terminal that is open as fd. A
+// command may open it once more, as /dev/stdout. Anything else, such as /dev/null, is left
+// alone.
 func give(to *syscall.Credential, fd int) error {
 	if to == nil {
 		return nil
@@ -292,7 +310,7 @@ func give(to *syscall.Credential, fd int) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return os.NewSyscallError("fstat", err)
 	}
-	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFIFO {
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFIFO && !isTerminal(fd) {
 		return nil
 	}
 	return os.NewSyscallError("fchown", unix.Fchown(fd, int(to.Uid), int(to.Gid)))

@@ -32,7 +32,9 @@ func (c *Cmd) bash() (program, error) {
 	// ~/.bashrc (bash(1), "Invoked by remote shell daemon"). The --: a script may begin
 	// with a dash.
 	args := []string{"bash", "--norc", "-e", "-u", "-o", "pipefail", "-c", "--", c.Script}
-	if len(c.Args) > 0 {
+	if c.Shell {
+		args = []string{"bash", "--norc"}
+	} else if len(c.Args) > 0 {
 		args = append(append(args, "bash"), c.Args...) // the first is $0
 	}
 	return program{path: path, args: args, env: lastOfEach(c.environ())}, nil
@@ -119,7 +121,8 @@ func start(programs []program, dir string, sys *syscall.SysProcAttr, stdin, stdo
 			return nil, err
 		}
 	}
-	g := &group{procs: make([]process, len(programs)), byPidfd: len(programs) == 1 && canSignalGroups()}
+	// A session has no pidfd: its number must stay its own until all of it is killed.
+	g := &group{procs: make([]process, len(programs)), byPidfd: len(programs) == 1 && !sys.Setsid && canSignalGroups()}
 	if len(programs) > 1 {
 		id, err := newLeader()
 		if err != nil {

@@ -38,3 +38,12 @@ func Groups(keys []string) []Group {
 	}
 	return groups
 }
+
+// GroupPrefix returns the numeric prefix of a group's name, or all of a name without one:
+// what the keys of the group have in common.
+func GroupPrefix(name string) string {
+	if digits, ok := NumericPrefix(name); ok {
+		return digits
+	}
+	return name
+}

@@ -148,10 +148,9 @@ func (j *job) takesFileAgain(name string) bool {
 	return true
 }
 
-// assets returns the directory of the files that were sent along, or "" if there are
-// none, and the tasks' PATH if one of them is a program. It makes the directory
-// read-only.
-func (j *job) assets() (dir, path string, err error) {
+// listAssets returns the directory of the files that were sent along, or "" if there are
+// none, and the tasks' PATH if one of them is a program.
+func (j *job) listAssets() (dir, path string, err error) {
 	dir = filepath.Join(j.stage.path, assetsDir)
 	list, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -168,6 +167,16 @@ func (j *job) assets() (dir, path string, err error) {
 		if fi.Mode()&0o111 != 0 {
 			path = dir + string(os.PathListSeparator) + j.node.path
 		}
+	}
+	return dir, path, nil
+}
+
+// assets is listAssets for a job that is about to run its tasks. It makes the directory
+// read-only.
+func (j *job) assets() (dir, path string, err error) {
+	dir, path, err = j.listAssets()
+	if err != nil || dir == "" {
+		return dir, path, err
 	}
 	if path != "" {
 		// A file that is open for writing cannot be run (execve(2), ETXTBSY). A

@@ -139,6 +139,14 @@ func TestVerbsAsAnotherUser(t *testing.T) {
 	if exit, err := client.Eval(guarded(t), "s4://b/in/000_a", "cat; id -u; id -G >>/dev/stdout", &out, nil, nil); err != nil || exit != (s4.ExitStatus{}) || out.String() != "line of b/in/000_a\n65534\n65534\n" {
 		t.Errorf("eval: %v, %v, %q", exit, err, out.String())
 	}
+	for _, terminal := range []*s4.Terminal{nil, {Type: "dumb"}} {
+		out.Reset()
+		script := "id -u >file; tee /dev/stderr <file >>/dev/stdout; cat $S4_FILE; exit\n"
+		exit, err := client.Shell(guarded(t), "s4://b/in/000_a", strings.NewReader(script), &out, &out, &s4.ShellOptions{Terminal: terminal})
+		if got := strings.ReplaceAll(out.String(), "\r", ""); err != nil || exit != (s4.ExitStatus{}) || !strings.Contains(got, "65534\n65534\nline of b/in/000_a\n") {
+			t.Errorf("shell: %v, %v, %q", err, exit, got)
+		}
+	}
 	for _, dir := range []string{"direct", "pipeline", "bash", "batch", "shuffled", "merged"} {
 		names := list(t, client, "b/"+dir+"/")
 		if len(names) < 4 {

@@ -40,6 +40,8 @@ func (s *session) data(h wire.Header) error {
 		return s.eval(h, m)
 	case *wire.Copy:
 		return s.copyKey(h, m)
+	case *wire.Shell:
+		return s.shell(h, m)
 	case *wire.Flush:
 		return s.reply(h.Tag, nil) // of a request that was answered
 	}

@@ -94,8 +94,7 @@ func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire
 		Bash:   n.bash,
 		Script: m.Command,
 		Dir:    dir,
-		Env: append(n.env[:len(n.env):len(n.env)],
-			"filename="+filepath.Base(m.Key), "S4_KEY=s4://"+m.Key, "S4_FILE="+n.store.file(m.Key), "TMPDIR="+dir),
+		Env:    append(n.keyEnv(m.Key), "TMPDIR="+dir),
 		Stdin:  o.File,
 		Stdout: out.w,
 		Stderr: errs.w,
@@ -121,6 +120,13 @@ func (s *session) runEval(ctx context.Context, h wire.Header, o *object, m *wire
 	return &wire.Exit{Code: int32(res.ExitCode), Signal: byte(res.Signal), Stdout: out.trailer(), Stderr: errs.trailer()}, nil
 }
 
+// keyEnv returns the environment of a command that is about one key and of no job, but
+// for TMPDIR.
+func (n *Node) keyEnv(key string) []string {
+	return append(n.env[:len(n.env):len(n.env)],
+		"filename="+filepath.Base(key), "S4_KEY=s4://"+key, "S4_FILE="+n.store.file(key))
+}
+
 // pump copies one output stream of a command to the connection.
 type pump struct {
 	r, w   *os.File
@@ -134,6 +140,11 @@ func (s *session) newPump(tag uint16, t wire.Type) (*pump, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.startPump(r, w, tag, t), nil
+}
+
+// startPump makes a pump of a pipe, or of a terminal's two sides.
+func (s *session) startPump(r, w *os.File, tag uint16, t wire.Type) *pump {
 	p := &pump{r: r, w: w}
 	p.digest.Reset()
 	p.wg.Go(func() {
@@ -152,12 +163,13 @@ func (s *session) newPump(tag uint16, t wire.Type) (*pump, error) {
 			r.Close()
 		}
 	})
-	return p, nil
+	return p
 }
 
 // close ends the stream after the command and its process group have ended. All that
 // they wrote is in the pipe by then. close does not wait for the end of the pipe,
-// because a process that has left the group may hold it open for ever.
+// because a process that has left the group may hold it open for ever. It may be called
+// more than once.
 func (p *pump) close() {
 	p.w.Close()
 	_ = p.r.SetReadDeadline(time.Now()) // fails if r is closed already

@@ -245,7 +245,7 @@ func (j *job) begin() error {
 
 // prepareTasks makes what all tasks share.
 func (j *job) prepareTasks() (err error) {
-	if j.env, err = j.jobEnv(); err != nil {
+	if j.env, err = j.jobEnv(j.assets()); err != nil {
 		return err
 	}
 	if !j.has(wire.JobBash) {
@@ -467,9 +467,9 @@ func (j *job) progress() wire.Progress {
 	}
 }
 
-// jobEnv returns the variables that all tasks of the job share.
-func (j *job) jobEnv() ([]string, error) {
-	assets, path, err := j.assets()
+// jobEnv returns the variables that all tasks of the job share. It is given what assets
+// returns.
+func (j *job) jobEnv(assets, path string, err error) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -1,15 +1,17 @@
 package node_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/nathants/s4"
 	"github.com/nathants/s4/node/nodetest"
 )
 
-// What tasks have started dies with a server that is killed, though nobody starts
+// What tasks and shells have started dies with a server that is killed, though nobody starts
 // it again, and so does the process that sees to it.
 func TestTasksDieWithAKilledServer(t *testing.T) {
 	p := startProcesses(t, 1)
@@ -36,11 +38,16 @@ func TestTasksDieWithAKilledServer(t *testing.T) {
 		_, _ = client.Map(guarded(t), "s4://b/in", "s4://b/out",
 			"(cd / && sleep "+elsewhere+" | cat) & sleep "+here+" & sleep "+here+" | cat", nil)
 	}()
+	sh := startShell(t, client, "", nil)
+	sh.typed("trap '' HUP; (cd / && sleep " + elsewhere + "; true) & sleep " + here + "\n")
 	nodetest.Eventually(t, "the commands run", func() bool {
-		return len(nodetest.Processes("sleep\x00"+here)) == 2 && len(nodetest.Processes("sleep\x00"+elsewhere)) == 1
+		return len(nodetest.Processes("sleep\x00"+here)) == 3 && len(nodetest.Processes("sleep\x00"+elsewhere)) == 2
 	})
 	p.kill(0)
 	<-done
+	if err := <-sh.done; !errors.Is(err, s4.ErrUnavailable) {
+		t.Errorf("the shell's user is told: %v", err)
+	}
 	noProcess(t, here)
 	noProcess(t, elsewhere)
 	nodetest.Eventually(t, "the watchdog has ended", func() bool { return watchdogs() == 0 })

@@ -80,7 +80,8 @@ type Node struct {
 	silent    []*session // of conns, those that have not begun as the protocol says, oldest first
 	jobs      map[uint64]*job
 	wg        sync.WaitGroup // sessions, accept loops, jobs and what is done for them, expire, scrubEvery
-	evals     atomic.Uint64  // to name their directories
+	evals     atomic.Uint64  // to name their directories, and those of shells
+	shells    atomic.Int64   // that are open
 
 	// See Status.
 	refused atomic.Int64

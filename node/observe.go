@@ -14,7 +14,7 @@ import (
 // Observer is told what a node does, for metrics. Many goroutines call its methods at
 // once, on the path of requests and tasks: they must be quick and wait for nothing.
 type Observer interface {
-	// Request is called when a request has been answered: put, push, asset, get, copy, eval,
+	// Request is called when a request has been answered: put, push, asset, get, copy, eval, shell,
 	// list, remove, stat, verify, count or health. outcome is 0 for OK. took is its time, with
 	// that of the bytes that came or went.
 	Request(verb string, outcome wire.Code, took time.Duration)

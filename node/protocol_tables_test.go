@@ -274,7 +274,7 @@ func TestProtocolSmallTables(t *testing.T) {
 			t.Errorf("%s belongs to server %s of 3, PROTOCOL.md says %s", row[0], got, row[1])
 		}
 	}
-	flags := map[string]byte{"LZ4": wire.FlagLZ4, "PACKALL": wire.FlagPackAll, "STREAM": wire.FlagStream, "NOVERIFY": wire.FlagNoVerify, "BASH": wire.FlagBash, "RECURSIVE": wire.FlagRecursive, "CHECKSUMS": wire.FlagChecksums, "PATH": wire.FlagPath, "CHECKED": wire.FlagChecked}
+	flags := map[string]byte{"LZ4": wire.FlagLZ4, "PACKALL": wire.FlagPackAll, "STREAM": wire.FlagStream, "NOVERIFY": wire.FlagNoVerify, "BASH": wire.FlagBash, "RUN": wire.FlagRun, "RECURSIVE": wire.FlagRecursive, "CHECKSUMS": wire.FlagChecksums, "PATH": wire.FlagPath, "CHECKED": wire.FlagChecked}
 	for _, row := range docTables(t, "Flag", "On", "Meaning")[0].rows {
 		number, name, _ := strings.Cut(row[0], " ")
 		if want := fmt.Sprintf("0x%02x", flags[name]); number != want {

@@ -3,7 +3,6 @@ package node
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
@@ -49,17 +48,8 @@ func (t *taskList) ready() wire.Ready {
 // merge know which keys they will write. If one exists, that is an error, or with
 // JobResume the task is skipped.
 func (j *job) find() error {
-	base := j.in.Base + "/"
 	t := &j.tasks
-	err := j.node.store.list(j.ctx, base, true, func(e *wire.Entry) error {
-		rel := e.Name[len(base):]
-		if j.in.Match(rel) {
-			t.rels = append(t.rels, rel)
-			t.sizes = append(t.sizes, int64(e.Size))
-		}
-		return nil
-	})
-	if err != nil {
+	if err := j.listInput(); err != nil {
 		return err
 	}
 	done, err := j.doneBefore()
@@ -70,6 +60,20 @@ func (j *job) find() error {
 		return t.group(done)
 	}
 	return t.pick(done)
+}
+
+// listInput lists the job's input on this server.
+func (j *job) listInput() error {
+	base := j.in.Base + "/"
+	t := &j.tasks
+	return j.node.store.list(j.ctx, base, true, func(e *wire.Entry) error {
+		rel := e.Name[len(base):]
+		if j.in.Match(rel) {
+			t.rels = append(t.rels, rel)
+			t.sizes = append(t.sizes, int64(e.Size))
+		}
+		return nil
+	})
 }
 
 // doneBefore returns a function that reports whether a task, given by its name below
@@ -178,11 +182,7 @@ func (j *job) taskKey(i int) string {
 func (j *job) taskEnv(i int, keys []string) []string {
 	env := append(j.env[:len(j.env):len(j.env)], fmt.Sprintf("S4_TASK=%d", i))
 	if j.msg.Verb == wire.VerbMapFromN {
-		group, _, _ := strings.Cut(j.tasks.names[i], "_")
-		if _, ok := names.NumericPrefix(j.tasks.names[i]); !ok {
-			group = j.tasks.names[i]
-		}
-		return append(env, "filename="+j.tasks.names[i], "S4_GROUP="+group, "S4_KEY=s4://"+j.output(i), "S4_FILE=")
+		return append(env, "filename="+j.tasks.names[i], "S4_GROUP="+names.GroupPrefix(j.tasks.names[i]), "S4_KEY=s4://"+j.output(i), "S4_FILE=")
 	}
 	return append(env, "filename="+names.Base(keys[0]), "S4_KEY=s4://"+keys[0], "S4_FILE="+j.node.store.file(keys[0]), "S4_GROUP=")
 }

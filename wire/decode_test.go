@@ -172,6 +172,8 @@ func TestStringLimits(t *testing.T) {
 		{"push key", &Push{Key: key}, &Push{Key: longKey}},
 		{"eval key", &Eval{Key: key}, &Eval{Key: longKey}},
 		{"eval command", &Eval{Key: key, Command: cmd}, &Eval{Command: longCmd}},
+		{"shell key", &Shell{Key: key, Term: file}, &Shell{Key: longKey}},
+		{"term", &Shell{Term: file}, &Shell{Term: longFile}},
 		{"list prefix", &List{key}, &List{longKey}},
 		{"remove prefix", &Remove{key}, &Remove{longKey}},
 		{"counted directory", &Count{[]string{key}}, &Count{[]string{longKey}}},
@@ -353,6 +355,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Attach{u64, u64, u64, u64, true, jobOptions, math.MaxUint32, u64, u64}, &Attach{},
 		&Reset{u64, math.MaxUint32, u64, []string{odd, ""}}, &Reset{Dirs: []string{}},
 		&Asset{u64, u64, 255, odd}, &Asset{},
+		&Shell{odd, u64, odd, math.MaxUint16, math.MaxUint16}, &Shell{}, &Window{math.MaxUint16, math.MaxUint16}, &Window{}, &Taken{u64}, &Taken{},
 	} {
 		frame := AppendFrame(nil, math.MaxUint16, 0x7f, m)
 		h, err := DecodeHeader(frame)

@@ -38,6 +38,9 @@ const FlagNoVerify = 1
 // FlagBash on EVAL says that bash runs the command, also if it needs no shell.
 const FlagBash = 2
 
+// FlagRun on SHELL with a job runs the job's command for the task, in place of a shell.
+const FlagRun = 1
+
 // FlagRecursive on LIST and REMOVE asks for everything below the prefix.
 const FlagRecursive = 1
 
@@ -74,6 +77,9 @@ const (
 	TypeAsset   Type = 0x1a // client: here comes a file that goes along with a job
 	TypeCopy    Type = 0x1b // client: make a key of another
 	TypeCopied  Type = 0x2d // server: how far that is, and that it is done
+	TypeShell   Type = 0x1c // client: open a shell
+	TypeWindow  Type = 0x1d // client: its terminal has another size
+	TypeTaken   Type = 0x1e // server: how much of the shell's input was taken
 )
 
 // Frame types of the control channel.
@@ -133,6 +139,7 @@ var typeNames = [...]string{
 	TypeSuspend: "SUSPEND", TypeAttach: "ATTACH", TypeAttached: "ATTACHED",
 	TypeReset: "RESET",
 	TypeCopy:  "COPY", TypeCopied: "COPIED",
+	TypeShell: "SHELL", TypeWindow: "WINDOW", TypeTaken: "TAKEN",
 }
 
 // String returns the type's name as PROTOCOL.md writes it.

@@ -26,6 +26,11 @@ const (
 	// single argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
 	MaxCommand = 128<<10 - 1
 
+	// MaxAhead is how many bytes of a shell's input a client may send that the server
+	// has not said to be taken. So the server can read on, and a PING is never behind
+	// input that nobody takes.
+	MaxAhead = 64 << 10
+
 	// MaxName is the longest name in bytes of a file that goes along with a
 	// job, as Linux limits one path segment (NAME_MAX).
 	MaxName = 255

@@ -101,6 +101,12 @@ func New(t Type) Message {
 		return new(Copy)
 	case TypeCopied:
 		return new(Copied)
+	case TypeShell:
+		return new(Shell)
+	case TypeWindow:
+		return new(Window)
+	case TypeTaken:
+		return new(Taken)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ type Metrics struct {
 // What labels can be. A counter of an outcome that is no error is there from the start:
 // of one that appears with its first event, rate() does not see that event.
 var (
-	verbs    = [...]string{"put", "push", "asset", "get", "copy", "eval", "list", "remove", "stat", "verify", "count", "health"}
+	verbs    = [...]string{"put", "push", "asset", "get", "copy", "eval", "shell", "list", "remove", "stat", "verify", "count", "health"}
 	kinds    = [...]string{"map", "map-to-n", "map-from-n", "eval"}
 	outcomes = [...]wire.TaskState{wire.TaskDone, wire.TaskFailed, wire.TaskRetried, wire.TaskStopped}
 	jobVerbs = [...]wire.Verb{wire.VerbMap, wire.VerbMapToN, wire.VerbMapFromN}
