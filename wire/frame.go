@@ -89,6 +89,8 @@ const (
 	TypeVerify     Type = 0x2a
 	TypeDamaged    Type = 0x2b
 	TypeVerified   Type = 0x2c
+	TypeJobTraffic Type = 0x2e
+	TypeTraffic    Type = 0x2f
 	TypeJob        Type = 0x30
 	TypeReady      Type = 0x31
 	TypeStart      Type = 0x32
@@ -110,6 +112,7 @@ const (
 	TypeAttach     Type = 0x42
 	TypeAttached   Type = 0x43
 	TypeReset      Type = 0x44
+	TypeRunning    Type = 0x48
 )
 
 var typeNames = [...]string{
@@ -129,7 +132,8 @@ var typeNames = [...]string{
 	TypeSettle: "SETTLE", TypeSettled: "SETTLED", TypeJobs: "JOBS",
 	TypeJobInfo: "JOBINFO", TypeJobTasks: "JOBTASKS", TypeCancel: "CANCEL",
 	TypeSuspend: "SUSPEND", TypeAttach: "ATTACH", TypeAttached: "ATTACHED",
-	TypeReset: "RESET",
+	TypeReset:      "RESET",
+	TypeJobTraffic: "JOBTRAFFIC", TypeTraffic: "TRAFFIC", TypeRunning: "RUNNING",
 }
 
 // String returns the type's name as PROTOCOL.md writes it.
