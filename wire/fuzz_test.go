@@ -31,6 +31,10 @@ func encodes(m Message, got, body []byte) bool {
 		at = 4 * 8
 	case *Cancel:
 		at = 8
+	case *Verify, *Verified:
+		at = len(got) - 1
+	case *Damaged:
+		at = 4 + len(m.Key) + 8
 	case *HealthInfo:
 		if m.Open {
 			at = len((&HealthInfo{Release: m.Release, Suspended: 1}).append(nil))
