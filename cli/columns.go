@@ -5,7 +5,7 @@ import "strings"
 // cell is text in a column of a table.
 type cell struct {
 	text  string
-	color color // colorNone if it is empty
+	color color // that of the rest of the line if it is empty
 	right bool  // aligned
 }
 

@@ -24,9 +24,10 @@ For each it prints the bytes in keys, the bytes free on its disk, how many of it
 slots are in use, and how many tasks wait for one, how many transfers to other servers
 run of how many that may, and how many jobs are suspended and the bytes that they keep
 there: see s4 jobs. --json has more: bytes received and sent since the server was
-started, and the machine's load and memory. s4 top shows that as it changes. A line that ends in "open" is
-of a server that listens to other hosts without a secret: whoever can reach it can run
-commands there. See s4 secret.`,
+started, and the machine's load and memory. s4 top shows that as it changes.
+
+A line that ends in "open" is of a server that listens to other hosts without a secret:
+whoever can reach it can run commands there. See s4 secret.`,
 		Example: `  s4 health`,
 		Args:    wantArgs(0, 0),
 		RunE: a.run(func(ctx context.Context, c *s4.Client, _ []string) error {

@@ -31,7 +31,7 @@ that had not begun have no line.
 With --traffic it shows the shuffle of a map-to-n in place of its tasks: how many bytes
 each server has pushed to each other server, and how many stayed where they were made.
 What a task has pushed that ran again counts twice. Servers are numbered as in the
-cluster file. A server that was killed meanwhile has counted anew.`,
+cluster file. A server that was started again meanwhile has counted anew.`,
 		Example: `  s4 jobs show 4f2a
   s4 jobs show 4f2a --failed
   s4 jobs show 4f2a --traffic`,

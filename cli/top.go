@@ -113,14 +113,19 @@ func (t *top) onScreen(ctx context.Context, out *os.File) error {
 	if err != nil {
 		return err
 	}
-	last, err := t.show(ctx, s)
-	s.close()
+	last, err := t.showAndClose(ctx, s)
 	if last != nil && err == nil && t.rounds > 0 {
 		t.view.width, _ = s.size()
 		t.view.height = 0
 		_, err = fmt.Fprintln(out, strings.Join(t.view.lines(last), "\n"))
 	}
 	return err
+}
+
+// showAndClose is show, and gives the terminal back whatever happens.
+func (t *top) showAndClose(ctx context.Context, s *screen) (*topRound, error) {
+	defer s.close()
+	return t.show(ctx, s)
 }
 
 // show shows rounds, and does what keys say. It returns the last round if there are no
