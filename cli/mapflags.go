@@ -99,6 +99,9 @@ func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 
 // job returns the job that flags and arguments describe.
 func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
+	if strings.Contains(args[0], "[!") { // of path.Match a set with "!" in it, so the opposite
+		return nil, usagef("%s: write [^ in place of [!", args[0])
+	}
 	j := &mapJob{mapHelpText: h, indir: args[0], outdir: args[1]}
 	j.opts = s4.JobOptions{
 		KeepGoing:     f.keepGoing,

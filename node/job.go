@@ -164,7 +164,7 @@ func (n *Node) makeJob(m *wire.Job, in names.Glob, st *stage, state wire.JobStat
 		stage:    st,
 		state:    state,
 		fence:    new(fence),
-		traffic:  newTraffic(m.Verb, len(n.cfg.Cluster.Servers)),
+		traffic:  newTraffic(m.Verb, len(n.pushed)),
 		began:    make(chan struct{}),
 		gone:     make(chan struct{}),
 	}
