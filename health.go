@@ -29,6 +29,34 @@ type ServerHealth struct {
 	// Open says that whoever can reach the server can run commands on it: it has no
 	// secret, and listens on an address that is not loopback.
 	Open bool
+
+	Load ServerLoad
+}
+
+// ServerLoad is what a server does, and what its machine has left. Slots is 0 if the
+// server is of a version that does not tell. Servers of one process share their slots.
+type ServerLoad struct {
+	Slots        int   // how many tasks may run at once
+	Running      int   // tasks that do
+	Waiting      int64 // tasks of running jobs that have not begun
+	MaxTransfers int   // how many tasks may push output to other servers at once
+	Transfers    int   // those that do
+
+	Received, Sent int64 // bytes of keys and of shuffles since the server was started
+
+	Average   float64 // the machine's load over one minute: see proc_loadavg(5)
+	Available int64   // bytes of memory that programs can have
+	Memory    int64   // bytes of memory that the machine has; 0 if that is not known
+}
+
+// toLoad is the reverse of what a server sends.
+func toLoad(l *wire.Load) ServerLoad {
+	return ServerLoad{
+		Slots: int(l.Slots), Running: int(l.Running), Waiting: int64(l.Waiting),
+		MaxTransfers: int(l.MaxTransfers), Transfers: int(l.Transfers),
+		Received: int64(l.Received), Sent: int64(l.Sent),
+		Average: float64(l.Average) / 100, Available: int64(l.Available), Memory: int64(l.Memory),
+	}
 }
 
 // Health asks all servers in parallel, and returns their answers in the order of the
@@ -55,6 +83,7 @@ func (c *Client) Health(ctx context.Context) []ServerHealth {
 				h.Free, h.Total = int64(info.Free), int64(info.Total)
 				h.Suspended, h.SuspendedJobs = int64(info.Suspended), int64(info.SuspendedJobs)
 				h.Open = info.Open
+				h.Load = toLoad(&info.Load)
 				return true, nil
 			})
 			if err != nil {

@@ -88,6 +88,7 @@ func (a *app) argument(names []string, i int) completer {
 func flagWords() map[string][]string {
 	return map[string][]string{
 		"by":         {"hash", "range", "round-robin"},
+		"color":      {"auto", "always", "never"},
 		"compress":   {"auto", "always", "never"},
 		"header":     {"drop", "keep"}, // of partition; that of cp takes no value
 		"missing":    {"error", "empty"},

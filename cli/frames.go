@@ -289,6 +289,15 @@ func fields(v reflect.Value) string {
 			} else {
 				fmt.Fprintf(&b, " %s={%s}", name, text[1:])
 			}
+		case wire.Load:
+			if x != (wire.Load{}) {
+				fmt.Fprintf(&b, " %s={%s}", name, fields(f)[1:])
+			}
+		case []wire.Pushed:
+			fmt.Fprintf(&b, " servers=%d", len(x))
+			for _, p := range x {
+				fmt.Fprintf(&b, " %d={files=%d bytes=%d}", p.Server, p.Files, p.Bytes)
+			}
 		case wire.Trailer:
 			fmt.Fprintf(&b, " %s=%d/%016x", name, x.Length, x.Sum)
 		case []wire.Entry:

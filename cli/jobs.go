@@ -14,6 +14,7 @@ import (
 )
 
 func (a *app) jobs() *cobra.Command {
+	var color colorFlag
 	cmd := &cobra.Command{
 		Use:   "jobs",
 		Short: "list the jobs of the map verbs; show, cancel, resume, replay or wait for one",
@@ -43,13 +44,14 @@ An ID may be shortened to its first digits, if no other job's begins with them.`
 		},
 		RunE: a.run(func(ctx context.Context, c *s4.Client, _ []string) error {
 			list, err := c.Jobs(ctx)
-			if perr := a.listJobs(list); perr != nil {
+			if perr := a.listJobs(list, color.painter(a.stdout)); perr != nil {
 				return perr
 			}
 			return leftOut(err)
 		}),
 		SuggestionsMinimumDistance: 2,
 	}
+	color.register(cmd.Flags())
 	cmd.AddCommand(a.jobsShow(), a.jobsCancel(), a.jobsWait(), a.jobsResume(), a.jobsDiscard(), a.jobsReplay())
 	return cmd
 }
@@ -66,7 +68,7 @@ func leftOut(err error) error {
 	return &told
 }
 
-func (a *app) listJobs(list []s4.JobStatus) error {
+func (a *app) listJobs(list []s4.JobStatus, p painter) error {
 	if a.json {
 		for _, s := range list {
 			if err := a.line("", newJobObject(s)); err != nil {
@@ -78,7 +80,7 @@ func (a *app) listJobs(list []s4.JobStatus) error {
 	out := newTable(a.stdout)
 	now := time.Now()
 	for _, s := range list {
-		fmt.Fprintf(out, "%s\t%s\t%s\t%d/%s\t%d failed\t%s\t%s\t%s -> %s", s.ID, s.State, s.Verb, s.Done, count(s.Tasks, "task"),
+		fmt.Fprintf(out, "%s\t%s\t%s\t%d/%s\t%d failed\t%s\t%s\t%s -> %s", s.ID, p.paint(jobColor(s.State), string(s.State)), s.Verb, s.Done, count(s.Tasks, "task"),
 			s.Failed, stamp(s.Started), seconds1(jobTook(s, now)), oneLine(s.Indir), oneLine(s.Outdir))
 		if s.State == s4.JobSuspended {
 			fmt.Fprintf(out, "  (%s)", keptText(s, now))

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,23 +16,37 @@ import (
 )
 
 func (a *app) jobsShow() *cobra.Command {
-	var failed, stderr bool
+	var (
+		failed, stderr, traffic bool
+		color                   colorFlag
+	)
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "show a job and its tasks",
 		Long: `Show a job, a line for each attempt of a task that has ended or runs, and the
 standard error of those that failed or were stopped with the job; with --stderr also
 of those that succeeded, of which every server keeps the first 64 MiB of a job. Tasks
-that had not begun have no line.`,
+that had not begun have no line.
+
+With --traffic it shows the shuffle of a map-to-n in place of its tasks: how many bytes
+each server has pushed to each other server, and how many stayed where they were made.
+What a task has pushed that ran again counts twice. Servers are numbered as in the
+cluster file. A server that was started again meanwhile has counted anew.`,
 		Example: `  s4 jobs show 4f2a
-  s4 jobs show 4f2a --failed`,
-		Args: wantArgs(1, 1),
+  s4 jobs show 4f2a --failed
+  s4 jobs show 4f2a --traffic`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if traffic && (failed || stderr) {
+				return errors.New("--traffic shows no tasks: leave --failed and --stderr out")
+			}
+			return wantArgs(1, 1)(cmd, args)
+		},
 		RunE: a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
 			s, err := c.Job(ctx, id)
 			if s.ID == "" {
 				return err
 			}
-			v := jobView{app: *a, client: c, failed: failed, stderr: stderr}
+			v := jobView{app: *a, client: c, failed: failed, stderr: stderr, onlyTraffic: traffic, painter: color.painter(a.stdout)}
 			if verr := v.show(ctx, s); verr != nil {
 				err = verr
 			}
@@ -41,14 +56,18 @@ that had not begun have no line.`,
 	f := cmd.Flags()
 	f.BoolVar(&failed, "failed", false, "show the tasks that failed only")
 	f.BoolVar(&stderr, "stderr", false, "show the standard error of tasks that succeeded, too")
+	f.BoolVar(&traffic, "traffic", false, "show the bytes of the shuffle from server to server, and no tasks")
+	color.register(f)
 	return cmd
 }
 
 // jobView prints a job and its tasks. It prints to a buffer.
 type jobView struct {
 	app
+	painter
 	client         *s4.Client
 	failed, stderr bool
+	onlyTraffic    bool
 }
 
 func (v *jobView) show(ctx context.Context, s s4.JobStatus) error {
@@ -56,10 +75,17 @@ func (v *jobView) show(ctx context.Context, s s4.JobStatus) error {
 	v.stdout = out
 	var err error
 	if v.json {
-		if err = v.line("", newJobObject(s)); err == nil {
-			err = v.tasks(ctx, s.ID, func(t s4.JobTask) error { return v.line("", newTaskObject(t)) })
-		}
+		err = v.line("", newJobObject(s))
 	} else {
+		printJob(v.stdout, v.painter, s)
+	}
+	switch {
+	case err != nil:
+	case v.onlyTraffic:
+		err = v.traffic(ctx, s)
+	case v.json:
+		err = v.tasks(ctx, s.ID, func(t s4.JobTask) error { return v.line("", newTaskObject(t)) })
+	default:
 		err = v.text(ctx, s)
 	}
 	if ferr := out.Flush(); err == nil {
@@ -69,7 +95,6 @@ func (v *jobView) show(ctx context.Context, s s4.JobStatus) error {
 }
 
 func (v *jobView) text(ctx context.Context, s s4.JobStatus) error {
-	printJob(v.stdout, s)
 	err := v.table(ctx, s.ID)
 	// Ask for the tasks a second time: what they wrote may be more than fits in
 	// memory. Do so even if a server is down, and show what the others have.
@@ -116,7 +141,7 @@ func (v *jobView) table(ctx context.Context, id string) error {
 				return err
 			}
 		}
-		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%.3fs\t%s\tattempt %d\n", t.State, t.Key, t.Server, taskTook(t, now).Seconds(), ending(t), t.Attempt)
+		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%.3fs\t%s\tattempt %d\n", v.paint(taskColor(t.State), string(t.State)), t.Key, t.Server, taskTook(t, now).Seconds(), ending(t), t.Attempt)
 		return err
 	})
 	if ferr := table.Flush(); err == nil {
@@ -154,14 +179,14 @@ func endLine(s string) string {
 
 // printJob prints what is known of a job, a line for each field. It ignores errors: w
 // is a buffer, and returns them from Flush.
-func printJob(w io.Writer, s s4.JobStatus) {
+func printJob(w io.Writer, p painter, s s4.JobStatus) {
 	field := func(name, text string) {
 		if text != "" {
 			fmt.Fprintf(w, "%-9s %s\n", name, text)
 		}
 	}
 	field("id", s.ID)
-	field("state", string(s.State))
+	field("state", p.paint(jobColor(s.State), string(s.State)))
 	field("verb", s.Verb)
 	field("indir", oneLine(s.Indir))
 	field("outdir", oneLine(s.Outdir))

@@ -20,6 +20,7 @@ func (a *app) ls() *cobra.Command {
 	var (
 		choose chooser
 		l      lister
+		color  colorFlag
 	)
 	cmd := &cobra.Command{
 		Use:   "ls [PREFIX...]",
@@ -46,6 +47,7 @@ leave directories out. With -l, servers read the checksum of every key.`,
 				return err
 			}
 			l.app, l.choose, l.cluster, l.zero = a, &choose, c.Cluster(), choose.zero
+			l.painter = color.painter(a.stdout)
 			if len(args) == 0 && choose.from == "" || len(args) == 1 && args[0] == s4.Scheme {
 				switch {
 				case l.recursive:
@@ -97,6 +99,7 @@ leave directories out. With -l, servers read the checksum of every key.`,
 	f.BoolVar(&l.reverse, "reverse", false, "print in reverse order")
 	f.Var(&l.since, "since", "list what was written at `TIME` or later")
 	f.Var(&l.until, "until", "list what was written before `TIME`")
+	color.register(f)
 	choose.registerFilter(f)
 	choose.registerGlob(f)
 	choose.registerFrom(f, "prefixes")
@@ -132,6 +135,7 @@ func toEntryObject(e s4.Entry) entryObject {
 
 // lister prints listings.
 type lister struct {
+	painter
 	app     *app
 	choose  *chooser
 	cluster *s4.Cluster
@@ -277,6 +281,9 @@ func (l *lister) plain(e s4.Entry, isKey bool, server, prefix string) string {
 			prefix = s4.GlobPrefix(prefix)
 		}
 		name = e.Shown(prefix, l.recursive)
+	}
+	if !isKey {
+		name = l.paint(colorDir, name)
 	}
 	switch {
 	case l.one:

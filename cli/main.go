@@ -152,7 +152,7 @@ shell commands where they lie.`,
 	root.AddCommand(a.cp(), a.mv(), a.sync(), a.cat(), a.head(), a.ls(), a.tree(), a.du(), a.stat(), a.rm(), a.eval(), a.shell(),
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
 		a.jobs(), a.config(), a.health(), a.verify(), a.secret(), a.partition(), a.frames(),
-		a.ui(), a.docs(), a.completion())
+		a.ui(), a.docs(), a.completion(), a.top())
 	wordHelp(root)
 	return root
 }

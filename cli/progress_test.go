@@ -150,18 +150,6 @@ func TestProgressQuiet(t *testing.T) {
 	}
 }
 
-func TestCutRunes(t *testing.T) {
-	for _, test := range []struct {
-		s    string
-		n    int
-		want string
-	}{{"abc", 3, "abc"}, {"abc", 2, "ab"}, {"äöü", 3, "äöü"}, {"äöü", 2, "äö"}, {"abc", 0, ""}, {"abc", -1, ""}} {
-		if got := cutRunes(test.s, test.n); got != test.want {
-			t.Errorf("cutRunes(%q, %d) = %q, want %q", test.s, test.n, got, test.want)
-		}
-	}
-}
-
 func TestSummaryText(t *testing.T) {
 	for _, test := range []struct {
 		res  s4.JobResult

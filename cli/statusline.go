@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"time"
-	"unicode/utf8"
 )
 
 // How often progress is shown.
@@ -90,7 +89,7 @@ func (s *statusLine) tick() {
 	}
 	s.due = now.Add(liveEvery)
 	// Leave the last column free: some terminals wrap to the next line after it.
-	line = cutRunes(line, s.width()-1)
+	line = cutWidth(line, s.width()-1)
 	if line != s.shown {
 		fmt.Fprint(s.out, "\r"+line+eraseRest)
 		s.shown = line
@@ -123,12 +122,4 @@ func (s *statusLine) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.erase()
-}
-
-// cutRunes returns at most n runes of s.
-func cutRunes(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	return string([]rune(s)[:max(n, 0)])
 }

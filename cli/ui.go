@@ -64,7 +64,8 @@ func (a *app) ui() *cobra.Command {
 		Long: `Serve a web page on this machine, until Ctrl-C, and print its address. It shows the
 servers, the buckets with their directories and sizes, and the jobs; of a job how far it is,
 its tasks on a timeline for each server, what each server has read and for how long it has
-worked, the slowest tasks, and those that failed with what they wrote to stderr. It can
+worked, the slowest tasks, those that failed with what they wrote to stderr, and what a
+shuffle has sent from which server to which. It can
 cancel and resume jobs. It asks the servers every second while a browser shows it, and not
 otherwise.
 

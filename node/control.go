@@ -51,6 +51,10 @@ func (s *session) control(h wire.Header) error {
 		return s.listJobs(h.Tag, m)
 	case *wire.JobTasks:
 		return s.jobTasks(h.Tag, m)
+	case *wire.Running:
+		return s.runningTasks(h.Tag, m)
+	case *wire.JobTraffic:
+		return s.jobTraffic(h.Tag, m)
 	case *wire.Cancel:
 		return s.reply(h.Tag, s.node.cancelJob(m))
 	case *wire.Flush:
@@ -202,7 +206,7 @@ func (s *session) health(tag uint16) error {
 	if err != nil {
 		return s.reply(tag, err)
 	}
-	jobs, bytes := n.suspendedSum()
+	status := n.Status()
 	return s.conn.Write(tag, 0, &wire.HealthInfo{
 		Release: n.cfg.Version,
 		Index:   uint32(n.cfg.Index),
@@ -213,8 +217,9 @@ func (s *session) health(tag uint16) error {
 		Free:    free,
 		Total:   total,
 
-		Suspended:     bytes,
-		SuspendedJobs: jobs,
+		Suspended:     status.SuspendedStaged,
+		SuspendedJobs: uint64(status.SuspendedJobs),
 		Open:          n.open.Load(),
+		Load:          n.load(&status),
 	})
 }

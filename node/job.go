@@ -58,6 +58,7 @@ type job struct {
 	bytesIn  atomic.Uint64
 	bytesOut atomic.Uint64
 	pushed   atomic.Uint64
+	traffic  traffic // what was pushed to each server, and what stayed here
 
 	now   runningTasks
 	final atomic.Pointer[wire.JobInfo] // once the job is over
@@ -163,6 +164,7 @@ func (n *Node) makeJob(m *wire.Job, in names.Glob, st *stage, state wire.JobStat
 		stage:    st,
 		state:    state,
 		fence:    new(fence),
+		traffic:  newTraffic(m.Verb, len(n.pushed)),
 		began:    make(chan struct{}),
 		gone:     make(chan struct{}),
 	}
@@ -387,7 +389,7 @@ func (j *job) end(why error) error {
 		info := j.info()
 		endInfo(info, state, reason)
 		j.final.Store(info)
-		saved := writeInfo(j.stage.path, info)
+		saved := j.writeRecord(info)
 		kept := j.node.store.keepRecord(j.stage.path)
 		if saved != nil || kept != nil {
 			j.node.store.history.keepUnsaved(info)

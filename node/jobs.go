@@ -118,6 +118,26 @@ func (s *session) jobTasks(tag uint16, m *wire.JobTasks) error {
 	return s.conn.Write(tag, 0, &wire.End{Count: count})
 }
 
+// runningTasks answers RUNNING.
+func (s *session) runningTasks(tag uint16, m *wire.Running) error {
+	j := s.node.job(m.Job)
+	if j == nil {
+		if _, err := s.node.jobInfo(m.Job); err != nil {
+			return s.reply(tag, err)
+		}
+		return s.conn.Write(tag, 0, &wire.End{}) // it is over
+	}
+	batch := taskFrames{write: func(t *wire.Tasks) error { return s.conn.Write(tag, 0, t) }}
+	running := j.now.list()
+	for _, t := range running {
+		batch.add(t)
+	}
+	if err := batch.flush(); err != nil {
+		return err
+	}
+	return s.conn.Write(tag, 0, &wire.End{Count: uint64(len(running))})
+}
+
 // readTasks passes on the log of a job that runs or is over.
 func (n *Node) readTasks(id uint64, each func(*wire.Tasks) error) error {
 	j := n.job(id)

@@ -38,6 +38,8 @@ func (n *Node) park(p *stage, info *wire.JobInfo) (*job, error) {
 	}
 	j.link.term, j.link.driver = info.Term, info.Job.Driver
 	j.setCounts(info)
+	sent, _ := readTraffic(p.path) // without it, it counts anew
+	j.traffic.restore(sent)
 	j.begun.Store(true)
 	return j, nil
 }
@@ -76,7 +78,7 @@ func (n *Node) suspend(j *job, why error) {
 	info.Missing, info.Without = 0, nil // it takes all servers to go on
 	info.State, info.Why, info.Ended, info.Attached = wire.JobSuspended, *toWire(why), time.Now().UnixNano(), false
 	info.Progress.Running = 0
-	err := writeInfo(j.stage.path, info)
+	err := j.writeRecord(info)
 	parked, perr := n.park(n.store.stageOf(j.id), info)
 	if err := errors.Join(append(errs, err, perr)...); err != nil {
 		n.log.Error("suspend job", zap.String("job", jobName(j.id)), zap.Error(err))
@@ -195,15 +197,6 @@ func (j *job) isSuspended() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.state == wire.JobSuspended && !j.ended.IsZero()
-}
-
-// suspendedSum returns how many jobs are suspended, and how many bytes they have staged.
-func (n *Node) suspendedSum() (jobs, bytes uint64) {
-	for _, j := range n.allSuspended() {
-		jobs++
-		bytes += uint64(j.stage.bytes.Load())
-	}
-	return jobs, bytes
 }
 
 // allSuspended returns the suspended jobs in any order.

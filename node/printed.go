@@ -241,7 +241,11 @@ func (p *printed) route(o *printedFile, w *worker, sent *pushes) error {
 		}
 		defer unix.Close(dir)
 	}
-	return j.stage.add(j.node.cfg.Confinement.output(f, dir, base), &w.last, out, size, sum)
+	err = j.stage.add(j.node.cfg.Confinement.output(f, dir, base), &w.last, out, size, sum)
+	if err == nil {
+		j.traffic.add(o.server, size)
+	}
+	return err
 }
 
 // read returns size and xxh64 of a file that is open as f, and its bytes if it is small.

@@ -155,7 +155,7 @@ func (docImports) Import(path string) (*types.Package, error) {
 // names and sizes of the fields, and the limits of the strings.
 func TestProtocolLayouts(t *testing.T) {
 	done := make(map[wire.Type]bool)
-	lists := map[string]int{"ENTRIES": 0, "TASKS": 0, "COUNT": 0, "COUNTS": 0, "PREPARE": 0, "RESET": 8 + 4 + 8} // bytes before the count
+	lists := map[string]int{"ENTRIES": 0, "TASKS": 0, "COUNT": 0, "COUNTS": 0, "PREPARE": 0, "TRAFFIC": 0, "RESET": 8 + 4 + 8} // bytes before the count
 	tables := docTables(t, "Bytes", "Field", "At most", "Meaning")
 	for _, tab := range tables {
 		docExpand(t, &tab, tables)

@@ -13,7 +13,8 @@ import (
 
 // The record of a job is two files, in the job's directory and later in the history.
 // They hold frames as they cross the wire, so that 's4 frames' prints them: info holds
-// a JOBINFO, log the TASKS in the order they ended.
+// a JOBINFO, and after it a TRAFFIC once a shuffle has stopped; log the TASKS in the order
+// they ended.
 const (
 	infoFile = "info"
 	logFile  = "log"
@@ -37,10 +38,14 @@ func readInfo(dir string) (*wire.JobInfo, error) {
 	return info, nil
 }
 
-// writeInfo replaces the info of a job's directory in one step.
-func writeInfo(dir string, info *wire.JobInfo) error {
+// writeInfo replaces the info of a job's directory in one step. more stands after it.
+func writeInfo(dir string, info *wire.JobInfo, more ...wire.Message) error {
 	name := filepath.Join(dir, infoFile)
-	if err := writeFile(name+".new", wire.AppendFrame(nil, 0, wire.FlagChecked, info)); err != nil {
+	b := wire.AppendFrame(nil, 0, wire.FlagChecked, info)
+	for _, m := range more {
+		b = wire.AppendFrame(b, 0, wire.FlagChecked, m)
+	}
+	if err := writeFile(name+".new", b); err != nil {
 		return withoutPath(err)
 	}
 	return withoutPath(rename(name+".new", name))

@@ -229,6 +229,7 @@ func (b *pushes) push(out *pushed, f *xfer.File, body []byte) {
 			} else {
 				j.pushed.Add(uint64(out.size))
 				j.node.pushed[out.server].Add(out.size)
+				j.traffic.add(out.server, out.size)
 			}
 			b.answered()
 		},

@@ -27,7 +27,7 @@ allowed() {
 	s4) echo s4/names s4/wire s4/xfer github.com/cespare/xxhash/v2 ;;
 	s4/node) echo s4 s4/names s4/wire s4/xfer s4/exec golang.org/x/sys/unix golang.org/x/time/rate github.com/cespare/xxhash/v2 go.uber.org/zap ;;
 	s4/node/nodetest) echo s4 s4/node s4/wire golang.org/x/sys/unix go.uber.org/zap ;;
-	s4/cli) echo s4 s4/cli/flags s4/cli/partition s4/exec s4/wire github.com/cespare/xxhash/v2 github.com/spf13/cobra github.com/spf13/pflag golang.org/x/sys/unix golang.org/x/term ;;
+	s4/cli) echo s4 s4/cli/flags s4/cli/partition s4/exec s4/wire github.com/cespare/xxhash/v2 github.com/spf13/cobra github.com/spf13/pflag golang.org/x/sys/unix golang.org/x/term golang.org/x/text/width ;;
 	s4/cli/flags) echo github.com/spf13/cobra github.com/spf13/pflag ;;
 	s4/cli/partition) echo github.com/cespare/xxhash/v2 golang.org/x/sys/unix ;;
 	s4/cli/ui) echo s4 s4/cli/flags os/exec ;;

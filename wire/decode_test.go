@@ -38,8 +38,13 @@ func allocated(f func()) uint64 {
 // A message that ends early is refused, unless it ends before what may be missing.
 func TestTruncated(t *testing.T) {
 	eachGolden(t, func(t *testing.T, i int, h Header, body []byte) {
-		if m, ok := golden[i].m.(*HealthInfo); ok && m.Open {
-			body = body[:len(body)-1] // the byte may be missing by itself: see TestTrailingBytes
+		if m, ok := golden[i].m.(*HealthInfo); ok {
+			if m.Load != (Load{}) {
+				body = body[:len(body)-loadSize] // which may be missing by itself: see TestTrailingBytes
+			}
+			if m.Open {
+				body = body[:len(body)-1] // and so may this byte
+			}
 		}
 		fixed := len(body)
 		if !isShort(golden[i].m) {
@@ -83,8 +88,11 @@ func TestTrailingBytes(t *testing.T) {
 		if isShort(golden[i].m) {
 			body = append(body, make([]byte, optional[h.Type])...) // its own fields come first
 		}
-		if m, ok := golden[i].m.(*HealthInfo); ok && !m.Open {
-			body = append(body, 0) // and this one
+		if m, ok := golden[i].m.(*HealthInfo); ok && m.Load == (Load{}) {
+			if !m.Open {
+				body = append(body, 0) // and this one
+			}
+			body = append(body, make([]byte, loadSize)...)
 		}
 		for _, more := range []string{"\x00", "\xff", strings.Repeat("\x00", 21), strings.Repeat("x", 1000)} {
 			m, err := Decode(h.Type, append(bytes.Clone(body), more...))
@@ -314,6 +322,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		u64 = math.MaxUint64
 		lo  = math.MinInt64
 	)
+	load := Load{math.MaxUint32, math.MaxUint32, u64, math.MaxUint32, math.MaxUint32, u64, u64, math.MaxUint32, u64, u64}
 	odd := "\x00\x01\n\xff\xfe \u20ac"
 	many := make([]Entry, (MaxMessage-4)/21)
 	for i := range many {
@@ -338,7 +347,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Verify{odd, u64, true, true, true}, &Verify{}, &Damaged{odd, u64, true, odd, true, odd}, &Damaged{}, &Verified{u64, u64, u64, true}, &Verified{},
 		&Count{[]string{odd, ""}}, &Count{[]string{}}, &Counts{[]uint64{u64, 0}}, &Counts{[]uint64{}},
 		&Entries{[]Entry{{255, u64, lo, odd, 0}, {}}}, &Entries{[]Entry{{255, u64, lo, odd, u64}, {}}}, &Entries{many},
-		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64, u64, u64, true}, &HealthInfo{SuspendedJobs: 1}, &HealthInfo{Open: true}, &HealthInfo{},
+		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64, u64, u64, true, load}, &HealthInfo{Load: Load{Memory: 1}}, &HealthInfo{SuspendedJobs: 1}, &HealthInfo{Open: true}, &HealthInfo{},
 		&Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32}, &Job{Wait: 1}, &Job{Driver: 1}, &Job{Batch: 1}, &Job{},
 		&Ready{u64, u64, u64, u64}, &Ready{},
 		&Progress{u64, u64, u64, u64, u64, u64}, &Progress{},
@@ -356,6 +365,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Reset{u64, math.MaxUint32, u64, []string{odd, ""}}, &Reset{Dirs: []string{}},
 		&Asset{u64, u64, 255, odd}, &Asset{},
 		&Shell{odd, u64, odd, math.MaxUint16, math.MaxUint16}, &Shell{}, &Window{math.MaxUint16, math.MaxUint16}, &Window{}, &Taken{u64}, &Taken{},
+		&JobTraffic{u64}, &JobTraffic{}, &Traffic{[]Pushed{{math.MaxUint32, u64, u64}, {}}}, &Traffic{[]Pushed{}}, &Running{u64}, &Running{},
 	} {
 		frame := AppendFrame(nil, math.MaxUint16, 0x7f, m)
 		h, err := DecodeHeader(frame)

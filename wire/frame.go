@@ -97,6 +97,8 @@ const (
 	TypeVerify     Type = 0x2a
 	TypeDamaged    Type = 0x2b
 	TypeVerified   Type = 0x2c
+	TypeJobTraffic Type = 0x2e
+	TypeTraffic    Type = 0x2f
 	TypeJob        Type = 0x30
 	TypeReady      Type = 0x31
 	TypeStart      Type = 0x32
@@ -118,6 +120,7 @@ const (
 	TypeAttach     Type = 0x42
 	TypeAttached   Type = 0x43
 	TypeReset      Type = 0x44
+	TypeRunning    Type = 0x48
 )
 
 var typeNames = [...]string{
@@ -140,6 +143,7 @@ var typeNames = [...]string{
 	TypeReset: "RESET",
 	TypeCopy:  "COPY", TypeCopied: "COPIED",
 	TypeShell: "SHELL", TypeWindow: "WINDOW", TypeTaken: "TAKEN",
+	TypeJobTraffic: "JOBTRAFFIC", TypeTraffic: "TRAFFIC", TypeRunning: "RUNNING",
 }
 
 // String returns the type's name as PROTOCOL.md writes it.

@@ -37,7 +37,7 @@ func encodes(m Message, got, body []byte) bool {
 		at = len(got) - 1
 	case *HealthInfo:
 		if m.Open {
-			at = len(got) - 1
+			at = len((&HealthInfo{Release: m.Release, Suspended: 1}).append(nil))
 		}
 	case *JobInfo:
 		if m.Term != 0 || m.Job.Batch != 0 {

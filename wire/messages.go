@@ -95,6 +95,12 @@ func New(t Type) Message {
 		return new(Attached)
 	case TypeReset:
 		return new(Reset)
+	case TypeJobTraffic:
+		return new(JobTraffic)
+	case TypeTraffic:
+		return new(Traffic)
+	case TypeRunning:
+		return new(Running)
 	case TypeAsset:
 		return new(Asset)
 	case TypeCopy:

@@ -231,6 +231,8 @@ type HealthInfo struct {
 	Suspended     uint64 // bytes that suspended jobs have staged
 	SuspendedJobs uint64 // how many there are
 	Open          bool   // whoever can reach the server from another host may come in
+
+	Load Load
 }
 
 // Type implements Message.
@@ -241,12 +243,16 @@ func (m *HealthInfo) append(b []byte) []byte {
 	b = appendU32(appendU32(b, m.Index), m.Servers)
 	b = appendU64(appendU64(appendU64(b, m.Uptime), m.Keys), m.Bytes)
 	b = appendU64(appendU64(b, m.Free), m.Total)
-	if m.Suspended == 0 && m.SuspendedJobs == 0 && !m.Open {
+	loaded := m.Load != Load{}
+	if m.Suspended == 0 && m.SuspendedJobs == 0 && !m.Open && !loaded {
 		return b // fields that may be missing
 	}
 	b = appendU64(appendU64(b, m.Suspended), m.SuspendedJobs)
-	if m.Open {
-		b = append(b, 1) // which may be missing, too
+	if m.Open || loaded {
+		b = append(b, flag(m.Open)) // which may be missing, too
+	}
+	if loaded {
+		b = m.Load.append(b) // and this
 	}
 	return b
 }
@@ -266,5 +272,8 @@ func (m *HealthInfo) decode(d *decoder) {
 	}
 	if d.more() {
 		m.Open = d.u8("open") != 0
+	}
+	if d.more() {
+		m.Load.decode(d)
 	}
 }

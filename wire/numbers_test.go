@@ -48,6 +48,8 @@ var pinnedTypes = []struct {
 	{TypeVerify, 0x2a, "VERIFY", 262144},
 	{TypeDamaged, 0x2b, "DAMAGED", 262144},
 	{TypeVerified, 0x2c, "VERIFIED", 262144},
+	{TypeJobTraffic, 0x2e, "JOBTRAFFIC", 262144},
+	{TypeTraffic, 0x2f, "TRAFFIC", 262144},
 	{TypeJob, 0x30, "JOB", 262144},
 	{TypeReady, 0x31, "READY", 262144},
 	{TypeStart, 0x32, "START", 262144},
@@ -69,6 +71,7 @@ var pinnedTypes = []struct {
 	{TypeAttach, 0x42, "ATTACH", 262144},
 	{TypeAttached, 0x43, "ATTACHED", 262144},
 	{TypeReset, 0x44, "RESET", 262144},
+	{TypeRunning, 0x48, "RUNNING", 262144},
 }
 
 func TestTypesPinned(t *testing.T) {

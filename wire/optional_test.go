@@ -33,7 +33,7 @@ func isShort(m Message) bool {
 	case *Entries:
 		return !m.summed()
 	case *HealthInfo:
-		return m.Suspended == 0 && m.SuspendedJobs == 0 && !m.Open
+		return m.Suspended == 0 && m.SuspendedJobs == 0 && !m.Open && m.Load == Load{}
 	case *Job:
 		return m.Wait == 0 && m.Driver == 0 && m.Batch == 0
 	case *JobInfo:

@@ -82,6 +82,22 @@ func TestBrowser(t *testing.T) {
 	if s, err := p.client.WaitJob(t.Context(), id, nil); err != nil || s.State != s4.JobCanceled {
 		t.Errorf("the job is %v, %v", s.State, err)
 	}
+	// A shuffle is in the colors of the style sheet, and no page is wider than the screen.
+	res, err := p.client.MapToN(t.Context(), "s4://b/in/", "s4://b/parts/", "for i in 0 1; do echo $i >$i; echo $i; done", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{"jobs/" + res.ID, "jobs/" + res.ID + "/traffic", "", "browse"} {
+		do(chromedp.Navigate(p.url+page), chromedp.WaitVisible("main table"))
+		colors := "4" // of the ground, two of cells, and none of what stayed
+		if page != "jobs/"+res.ID {
+			colors = "0"
+		}
+		script := `document.documentElement.scrollWidth <= window.innerWidth ? new Set([...document.querySelectorAll(".heat rect")].map((r) => getComputedStyle(r).fill)).size.toString() : "too wide"`
+		if got, err := chromedp.Run(ctx, chromedp.Evaluate[string](script)); err != nil || got != colors {
+			t.Errorf("/%s: %q colors, %v, want %s", page, got, err, colors)
+		}
+	}
 }
 
 // text waits until the page has want in it.

@@ -21,7 +21,9 @@ func funcs() template.FuncMap {
 		"reason":  reason,
 		"percent": func(part, all int64) string { return fmt.Sprintf("%.0f\u00a0%%", 100*share(part, all)) },
 		"width":   func(part, all int64) string { return fmt.Sprintf("%.1f", 100*share(part, all)) },
-		"used":    func(h s4.ServerHealth) int64 { return h.Total - h.Free },
+		"used":    func(h serverRow) int64 { return h.Total - h.Free },
+		"times":   func(n float64) string { return fmt.Sprintf("%.1f", n) },
+		"load":    func(n float64) string { return fmt.Sprintf("%.2f", n) },
 	}
 }
 

@@ -14,12 +14,13 @@ import (
 // Limits of what a page shows of a job, so that one of millions of tasks is no larger
 // than others.
 const (
-	maxSlow   = 10
-	maxFailed = 20
-	maxStderr = 4 << 10 // of each task, in bytes: the end
-	maxBars   = 100_000 // tasks that are looked at for the timeline
-	straggler = 3       // medians; a task that takes longer is one
-	minMedian = 100 * time.Millisecond
+	maxSlow     = 10
+	maxFailed   = 20
+	maxStderr   = 4 << 10 // of each task, in bytes: the end
+	maxBars     = 100_000 // tasks that are looked at for the timeline
+	manyServers = 16
+	straggler   = 3 // medians; a task that takes longer is one
+	minMedian   = 100 * time.Millisecond
 )
 
 // jobView is what a page shows of a job. Nobody changes it once it is made.
@@ -34,9 +35,15 @@ type jobView struct {
 	Lanes   []serverLanes
 	Cut     int64 // tasks that the timeline leaves out
 	Rate    rateChart
+	Shuffle *shuffle      // nil if nothing was pushed
+	Pace    int64         // bytes of input read per second so far, while it runs; else 0
+	Left    time.Duration // at that pace, in whole seconds
 
 	MaxBytes int64 // of any server, in and out
 	MaxNanos int64 // of Time, of any server
+
+	// How many times the mean of all servers the one that has most has.
+	SkewBytes, SkewTime float64
 }
 
 // serverSums adds up the tasks of a server.
@@ -46,6 +53,9 @@ type serverSums struct {
 	BytesIn, BytesOut, MaxOneIn  int64
 	Time, Slowest                time.Duration
 }
+
+// Many reports whether there are so many servers that a list of them is long.
+func (v *jobView) Many() bool { return len(v.Servers) > manyServers }
 
 // Nanos is Time for what templates draw.
 func (s serverSums) Nanos() int64 { return int64(s.Time) }
@@ -78,6 +88,11 @@ func (u *UI) look(ctx context.Context, job s4.JobStatus, err error) *jobView {
 	}
 	v := b.view()
 	v.Err = err
+	if job.Verb == "map-to-n" {
+		// What a server does not tell is shown as that.
+		matrix, _ := u.client.JobTraffic(ctx, job.ID)
+		v.Shuffle = newShuffle(matrix, u.client.Cluster().Servers)
+	}
 	return v
 }
 
@@ -167,9 +182,16 @@ func (b *viewBuilder) slow(row taskRow) {
 // view returns the view of all that was added.
 func (b *viewBuilder) view() *jobView {
 	v := &b.v
+	var read, nanos, mostRead int64
 	for _, s := range v.Servers {
 		v.MaxBytes = max(v.MaxBytes, s.BytesIn, s.BytesOut)
 		v.MaxNanos = max(v.MaxNanos, s.Nanos())
+		read, nanos, mostRead = read+s.BytesIn, nanos+s.Nanos(), max(mostRead, s.BytesIn)
+	}
+	v.SkewBytes, v.SkewTime = skew(mostRead, read, len(v.Servers)), skew(v.MaxNanos, nanos, len(v.Servers))
+	if p := &v.Job.JobProgress; v.Job.State == s4.JobRunning && v.Took > 0 && p.BytesIn > 0 {
+		v.Pace = int64(float64(p.BytesIn) / v.Took.Seconds())
+		v.Left = time.Second * time.Duration(v.Took.Seconds()*float64(max(0, p.InputBytes-p.BytesIn))/float64(p.BytesIn))
 	}
 	limit := stragglerFrom(b.bars)
 	for i := range b.bars {
@@ -183,6 +205,14 @@ func (b *viewBuilder) view() *jobView {
 	v.Rate = newRateChart(b.bars, v.Took)
 	v.Lanes = timeline(b.bars, v.Servers, v.Took)
 	return v
+}
+
+// skew returns how many times the mean of n the most is.
+func skew(most, sum int64, n int) float64 {
+	if sum == 0 {
+		return 0
+	}
+	return float64(most) * float64(n) / float64(sum)
 }
 
 // stragglerFrom returns how long a task may take before it is a straggler.

@@ -21,7 +21,7 @@ type page struct {
 
 type overviewPage struct {
 	Base    string
-	Servers []s4.ServerHealth
+	Servers []serverRow
 	Jobs    []s4.JobStatus
 	More    int // jobs that are not listed
 	Err     error
@@ -29,12 +29,27 @@ type overviewPage struct {
 	Bytes   int64
 }
 
+// serverRow is a server as the first page lists it.
+type serverRow struct {
+	s4.ServerHealth
+	Rate serverRate
+}
+
+// Running and Slots are numbers for what templates draw.
+func (r serverRow) Running() int64 { return int64(r.Load.Running) }
+func (r serverRow) Slots() int64   { return int64(r.Load.Slots) }
+
 func (u *UI) overviewPage(s *snapshot) overviewPage {
-	p := overviewPage{Base: u.Path(), Servers: s.health, Jobs: s.jobs, Err: s.err}
+	p := overviewPage{Base: u.Path(), Jobs: s.jobs, Err: s.err}
 	if n := len(p.Jobs) - maxJobs; n > 0 {
 		p.Jobs, p.More = p.Jobs[:maxJobs], n
 	}
-	for _, h := range p.Servers {
+	for i, h := range s.health {
+		row := serverRow{ServerHealth: h}
+		if i < len(s.rates) {
+			row.Rate = s.rates[i]
+		}
+		p.Servers = append(p.Servers, row)
 		p.Keys += h.Keys
 		p.Bytes += h.Bytes
 	}

@@ -16,10 +16,40 @@ const (
 
 // snapshot is what the servers have told at one time. Nobody changes it.
 type snapshot struct {
+	at     time.Time
 	health []s4.ServerHealth
+	rates  []serverRate // by server; empty if there was no snapshot before
 	jobs   []s4.JobStatus
 	err    error               // of a server that did not tell of its jobs
 	views  map[string]*jobView // of the jobs that somebody looks at
+}
+
+// serverRate is what came to a server and went from it, in bytes per second, since the
+// snapshot before. Known is false if that cannot be told.
+type serverRate struct {
+	In, Out int64
+	Known   bool
+}
+
+// since returns the rates of servers since an earlier snapshot.
+func (s *snapshot) since(last *snapshot) []serverRate {
+	passed := s.at.Sub(last.at).Seconds()
+	if passed <= 0 || len(last.health) != len(s.health) {
+		return nil
+	}
+	rates := make([]serverRate, len(s.health))
+	for i := range rates {
+		a, b := &last.health[i], &s.health[i]
+		if a.Err != nil || b.Err != nil || b.Uptime < a.Uptime { // it was started again, and counts from 0
+			continue
+		}
+		rates[i] = serverRate{
+			In:    max(0, int64(float64(b.Load.Received-a.Load.Received)/passed)),
+			Out:   max(0, int64(float64(b.Load.Sent-a.Load.Sent)/passed)),
+			Known: true,
+		}
+	}
+	return rates
 }
 
 // view returns the view of a job, which is nil if no server knows the job.
@@ -136,5 +166,8 @@ func (u *UI) poll(ctx context.Context, jobs []string, last *snapshot) *snapshot 
 		s.views[id] = u.look(ctx, s.jobs[i], s.err)
 	}
 	wg.Wait()
+	if s.at = time.Now(); last != nil {
+		s.rates = s.since(last)
+	}
 	return s
 }

@@ -32,7 +32,7 @@ const (
 	maxShapes = 3000
 	maxLanes  = 300 // of all servers
 	laneWide  = 12  // height of a lane, in pixels
-	laneThin  = 4   // if a server has many
+	laneThin  = 5   // if a server has many
 	manyLanes = 12
 )
 
@@ -78,6 +78,12 @@ func timeline(bars []bar, servers []serverSums, took time.Duration) []serverLane
 			break
 		}
 	}
+	height := laneWide // the same for all, so that they can be compared
+	for _, list := range lanes {
+		if len(list) > manyLanes {
+			height = laneThin
+		}
+	}
 	var out []serverLanes
 	for i, list := range drawn {
 		n := 0
@@ -85,7 +91,7 @@ func timeline(bars []bar, servers []serverSums, took time.Duration) []serverLane
 			n += len(lane)
 		}
 		if n > 0 {
-			out = append(out, serverLanes{Server: servers[i].Server, Tasks: n, SVG: draw(list, servers[i].Server)})
+			out = append(out, serverLanes{Server: servers[i].Server, Tasks: n, SVG: draw(list, height, servers[i].Server)})
 		}
 	}
 	return out
@@ -127,11 +133,7 @@ func merge(lane []*bar, took time.Duration, least float64) []shape {
 }
 
 // draw makes the picture of a server's lanes.
-func draw(lanes [][]shape, server string) template.HTML {
-	height := laneWide
-	if len(lanes) > manyLanes {
-		height = laneThin
-	}
+func draw(lanes [][]shape, height int, server string) template.HTML {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="lanes" viewBox="0 0 %d %d" height="%[2]d" preserveAspectRatio="none" role="img" aria-label="%s">`,
 		chartWidth, len(lanes)*height, html.EscapeString("tasks of "+server+" over time"))

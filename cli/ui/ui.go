@@ -59,6 +59,7 @@ func New(ctx context.Context, client *s4.Client, opts Options) (*UI, error) {
 	mux.HandleFunc("GET /browse", u.browse)
 	mux.HandleFunc("GET /events", u.events)
 	mux.HandleFunc("GET /jobs/{id}", u.job)
+	mux.HandleFunc("GET /jobs/{id}/traffic", u.traffic)
 	mux.HandleFunc("GET /jobs/{id}/{action}", u.confirm)
 	mux.HandleFunc("POST /jobs/{id}/{action}", u.act)
 	mux.Handle("GET /static/", http.FileServerFS(files))

@@ -185,7 +185,7 @@ func TestTablesWithoutJavaScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := get(t, p.url)
-	contains(t, body, p.client.Cluster().Servers[1].String(), "healthy", id, "2 of 3", "s4://b/in → s4://b/out")
+	contains(t, body, p.client.Cluster().Servers[1].String(), "healthy", "0 of 4", id, "2 of 3", "s4://b/in → s4://b/out")
 	body = get(t, p.url+"browse")
 	contains(t, body, `browse?dir=b%2f">b</a>`, "<td class=\"n\">42\u00a0B</td><td class=\"n\">7</td>")
 	body = get(t, p.url+"browse?dir=b%2fdir%2f")
@@ -199,6 +199,32 @@ func TestTablesWithoutJavaScript(t *testing.T) {
 	contains(t, body, "2 of 3 tasks", "1 failed", "s4://b/in/k1", "exit 3", "&lt;i&gt;line&lt;/i&gt; 3", "<svg class=\"lanes\"", "s4://b/in/k0: done")
 	if strings.Contains(body, "<i>") {
 		t.Error("stderr is not escaped")
+	}
+}
+
+func TestShufflePages(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	p.put(t, "s4://b/in/000")
+	res, err := p.client.MapToN(t.Context(), "s4://b/in/", "s4://b/out/", "for i in 0 1; do head -c $((1000 * i + 7)) /dev/zero >$i; echo $i; done", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	servers := p.client.Cluster().Servers
+	address := p.url + "jobs/" + res.ID
+	pair := fmt.Sprintf("<title>0 → 1, %s → %s: 1.0 kB, 1 files</title>", servers[0], servers[1])
+	contains(t, get(t, address), `<svg class="heat"`, pair, "0 stayed on "+servers[0].String()+": 7 B", "1.0\u00a0kB went to another server", `/traffic">All numbers`)
+	contains(t, get(t, address+"/traffic"), `<td class="n own">7`+"\u00a0B<br>", `<td class="n">1.0`+"\u00a0kB<br>", "Back to the job")
+	if resp, _ := do(t, "GET", p.url+"jobs/0123456789abcdef/traffic", nil, nil); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("of a job that nobody knows: %s", resp.Status)
+	}
+	res, err = p.client.Map(t.Context(), "s4://b/in/", "s4://b/mapped/", "cat", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, get(t, p.url+"jobs/"+res.ID+"/traffic"), "Nothing was pushed.")
+	if body := get(t, p.url+"jobs/"+res.ID); strings.Contains(body, "Shuffle") {
+		t.Error("a map has a shuffle")
 	}
 }
 
