@@ -51,8 +51,8 @@ type JobStatus struct {
 	ID      string
 	State   JobState
 	Verb    string
-	Indir   string // with its scheme
-	Outdir  string // with its scheme
+	Indir   string // with its scheme; empty if the tasks are those of a manifest
+	Outdir  string // with its scheme; empty if the tasks write no keys
 	Command string
 	Started time.Time
 	Ended   time.Time  // zero if it is not over; of a suspended job since when it is
@@ -61,6 +61,10 @@ type JobStatus struct {
 	Err     *Error     // why it failed, is done partly, was canceled or suspended, else nil: what its client was told
 	Options JobOptions // those that servers know of, without files and functions
 	JobProgress
+
+	// Manifest says that the job has JobOptions.Manifest, and NeedsSecrets that it has
+	// Secrets, without which it cannot be resumed.
+	Manifest, NeedsSecrets bool
 
 	// Resumable says that the job is suspended, and that no server that has answered
 	// has lost its part: ResumeJob can go on with it. A suspended job that is not can

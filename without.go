@@ -92,8 +92,8 @@ func (co *Coordinator) without() []uint32 {
 // tellMissing tells of each task of a lost server as one that failed because of err.
 func (co *Coordinator) tellMissing(server int, err error) {
 	at := co.client.cluster.Servers[server]
-	co.tasks.Lock()
-	defer co.tasks.Unlock()
+	co.telling.Lock()
+	defer co.telling.Unlock()
 	for _, key := range co.lossOf[server] {
 		t := wire.Task{
 			Key:   key,
@@ -137,8 +137,12 @@ func (co *Coordinator) planLoss(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(co.life, cancel)() // a server that stops does not wait for another
+	manifest := co.job.Options&wire.JobManifest != 0
+	if manifest && co.tasks == nil {
+		return // another client has them
+	}
 	in, err := names.ParseGlob(co.job.Indir)
-	if err != nil {
+	if err != nil && !manifest {
 		return // no server has taken the job
 	}
 	done := make(map[string]bool)
@@ -146,6 +150,10 @@ func (co *Coordinator) planLoss(ctx context.Context) {
 		if _, err := co.listBelow(ctx, co.job.Outdir+"/", func(_, out string) { done[out] = true }); err != nil {
 			return
 		}
+	}
+	if manifest {
+		co.planManifest(done)
+		return
 	}
 	rels := make([][]string, len(co.parts))
 	base, err := co.listBelow(ctx, in.Base+"/", func(key, rel string) {
@@ -172,6 +180,22 @@ func (co *Coordinator) planLoss(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// planManifest is planLoss for the tasks of a manifest but those that are done.
+func (co *Coordinator) planManifest(done map[string]bool) {
+	loss := make([][]string, len(co.parts))
+	for i := range loss {
+		for t, err := range co.tasks(i) {
+			if err != nil {
+				return
+			}
+			if !done[t.Name] {
+				loss[i] = append(loss[i], co.job.Output(t.Name))
+			}
+		}
+	}
+	co.lossOf = loss
 }
 
 // listBelow calls each for all keys below base, with their names and the part of these

@@ -173,7 +173,7 @@ func (a *app) jobIDs(ctx context.Context, _ string) ([]cobra.Completion, cobra.S
 		return func(yield func(string, error) bool) {
 			jobs, _ := c.Jobs(ctx) // those of the servers that answer
 			for _, j := range jobs {
-				if !yield(fmt.Sprintf("%s\t%s %s %s", j.ID, j.State, j.Verb, oneLine(j.Indir)), nil) {
+				if !yield(fmt.Sprintf("%s\t%s %s %s", j.ID, j.State, j.Verb, indirText(j)), nil) {
 					return
 				}
 			}

@@ -224,6 +224,8 @@ func (d *dump) frame(h wire.Header) error {
 		}
 		text += out
 		d.reset()
+	case *wire.Secrets:
+		text = fmt.Sprintf("%s sealed=%v", head, m.Salt != "") // a capture is shown to others
 	case *wire.Error:
 		d.reset()
 	case wire.Empty:
@@ -303,6 +305,11 @@ func fields(v reflect.Value) string {
 			fmt.Fprintf(&b, " tasks=%d", len(x))
 			for i := range x {
 				b.WriteString(task(&x[i]))
+			}
+		case []wire.Input:
+			fmt.Fprintf(&b, " tasks=%d", len(x))
+			for i := range x {
+				fmt.Fprintf(&b, " %q:%d(record=%d)", x[i].Name, x[i].Size, len(x[i].Record))
 			}
 		case []string:
 			fmt.Fprintf(&b, " %s=%q", name, x)

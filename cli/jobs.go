@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,13 +80,29 @@ func (a *app) listJobs(list []s4.JobStatus) error {
 	now := time.Now()
 	for _, s := range list {
 		fmt.Fprintf(out, "%s\t%s\t%s\t%d/%s\t%d failed\t%s\t%s\t%s -> %s", s.ID, s.State, s.Verb, s.Done, count(s.Tasks, "task"),
-			s.Failed, stamp(s.Started), seconds1(jobTook(s, now)), oneLine(s.Indir), oneLine(s.Outdir))
+			s.Failed, stamp(s.Started), seconds1(jobTook(s, now)), indirText(s), outdirText(s))
 		if s.State == s4.JobSuspended {
 			fmt.Fprintf(out, "  (%s)", keptText(s, now))
 		}
 		fmt.Fprintln(out)
 	}
 	return out.Flush()
+}
+
+// indirText says what a job's tasks read.
+func indirText(s s4.JobStatus) string {
+	if s.Manifest {
+		return "manifest"
+	}
+	return oneLine(s.Indir)
+}
+
+// outdirText says where they write, in the words of the command line.
+func outdirText(s s4.JobStatus) string {
+	if s.Outdir == "" {
+		return "-"
+	}
+	return oneLine(s.Outdir)
 }
 
 // keptText says how much of a suspended job is kept, and for how long it has been.
@@ -153,7 +170,7 @@ func errText(s s4.JobStatus) string {
 	if e == nil {
 		return ""
 	}
-	if e.Key == s.Indir {
+	if e.Key == cmp.Or(s.Indir, s.Outdir) {
 		return e.What()
 	}
 	return e.Key + ": " + e.What()

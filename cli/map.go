@@ -46,6 +46,12 @@ without some tasks is not kept: --resume completes it.
 --script takes CMD from a file: one whose first line is #! and another program than a
 shell goes along with the job and is run by that program.
 
+With --secret-env, tasks have a variable of this command's environment. It crosses the
+network sealed with the cluster's secret, and servers keep it in memory only: no file,
+log, or s4 jobs show has it. One that is started again meanwhile gets it again from this
+command, or of a job with --detach from the server that drives it; if that is gone, too,
+the job fails, or is suspended, and s4 jobs resume --secret-env goes on.
+
 A task whose input differs from its checksum has failed. For that the server reads
 all of the input; --no-verify-input leaves it out.`
 
@@ -58,10 +64,20 @@ output becomes the key with the same relative path below OUTDIR.
 
 With --batch N, one CMD does up to N keys: they are its arguments, its standard input
 has their paths, one a line, and $S4_BATCH is a file with a line for each: key, path,
-and the path to write its output to, with tabs between.` + mapCommon,
+and the path to write its output to, with tabs between.
+
+With --manifest FILE there is no INDIR: each line of FILE is a task, which reads no key.
+A line is the task's name, which says where its output is below OUTDIR and which server
+runs it, a tab, and its record, which CMD has as standard input. Names differ, and empty
+lines are left out. With --batch, the paths are those of files with the records.
+
+If OUTDIR is -, CMD's standard output is dropped and no key is written: for commands that
+send elsewhere what they read.` + mapCommon,
 		example: `  s4 map s4://bucket/in/ s4://bucket/out/ 'tr A-Z a-z'
   s4 map -k --retries 2 --joblog log.tsv s4://bucket/in/ s4://bucket/out/ 'parse | sort' --file parse
-  s4 map --resume s4://bucket/in/ s4://bucket/out/ --script parse.sh`,
+  s4 map --resume s4://bucket/in/ s4://bucket/out/ --script parse.sh
+  s4 map --manifest urls.tsv --retries 3 s4://bucket/pages/ 'read url; curl -fsS "$url"'
+  s4 map --secret-env TOKEN s4://bucket/out/ - 'upload --token-from-env TOKEN "$filename"'`,
 		run: (*s4.Client).Map,
 	}
 	mapToNHelp = mapHelpText{
@@ -101,7 +117,7 @@ func (a *app) mapVerb(h mapHelpText) *cobra.Command {
 		Args:    f.check,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			a.subject = args[0]
-			j, err := f.job(h, args)
+			j, err := f.job(ctx, a, h, args)
 			switch {
 			case err != nil:
 				return err

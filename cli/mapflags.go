@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"math"
 	"os"
@@ -35,6 +36,8 @@ type mapFlags struct {
 	compress                 compressFlag
 	explain, detach, verbose bool
 	files                    []string
+	manifest                 string // a file, - for stdin
+	secrets                  secretFlags
 }
 
 // register defines the flags of a verb.
@@ -50,7 +53,9 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	registerNoVerify(fl, &f.noVerify)
 	if verb == s4.VerbMap {
 		fl.Var(&f.batch, "batch", "let one command do up to `N` keys, whose paths it is given, see $S4_BATCH")
+		fl.StringVar(&f.manifest, "manifest", "", "run a task for each line of `FILE`, or - for standard input, in place of INDIR")
 	}
+	f.secrets.register(fl)
 	f.shell.register(fl)
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
 	fl.BoolVar(&f.explain, "explain", false, "print what would run where, and run nothing")
@@ -71,17 +76,22 @@ func registerNoVerify(fl *pflag.FlagSet, to *bool) {
 // check checks arguments and flags. Its errors are errors in usage.
 func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 	script := cmd.Flags().Changed("script")
-	switch {
-	case script && len(args) == 3:
+	want := f.wants(script)
+	switch n := len(args); {
+	case n == len(want):
+	case script && n == len(want)+1:
 		return errors.New("--script FILE takes the place of CMD: give one of them")
-	case script:
-		if len(args) != 2 {
-			return wrongArgs("INDIR OUTDIR with --script", args)
-		}
+	case f.manifest != "" && n == len(want)+1:
+		return errors.New("--manifest FILE takes the place of INDIR: give one of them")
 	default:
-		if err := wantArgs(3, 3)(cmd, args); err != nil {
-			return err
+		text := strings.Join(want, " ")
+		if f.manifest != "" {
+			text += " with --manifest"
 		}
+		if script {
+			text += " with --script"
+		}
+		return wrongArgs(text, args)
 	}
 	if f.onFailure == "" {
 		f.onFailure = os.Getenv("S4_ON_FAILURE")
@@ -97,9 +107,27 @@ func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// wants returns the names of the arguments. script says that a file has CMD.
+func (f *mapFlags) wants(script bool) []string {
+	want := []string{"INDIR", "OUTDIR", "CMD"}
+	if script {
+		want = want[:2]
+	}
+	if f.manifest != "" {
+		want = want[1:]
+	}
+	return want
+}
+
 // job returns the job that flags and arguments describe.
-func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
-	j := &mapJob{mapHelpText: h, indir: args[0], outdir: args[1]}
+func (f *mapFlags) job(ctx context.Context, a *app, h mapHelpText, args []string) (*mapJob, error) {
+	j := &mapJob{mapHelpText: h}
+	if f.manifest == "" {
+		j.indir, args = args[0], args[1:]
+	}
+	if j.outdir, args = args[0], args[1:]; j.outdir == "-" && h.verb == s4.VerbMap {
+		j.outdir = ""
+	}
 	j.opts = s4.JobOptions{
 		KeepGoing:     f.keepGoing,
 		Resume:        f.resume,
@@ -116,8 +144,18 @@ func (f *mapFlags) job(h mapHelpText, args []string) (*mapJob, error) {
 	for _, path := range f.files {
 		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})
 	}
-	if len(args) == 3 {
-		j.cmd = args[2]
+	if err := f.secrets.set(&j.opts); err != nil {
+		return nil, err
+	}
+	if f.manifest != "" {
+		tasks, err := a.readManifest(ctx, f.manifest)
+		if err != nil {
+			return nil, err
+		}
+		j.opts.Manifest = tasks
+	}
+	if len(args) == 1 {
+		j.cmd = args[0]
 		return j, nil
 	}
 	cmd, asset, err := readScript(f.script)

@@ -43,6 +43,8 @@ func (s *session) control(h wire.Header) error {
 		return s.startJob(h.Tag, m)
 	case *wire.Attach:
 		return s.attachJob(h.Tag, m)
+	case *wire.Inputs, *wire.Secrets:
+		return nil // of a job that was refused or is over: that was the answer
 	case *wire.Reset:
 		return s.reply(h.Tag, s.reset(m))
 	case *wire.Discard, *wire.Suspend:

@@ -52,7 +52,7 @@ func TestDamagedFilesOfAJob(t *testing.T) {
 		if err := j.save(); err != nil {
 			t.Fatal(err)
 		}
-		got, err := readInputs(p.path, verb == wire.VerbMapFromN)
+		got, err := readInputs(p.path, j.msg)
 		if err != nil || got.ready() != j.tasks.ready() || got.len() != j.tasks.len() {
 			t.Errorf("read %+v, %v", got, err)
 		}
@@ -64,7 +64,7 @@ func TestDamagedFilesOfAJob(t *testing.T) {
 			if what == "cut" && int64(at) == fi.Size()-1 {
 				return // all but the last newline is all
 			}
-			if _, err := readInputs(p.path, verb == wire.VerbMapFromN); code(err) != wire.CodeInternal {
+			if _, err := readInputs(p.path, j.msg); code(err) != wire.CodeInternal {
 				t.Fatalf("%s of the list at %d: %v", what, at, err)
 			}
 		})

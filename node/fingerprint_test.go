@@ -34,7 +34,7 @@ func TestFingerprint(t *testing.T) {
 			ran := func() uint64 {
 				t.Helper()
 				run := wire.Task{Key: j.taskKey(task)}
-				stdin, read, err := j.open(keys, &run)
+				stdin, read, err := j.open(task, keys, &run)
 				if stdin != nil {
 					stdin.Close()
 				}

@@ -62,7 +62,8 @@ type job struct {
 	now   runningTasks
 	final atomic.Pointer[wire.JobInfo] // once the job is over
 
-	fence *fence // of what peers push
+	fence    *fence    // of what peers push
+	manifest *manifest // or nil; of a job that was parked nil, too
 
 	mu       sync.Mutex
 	state    wire.JobState   // guarded by mu
@@ -73,6 +74,8 @@ type job struct {
 	why      wire.Error      // of a suspended job; guarded by mu
 	ended    time.Time       // of a suspended job, see since; guarded by mu
 	replaced map[string]bool // files that came along again; guarded by mu
+	sealed   *wire.Secrets   // as its client has sent them, or nil; guarded by mu
+	secrets  []string        // the variables in it; guarded by mu
 	missing  []wire.Task     // of lost servers, see addMissing; guarded by mu
 	lost     uint64          // their number; guarded by mu
 	without  []uint32        // servers that have no part in the job any more, once it is prepared; guarded by mu
@@ -106,17 +109,38 @@ func checkJob(m *wire.Job) (names.Glob, error) {
 	if m.ID == 0 {
 		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "a job's id is not 0, which stands for all jobs")
 	}
-	in, err := names.ParseGlob(m.Indir)
+	in, err := jobInput(m)
 	if err != nil {
 		return in, err
 	}
-	if err := names.CheckPrefix(m.Outdir + "/"); err != nil {
+	switch {
+	case m.Outdir != "":
+		err = names.CheckPrefix(m.Outdir + "/")
+	case m.Verb != wire.VerbMap:
+		err = wire.Errorf(wire.CodeBadRequest, "a %s writes keys, and this one has no OUTDIR", m.Verb)
+	case m.Options&wire.JobResume != 0:
+		err = wire.Errorf(wire.CodeBadRequest, "the option resume looks for output, and without OUTDIR there is none")
+	}
+	if err != nil {
 		return in, err
 	}
 	if m.Batch > 0 && m.Verb != wire.VerbMap {
 		return in, wire.Errorf(wire.CodeBadRequest, "a %s takes no batches, only a map", m.Verb)
 	}
 	return in, wire.CheckCommand(m.Command)
+}
+
+// jobInput checks where a job's input is.
+func jobInput(m *wire.Job) (names.Glob, error) {
+	switch {
+	case m.Options&wire.JobManifest == 0:
+		return names.ParseGlob(m.Indir)
+	case m.Verb != wire.VerbMap:
+		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "a %s takes no manifest, only a map", m.Verb)
+	case m.Indir != "":
+		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "a job with a manifest reads no keys, and this one has an INDIR")
+	}
+	return names.Glob{}, nil
 }
 
 // newJob checks and registers a job. From then on pushes and assets for it
@@ -143,6 +167,13 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 	}
 	j := n.makeJob(m, in, st, wire.JobRunning)
 	j.started = time.Now()
+	if m.Options&wire.JobManifest != 0 {
+		f, err := createPrivate(filepath.Join(st.path, recordsFile))
+		if err != nil {
+			return nil, errors.Join(n.store.serverFileError(err), st.remove())
+		}
+		j.manifest = &manifest{inputOrder: inputOrder{job: m}, records: newRecordWriter(f), all: make(chan struct{})}
+	}
 	if m.Durable() {
 		j.link.term, j.link.driver, j.epoch = 1, m.Driver, 1
 	}
@@ -217,7 +248,7 @@ func (j *job) has(o wire.JobOption) bool { return j.msg.Options&o != 0 }
 
 // begin opens the job's record before its tasks run.
 func (j *job) begin() error {
-	if j.tasks.len() > 0 {
+	if j.tasks.len() > j.tasks.done.count {
 		if err := j.prepareTasks(); err != nil {
 			return err
 		}
@@ -248,6 +279,11 @@ func (j *job) prepareTasks() (err error) {
 	if j.env, err = j.jobEnv(); err != nil {
 		return err
 	}
+	secrets, err := j.takeSecrets()
+	if err != nil {
+		return err
+	}
+	j.env = append(j.env, secrets...)
 	if !j.has(wire.JobBash) {
 		j.pipeline = exec.NewPipeline(j.msg.Command, j.env)
 	}
@@ -369,6 +405,7 @@ func (j *job) commit() error {
 func (j *job) end(why error) error {
 	j.close()
 	j.cancel(nil)
+	j.closeInputs()
 	state := j.current()
 	var errs []error
 	if log := j.log.Load(); log != nil {
@@ -405,68 +442,6 @@ func (j *job) end(why error) error {
 	return errors.Join(errs...)
 }
 
-// info returns what is known of the job. It reports a final state only when the job's
-// files and record agree with it: see end.
-func (j *job) info() *wire.JobInfo {
-	if info := j.final.Load(); info != nil {
-		return info
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.infoLocked()
-}
-
-// infoLocked is info of a job that is not over, with j.mu held.
-func (j *job) infoLocked() *wire.JobInfo {
-	info := &wire.JobInfo{
-		Job:      *j.msg,
-		State:    j.state,
-		Started:  j.started.UnixNano(),
-		Ready:    j.ready(),
-		Progress: j.progress(),
-		Keys:     uint64(max(0, j.stage.keys.Load())), // before an ATTACH it may be too low
-		Bytes:    uint64(max(0, j.stage.bytes.Load())),
-		Term:     j.link.term,
-		Attached: j.link.client != nil,
-		Missing:  j.lost,
-		Without:  j.without,
-	}
-	info.Job.Driver = j.link.driver
-	switch j.state {
-	case wire.JobCommitted:
-		info.State = wire.JobPrepared
-	case wire.JobFailed, wire.JobCanceled:
-		info.State = wire.JobRunning
-	case wire.JobSuspended:
-		info.Why = j.why
-		if info.Ended = j.ended.UnixNano(); j.ended.IsZero() {
-			info.State, info.Ended = wire.JobRunning, 0 // not on disk yet
-		}
-	}
-	return info
-}
-
-func (j *job) ready() wire.Ready {
-	switch {
-	case j.saved != nil:
-		return *j.saved
-	case !j.found.Load():
-		return wire.Ready{} // tasks is being filled
-	}
-	return j.tasks.ready()
-}
-
-func (j *job) progress() wire.Progress {
-	return wire.Progress{
-		Tasks:    j.done.Load(),
-		Failed:   j.failed.Load(),
-		Running:  uint64(j.now.count()),
-		BytesIn:  j.bytesIn.Load(),
-		BytesOut: j.bytesOut.Load(),
-		Pushed:   j.pushed.Load(),
-	}
-}
-
 // jobEnv returns the variables that all tasks of the job share.
 func (j *job) jobEnv() ([]string, error) {
 	assets, path, err := j.assets()
@@ -474,12 +449,20 @@ func (j *job) jobEnv() ([]string, error) {
 		return nil, err
 	}
 	env := append(j.node.env[:len(j.node.env):len(j.node.env)],
-		"S4_INDIR=s4://"+j.msg.Indir, "S4_OUTDIR=s4://"+j.msg.Outdir,
+		"S4_INDIR="+withScheme(j.msg.Indir), "S4_OUTDIR="+withScheme(j.msg.Outdir),
 		fmt.Sprintf("S4_JOB=%016x", j.id), "TMPDIR="+filepath.Join(j.stage.path, taskTmp), "S4_ASSETS="+assets)
 	if path != "" {
 		env = append(env, "PATH="+path)
 	}
 	return env, nil
+}
+
+// withScheme returns a directory as people write it, or nothing if there is none.
+func withScheme(dir string) string {
+	if dir == "" {
+		return ""
+	}
+	return names.Scheme + dir
 }
 
 // release closes the files of a job that stays on disk when the server stops.

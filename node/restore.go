@@ -21,7 +21,8 @@ import (
 // inputsFile lists the tasks of a durable job on this server, as find has found them:
 // a line "skipped N", and for every task "task NAME", where NAME is empty but for a
 // merge, and below it "SIZE PATH" for each of its inputs. Names have no space and no
-// newline. The last line is "xxh64 SUM", of all before it: a name that is not the one
+// newline. Of a manifest a path is a task's name, and behind it stands where its record is:
+// "SIZE NAME OFFSET LENGTH XXH64". The last line is "xxh64 SUM", of all before it: a name that is not the one
 // that was written would leave a task out, and the job would be published without it.
 const inputsFile = "inputs"
 
@@ -48,7 +49,11 @@ func (j *job) save() error {
 		line = append(append(append(line[:0], "task "...), name...), '\n')
 		for _, k := range of {
 			line = append(strconv.AppendInt(line, j.tasks.sizes[k], 10), ' ')
-			line = append(append(line, j.tasks.rels[k]...), '\n')
+			line = append(line, j.tasks.rels[k]...)
+			if j.tasks.records != nil {
+				line = append(append(line, ' '), j.tasks.records[k].String()...)
+			}
+			line = append(line, '\n')
 		}
 		_, _ = w.Write(line)
 	}
@@ -99,9 +104,14 @@ func scanInputs(dir string, each func(first, second string) error) error {
 }
 
 // readInputs is the reverse of save.
-func readInputs(dir string, merge bool) (t taskList, err error) {
+func readInputs(dir string, m *wire.Job) (t taskList, err error) {
+	merge := m.Verb == wire.VerbMapFromN
 	if merge {
 		t.names = []string{}
+	}
+	manifest := m.Options&wire.JobManifest != 0
+	if manifest {
+		t.records = []record{}
 	}
 	err = scanInputs(dir, func(first, second string) (err error) {
 		switch first {
@@ -118,6 +128,14 @@ func readInputs(dir string, merge bool) (t taskList, err error) {
 				last := len(t.groups) - 1
 				t.groups[last] = append(t.groups[last], int32(len(t.rels)))
 			}
+			if manifest && err == nil {
+				name, at, _ := strings.Cut(second, " ")
+				var r record
+				r, err = parseRecord(at)
+				t.rels, t.sizes, t.records = append(t.rels, name), append(t.sizes, size), append(t.records, r)
+				t.bytes += size
+				break
+			}
 			t.rels, t.sizes = append(t.rels, second), append(t.sizes, size)
 			t.bytes += size
 			t.keys++
@@ -130,7 +148,7 @@ func readInputs(dir string, merge bool) (t taskList, err error) {
 // restore finds out which tasks of a job that was parked are done. It removes what the
 // others have staged here; see resetPushed for what a shuffle has staged elsewhere.
 func (j *job) restore() error {
-	t, err := readInputs(j.stage.path, j.msg.Verb == wire.VerbMapFromN)
+	t, err := readInputs(j.stage.path, j.msg)
 	if found := t.ready(); err == nil && found != *j.saved {
 		err = damaged(inputsFile, fmt.Errorf("it lists %d tasks of %d", found.Tasks, j.saved.Tasks))
 	}
@@ -193,7 +211,7 @@ func (j *job) restore() error {
 				continue
 			}
 		}
-		if j.msg.Verb != wire.VerbMapToN {
+		if j.stagesHere() {
 			if err := j.stage.unstage(j.output(i)); err != nil {
 				return err
 			}
@@ -237,7 +255,7 @@ type lastRun struct {
 // all servers: see resetPushed.
 func (j *job) stillDone(i int, t lastRun) (bool, error) {
 	again := j.stage.wasSuspended()
-	if j.msg.Verb != wire.VerbMapToN {
+	if j.stagesHere() {
 		ok, err := j.stage.isWhole(j.ctx, j.output(i), t.bytesOut, again || j.node.store.rebooted)
 		if err != nil || !ok {
 			return false, err
@@ -249,6 +267,9 @@ func (j *job) stillDone(i int, t lastRun) (bool, error) {
 	found, err := j.fingerprint(i)
 	return found == t.inputs, err
 }
+
+// stagesHere reports whether a task's output is one key, on the server that runs it.
+func (j *job) stagesHere() bool { return j.msg.Verb != wire.VerbMapToN && j.msg.Outdir != "" }
 
 // tallyLog returns what the log of a job's directory tells of its progress. isOwn tells
 // the keys of this server's tasks from those that addMissing was told of.

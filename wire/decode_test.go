@@ -138,7 +138,7 @@ func TestUnknownJobOptions(t *testing.T) {
 		job := Job{ID: 1, Verb: VerbMap, Options: 1<<bit | JobResume, Indir: "b", Outdir: "o", Command: "cat"}
 		for _, m := range []Message{&job, &JobInfo{Job: job}, &Attach{Options: job.Options}} {
 			_, err := Decode(m.Type(), m.append(nil))
-			known := bit <= 9
+			known := bit <= 11
 			if known && err != nil {
 				t.Errorf("%s with option %d: %v", m.Type(), bit, err)
 			}
@@ -303,6 +303,20 @@ func TestEntrySize(t *testing.T) {
 	}
 }
 
+// A client gathers tasks until an INPUTS frame has MaxEntries bytes, and sends a longer
+// task alone. Each makes a legal frame. InputSize is the number of bytes that a task takes.
+func TestInputSize(t *testing.T) {
+	largest := Input{Name: strings.Repeat("x", MaxKey), Record: strings.Repeat("x", MaxRecord)}
+	if 5+largest.InputSize()+CheckSize > MaxMessage || 5+MaxEntries+CheckSize > MaxMessage {
+		t.Error("a full INPUTS frame is over MaxMessage")
+	}
+	for _, in := range []Input{{}, largest, {Size: 1}, {Name: "ee"}, {Record: "sss"}} {
+		if got, want := len((&Inputs{List: []Input{in}}).append(nil)), 5+in.InputSize(); got != want {
+			t.Errorf("%d and %d bytes of strings: %d bytes, InputSize says %d", len(in.Name), len(in.Record), got, want)
+		}
+	}
+}
+
 func TestRoundTripExtremes(t *testing.T) {
 	const (
 		u64 = math.MaxUint64
@@ -348,6 +362,8 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Attach{u64, u64, u64, u64, true, jobOptions, math.MaxUint32, u64, u64}, &Attach{},
 		&Reset{u64, math.MaxUint32, u64, []string{odd, ""}}, &Reset{Dirs: []string{}},
 		&Asset{u64, u64, 255, odd}, &Asset{},
+		&Inputs{true, []Input{{u64, odd, odd}, {}}}, &Inputs{},
+		&Secrets{odd, odd}, &Secrets{},
 	} {
 		frame := AppendFrame(nil, math.MaxUint16, 0x7f, m)
 		h, err := DecodeHeader(frame)
@@ -364,7 +380,7 @@ func TestRoundTripExtremes(t *testing.T) {
 
 // Raw and unknown types hold no message, whatever their body.
 func TestDecodeRawTypes(t *testing.T) {
-	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x05, 0x1b, 0x2d, 0x45, 0xff} {
+	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x05, 0x1b, 0x2d, 0x47, 0xff} {
 		for _, body := range []string{"", "x", strings.Repeat("\x00", 64)} {
 			m, err := Decode(typ, []byte(body))
 			if m != nil {

@@ -110,6 +110,8 @@ const (
 	TypeAttach     Type = 0x42
 	TypeAttached   Type = 0x43
 	TypeReset      Type = 0x44
+	TypeInputs     Type = 0x45
+	TypeSecrets    Type = 0x46
 )
 
 var typeNames = [...]string{
@@ -129,7 +131,7 @@ var typeNames = [...]string{
 	TypeSettle: "SETTLE", TypeSettled: "SETTLED", TypeJobs: "JOBS",
 	TypeJobInfo: "JOBINFO", TypeJobTasks: "JOBTASKS", TypeCancel: "CANCEL",
 	TypeSuspend: "SUSPEND", TypeAttach: "ATTACH", TypeAttached: "ATTACHED",
-	TypeReset: "RESET",
+	TypeReset: "RESET", TypeInputs: "INPUTS", TypeSecrets: "SECRETS",
 }
 
 // String returns the type's name as PROTOCOL.md writes it.

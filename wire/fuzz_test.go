@@ -27,6 +27,8 @@ func isError(t *testing.T, err error, codes ...Code) {
 func encodes(m Message, got, body []byte) bool {
 	at := -1 // of such a byte
 	switch m := m.(type) {
+	case *Inputs:
+		at = 0
 	case *Attach:
 		at = 4 * 8
 	case *Cancel:
@@ -139,6 +141,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add(byte(TypeJob), []byte(strings.Repeat("\x00", 9)+"\xff\xff\xff\xff"+strings.Repeat("\x00", 28)))
 	f.Add(byte(TypeGet), []byte("\xff\xff\xff\xffx"))
 	f.Add(byte(TypeReset), []byte(strings.Repeat("\x00", 20)+"\xff\xff\xff\xff"))
+	f.Add(byte(TypeInputs), []byte("\x02\x00\x00\x00\x01"+strings.Repeat("\x00", inputSize)))
+	f.Add(byte(TypeInputs), []byte("\x00\xff\xff\xff\xff"))
+	f.Add(byte(TypeInputs), []byte("\x00\x00\x00\x00\x01"+strings.Repeat("\x00", 12)+"\x00\x01\x00\x01"))
 	f.Add(byte(TypeCancel), []byte(strings.Repeat("\x00", 8)+"\x02"))
 	f.Add(byte(TypeAttach), []byte(strings.Repeat("\x00", 4*8)+"\xff"+strings.Repeat("\x00", 24)))
 	f.Fuzz(func(t *testing.T, typ byte, body []byte) {

@@ -95,6 +95,10 @@ func New(t Type) Message {
 		return new(Attached)
 	case TypeReset:
 		return new(Reset)
+	case TypeInputs:
+		return new(Inputs)
+	case TypeSecrets:
+		return new(Secrets)
 	case TypeAsset:
 		return new(Asset)
 	}

@@ -64,6 +64,8 @@ var pinnedTypes = []struct {
 	{TypeAttach, 0x42, "ATTACH", 262144},
 	{TypeAttached, 0x43, "ATTACHED", 262144},
 	{TypeReset, 0x44, "RESET", 262144},
+	{TypeInputs, 0x45, "INPUTS", 262144},
+	{TypeSecrets, 0x46, "SECRETS", 262144},
 }
 
 func TestTypesPinned(t *testing.T) {
@@ -195,6 +197,10 @@ func TestConstantsPinned(t *testing.T) {
 		{"MaxName", MaxName, 255},
 		{"MaxOKExit", MaxOKExit, 255},
 		{"MaxErrorText", MaxErrorText, 32768},
+		{"MaxRecord", MaxRecord, 65536},
+		{"MaxSecrets", MaxSecrets, 65536},
+		{"SaltSize", SaltSize, 32},
+		{"SealExtra", SealExtra, 16},
 		{"MaxEntries", MaxEntries, 65536},
 		{"MaxCount", MaxCount, 4096},
 		{"EntryKey", uint64(EntryKey), 1},
@@ -213,7 +219,9 @@ func TestConstantsPinned(t *testing.T) {
 		{"JobKeep", uint64(JobKeep), 128},
 		{"JobDriven", uint64(JobDriven), 256},
 		{"JobBash", uint64(JobBash), 512},
-		{"all options", uint64(jobOptions), 0x3ff},
+		{"JobManifest", uint64(JobManifest), 1024},
+		{"JobSecrets", uint64(JobSecrets), 2048},
+		{"all options", uint64(jobOptions), 0xfff},
 		{"VerdictDiscarded", uint64(VerdictDiscarded), 1},
 		{"VerdictCommitted", uint64(VerdictCommitted), 2},
 		{"VerdictPrepared", uint64(VerdictPrepared), 3},
