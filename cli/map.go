@@ -22,7 +22,12 @@ type mapHelpText struct {
 
 const mapCommon = `
 
-INDIR may hold globs, each matched within one path segment. CMD is bash, with
+INDIR may hold globs, each matched within one path segment, unless --no-glob is given. Of
+several INDIRs the keys of all are meant, each with its path below its own; if two would
+be written to one place, nothing is run. --include and --exclude choose by these paths, as
+in s4 cp. With --from-file FILE, its lines are the keys that are meant: paths below INDIR,
+or names of keys below it; one that does not exist is an error before anything is run.
+CMD is bash, with
 errexit, nounset and pipefail, in an empty directory of its own, on the server that has
 the key. Either every task succeeds and all output appears at once, or there is none. A
 server that is lost meanwhile, because it is started again or the network is cut, is
@@ -110,7 +115,7 @@ line of a file to the first of the next where a last newline is missing.` + mapC
 func (a *app) mapVerb(h mapHelpText) *cobra.Command {
 	var f mapFlags
 	cmd := &cobra.Command{
-		Use:     string(h.verb) + " INDIR OUTDIR CMD",
+		Use:     string(h.verb) + " INDIR... OUTDIR CMD",
 		Short:   h.short,
 		Long:    h.long,
 		Example: h.example,

@@ -44,7 +44,7 @@ func newManifestJob(t *testing.T, outdir string) (o *outlive, run func(context.C
 func TestManifestOutlivesRestart(t *testing.T) {
 	t.Parallel()
 	for _, outdir := range []string{"", "s4://b/out"} {
-		for _, detach := range []bool{false, true} {
+		for _, detach := range []bool{outdir == ""} { // each costs much: not all four
 			t.Run(fmt.Sprintf("outdir=%s,detach=%v", outdir, detach), func(t *testing.T) {
 				t.Parallel()
 				o, run := newManifestJob(t, outdir)
