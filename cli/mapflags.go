@@ -33,6 +33,7 @@ type mapFlags struct {
 	onFailure                string
 	okExit                   exitCodes
 	joblog, script           string
+	hasScript                bool // --script was given
 	compress                 compressFlag
 	explain, detach, verbose bool
 	files                    []string
@@ -80,6 +81,7 @@ func registerNoVerify(fl *pflag.FlagSet, to *bool) {
 // check checks arguments and flags. Its errors are errors in usage.
 func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 	script := cmd.Flags().Changed("script")
+	f.hasScript = script
 	want := f.wants(script)
 	dirs := args // without CMD
 	if !script && len(args) > 0 {
@@ -148,12 +150,17 @@ func (f *mapFlags) wants(script bool) []string {
 func (f *mapFlags) job(ctx context.Context, a *app, h mapHelpText, args []string) (*mapJob, error) {
 	j := &mapJob{mapHelpText: h}
 	dirs := len(args) - 1 // those before CMD
-	if f.script != "" {
+	if f.hasScript {
 		dirs++
 	}
 	var more []string
 	if f.manifest == "" {
 		j.indir, more = args[0], args[1:dirs-1]
+	}
+	for _, dir := range args[:dirs-1] {
+		if strings.Contains(dir, "[!") && !f.choose.noGlob { // of path.Match a set with "!" in it, so the opposite
+			return nil, usagef("%s: write [^ in place of [!", dir)
+		}
 	}
 	if j.outdir, args = args[dirs-1], args[dirs:]; j.outdir == "-" && h.verb == s4.VerbMap {
 		j.outdir = ""
