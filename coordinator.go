@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,9 +25,14 @@ type Coordinator struct {
 	// Run.
 	Missing func(wire.Task)
 
+	// Secrets, if not nil, is sent to each server before START. It must be set before
+	// Run.
+	Secrets *wire.Secrets
+
 	client  *Client
 	job     *wire.Job
 	opts    *JobOptions
+	tasks   Tasks // of a manifest
 	servers []*jobServer
 
 	started  atomic.Bool // START was sent
@@ -41,8 +47,13 @@ type Coordinator struct {
 	keys  int64     // committed; guarded by mu
 	bytes int64     // guarded by mu
 
-	tasks sync.Mutex // held while opts.Task runs
+	telling sync.Mutex // held while opts.Task runs
 }
+
+// Tasks yields the tasks that a manifest has for a server, in the order of their names.
+// It may be called many times, by many goroutines at once. It is nil for a job without a
+// manifest.
+type Tasks func(server int) iter.Seq2[wire.Input, error]
 
 // jobPart is one server's part of a job.
 type jobPart struct {
@@ -74,11 +85,13 @@ func randomID() uint64 {
 	}
 }
 
-// Submit hands a job, whose ID is random, to all servers. None has begun with
-// it when Submit returns; the caller must call Run or Discard then, unless
-// there was an error, which is an *Error: ErrNotFound if there is no input.
-func (c *Client) Submit(ctx context.Context, m *wire.Job) (*Coordinator, error) {
+// Submit hands a job, whose ID is random, to all servers, with its tasks if it has a
+// manifest. None has begun with it when Submit returns; the caller must call Run or
+// Discard then, unless there was an error, which is an *Error: ErrNotFound if there is no
+// input. tasks must stay usable until Run has returned.
+func (c *Client) Submit(ctx context.Context, m *wire.Job, tasks Tasks) (*Coordinator, error) {
 	co := c.coordinate(m, new(JobOptions))
+	co.tasks = tasks
 	if err := co.submit(ctx); err != nil {
 		co.Discard(reasonOf(ctx, err))
 		return nil, err
@@ -316,8 +329,8 @@ func (co *Coordinator) ended(i int, m *wire.Tasks) {
 	if co.opts.Task == nil {
 		return
 	}
-	co.tasks.Lock()
-	defer co.tasks.Unlock()
+	co.telling.Lock()
+	defer co.telling.Unlock()
 	for k := range m.List {
 		co.opts.Task(toTask(co.client.cluster.Servers[i], &m.List[k]))
 	}

@@ -9,7 +9,7 @@ import (
 
 // detach hands a job to one of the servers, which drives it. It returns when
 // the job runs.
-func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts *JobOptions) (JobProgress, error) {
+func (c *Client) detach(ctx context.Context, m *wire.Job, parcel *jobParcel, opts *JobOptions) (JobProgress, error) {
 	server := int(m.ID % uint64(len(c.cluster.Servers)))
 	var ready wire.Ready
 	told := false // the server is there, and tells of errors
@@ -24,7 +24,17 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 		defer j.close()
 		stop := context.AfterFunc(ctx, func() { j.giveUp(reasonOf(ctx, errAbandoned)) })
 		defer stop()
-		err = j.roundTrip(m, func(m wire.Message) (bool, error) {
+		first := wire.Message(m)
+		if parcel.manifest != nil {
+			if err := j.Write(1, 0, m); err != nil {
+				return err
+			}
+			if err := sendInputs(ctx, conn, parcel.manifest.all()); err != nil {
+				return err
+			}
+			first = nil
+		}
+		err = j.roundTrip(first, func(m wire.Message) (bool, error) {
 			r, ok := m.(*wire.Ready)
 			if !ok {
 				return true, unexpected(m)
@@ -35,7 +45,7 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 		if err != nil {
 			return err
 		}
-		if err := c.sendFiles(ctx, m.ID, files); err != nil {
+		if err := c.sendFiles(ctx, m.ID, parcel.files); err != nil {
 			return err
 		}
 		if opts.Started != nil {
@@ -43,6 +53,11 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 		}
 		if !stop() {
 			return context.Cause(ctx)
+		}
+		if parcel.secrets != nil {
+			if err := j.Write(1, 0, parcel.secrets); err != nil {
+				return err
+			}
 		}
 		// The OK to START is that of a job that was handed over.
 		err = j.roundTrip(wire.Empty{T: wire.TypeStart}, func(m wire.Message) (bool, error) {
@@ -57,5 +72,5 @@ func (c *Client) detach(ctx context.Context, m *wire.Job, files []*jobFile, opts
 	if errors.As(err, &we) && (told || we.Code != wire.CodeUnavailable) {
 		server = -1 // it tells what another has said or that it cannot reach it, or names itself
 	}
-	return sumParts([]jobPart{{ready: ready}}), c.opError(ctx, m.Verb.String(), Scheme+m.Indir, server, err)
+	return sumParts([]jobPart{{ready: ready}}), c.opError(ctx, m.Verb.String(), jobSubject(m), server, err)
 }

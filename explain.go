@@ -1,6 +1,7 @@
 package s4
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/nathants/s4/wire"
@@ -28,7 +29,11 @@ func (c *Client) Explain(ctx context.Context, verb Verb, indir, outdir, cmd stri
 	if err != nil {
 		return nil, err
 	}
-	co, err := c.Submit(ctx, m)
+	list, err := c.jobManifest(m, &plain)
+	if err != nil {
+		return nil, usage(string(verb), cmp.Or(indir, outdir), err)
+	}
+	co, err := c.Submit(ctx, m, list.source())
 	if err != nil {
 		return nil, c.notDir(ctx, verb, indir, err)
 	}

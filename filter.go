@@ -21,16 +21,8 @@ import (
 // beginning, and means all below a directory that it matches. One that ends in a slash
 // means directories only. As in paths, no segment is empty, or . or .. alone.
 type Filter struct {
-	rules []rule
+	rules names.Rules
 	only  map[string]bool // what Only was called with, and its directories with a slash; or nil
-}
-
-// rule is one rule of a Filter.
-type rule struct {
-	pattern string // without slashes at its ends
-	include bool
-	whole   bool // compare it with the path, not with its segments
-	dirs    bool // only directories
 }
 
 // Include adds a rule for what is meant. A pattern that is malformed is ErrBadRequest.
@@ -49,7 +41,7 @@ func (f *Filter) Only(paths ...string) error {
 	}
 	for _, path := range paths {
 		path = strings.TrimPrefix(path, "./")
-		if slices.ContainsFunc(strings.Split(path, "/"), isNoName) {
+		if slices.ContainsFunc(strings.Split(path, "/"), names.IsNoName) {
 			return &Error{Op: "filter", Kind: ErrBadRequest, Text: fmt.Sprintf("%q is no path of a file below the directory", path)}
 		}
 		f.only[path] = true
@@ -63,95 +55,37 @@ func (f *Filter) Only(paths ...string) error {
 }
 
 func (f *Filter) add(pattern string, include bool) error {
-	r := rule{include: include}
-	r.pattern, r.dirs = strings.CutSuffix(pattern, "/")
-	r.whole = strings.Contains(r.pattern, "/")
-	r.pattern = strings.TrimPrefix(r.pattern, "/")
-	valid := !slices.ContainsFunc(strings.Split(r.pattern, "/"), isNoName)
-	if valid {
-		r.pattern, valid = names.CheckPattern(r.pattern)
-	}
-	if !valid {
+	r, ok := names.NewRule(pattern, include)
+	if !ok {
 		return &Error{Op: "filter", Kind: wire.CodeBadRequest, Text: fmt.Sprintf("malformed pattern %q", pattern)}
 	}
 	f.rules = append(f.rules, r)
 	return nil
 }
 
-// isNoName reports whether no path has such a segment. A rule that can match nothing, such
-// as ./tmp or a whole s4://bucket/key, is a mistake, and with an Exclude a costly one.
-func isNoName(segment string) bool { return segment == "" || segment == "." || segment == ".." }
+// Rules returns the patterns in their order, each behind a + if it was included, or a -.
+func (f *Filter) Rules() []string {
+	if f == nil {
+		return nil
+	}
+	var list []string
+	for _, r := range f.rules {
+		sign := "-"
+		if r.Include {
+			sign = "+"
+		}
+		list = append(list, sign+r.Text)
+	}
+	return list
+}
 
 // Match reports whether the path is meant. A directory's ends in a slash.
 func (f *Filter) Match(path string) bool {
-	switch {
-	case f == nil:
-		return true
-	case f.only != nil && !f.only[path]:
-		return false
-	case len(f.rules) == 0:
-		return true
-	}
-	for i := len(f.rules) - 1; i >= 0; i-- {
-		if f.rules[i].match(path) {
-			return f.rules[i].include
-		}
-	}
-	return !f.rules[0].include
-}
-
-// match reports whether the rule is about the path, or about a directory that it is in.
-func (r *rule) match(path string) bool {
-	for start, i := 0, 0; i <= len(path); i++ {
-		dir := i < len(path)
-		if dir && path[i] != '/' || start == i && !dir {
-			continue // in a segment, or after the slash of a directory
-		}
-		if (dir || !r.dirs) && names.MatchPattern(r.pattern, path[start:i]) {
-			return true
-		}
-		if !r.whole {
-			start = i + 1
-		}
-	}
-	return false
+	return f == nil || (f.only == nil || f.only[path]) && f.rules.Match(path)
 }
 
 // prunes reports whether nothing below the directory dir, which has no slash at its end, is
 // meant, so that a walk need not look. It may report false where that is so.
 func (f *Filter) prunes(dir string) bool {
-	switch {
-	case f == nil:
-		return false
-	case f.only != nil && !f.only[dir+"/"]:
-		return true
-	}
-	for i := len(f.rules) - 1; i >= 0; i-- {
-		r := &f.rules[i]
-		if r.match(dir + "/") { // and so all below
-			return !r.include
-		}
-		if r.include && r.mayMatchBelow(dir) {
-			return false
-		}
-	}
-	return len(f.rules) > 0 && f.rules[0].include
-}
-
-// mayMatchBelow reports whether the rule, which does not match dir, could match a path
-// below it.
-func (r *rule) mayMatchBelow(dir string) bool {
-	if !r.whole || strings.ContainsAny(r.pattern, `{[\`) || strings.Contains(r.pattern, "**") {
-		return true
-	}
-	pattern, path := strings.Split(r.pattern, "/"), strings.Split(dir, "/")
-	if len(pattern) <= len(path) {
-		return false
-	}
-	for i := range path {
-		if !names.MatchPattern(pattern[i], path[i]) {
-			return false
-		}
-	}
-	return true
+	return f != nil && (f.only != nil && !f.only[dir+"/"] || f.rules.Prunes(dir))
 }

@@ -1,6 +1,7 @@
 package s4
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -59,6 +60,40 @@ type JobOptions struct {
 	// the path to write its output to, with tabs between. 0 is one key for each command,
 	// which reads it from standard input.
 	Batch int
+
+	// MoreIndirs are further directories of input, of which the same holds as of indir.
+	// Two keys of one relative path cannot be written to one outdir, and no key may be below
+	// two of them: either is ErrConflict, before any task runs. MapFromN groups the keys of
+	// all.
+	MoreIndirs []string
+
+	// Filter says which keys are meant, by their paths below indir, or what of that is
+	// before the first segment with a glob. Nil means all.
+	Filter *Filter
+
+	// NoGlob takes * ? [ and \ in indir as they are.
+	NoGlob bool
+
+	// Keys, if not nil, lists the keys that are meant: paths below indir, or names with
+	// their scheme of keys below it. indir is one directory without a glob then. One that
+	// does not exist is ErrNotFound, before any task runs; one that is listed twice counts
+	// once.
+	Keys []string
+
+	// Manifest has the tasks of a Map that reads no keys: indir is empty then. Each task
+	// has its record as standard input, and with Batch in a file. Explain and a detached
+	// job have it, too, and a resumed one has what it had.
+	Manifest []ManifestTask
+
+	// Secrets are variables of the tasks, NAME=VALUE, which the servers keep in memory
+	// only: no file, log or status has them. On the way they are sealed with the
+	// cluster's secret. If it has none, they are refused, unless SecretsInClear is set:
+	// then whoever sees the network can read them. A server that is started again has
+	// lost them, and gets them from the client, or of a detached job from the server that
+	// drives it. If that has lost them, too, the job fails, or is suspended, and
+	// ResumeJob takes them again. No task runs without.
+	Secrets        []string
+	SecretsInClear bool
 
 	// NoVerifyInput lets the input of tasks be as good as the servers' disks. Without
 	// it a server compares every key that a task reads with its checksum, which reads
@@ -133,7 +168,8 @@ type JobResult struct {
 // Map runs cmd, a script of bash, for every key below indir, on the key's server and
 // with the key as standard input; standard output becomes the key with the
 // same relative path below outdir. indir and outdir are directories of keys;
-// indir may hold globs.
+// indir may hold globs. If outdir is empty, standard output is dropped, and no key is
+// written: for commands that send elsewhere what they read.
 //
 // The job's output appears when all of it is there: on any error, and if ctx
 // ends, there is none. No key below indir is ErrNotFound; a failing command is
@@ -161,26 +197,22 @@ func (c *Client) MapFromN(ctx context.Context, indir, outdir, cmd string, opts *
 
 // jobMessage checks the arguments of a job and makes its message.
 func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.Job, error) {
-	op := string(verb)
-	in, err := names.TrimScheme(indir)
-	in = strings.TrimSuffix(in, "/")
-	if err == nil {
-		_, err = names.ParseGlob(in)
-	}
+	op, about := string(verb), cmp.Or(indir, outdir)
+	in, err := jobIndir(verb, indir, opts)
 	if err != nil {
-		return nil, usage(op, indir, err)
+		return nil, usage(op, about, err)
 	}
-	out, err := names.ParseDir(outdir)
+	out, err := jobOutdir(verb, outdir, opts)
 	if err != nil {
-		return nil, usage(op, outdir, err)
-	}
-	if strings.ContainsAny(out, names.GlobMeta) {
-		return nil, usage(op, outdir, names.BadKey(out, "has a pattern, which only INDIR may have"))
+		return nil, usage(op, cmp.Or(outdir, indir), err)
 	}
 	if err := wire.CheckCommand(cmd); err != nil {
-		return nil, usage(op, indir, err)
+		return nil, usage(op, about, err)
 	}
 	m := &wire.Job{ID: randomID(), Verb: verb.wire(), Indir: in, Outdir: out, Command: cmd}
+	if err := chooseInput(m, opts); err != nil {
+		return nil, usage(op, about, err)
+	}
 	for bit, set := range map[wire.JobOption]bool{
 		wire.JobKeepGoing: opts.KeepGoing,
 		wire.JobResume:    opts.Resume,
@@ -191,16 +223,20 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 		wire.JobKeep:      opts.Keep,
 		wire.JobNoVerify:  opts.NoVerifyInput,
 		wire.JobBash:      opts.Bash,
+		wire.JobManifest:  opts.Manifest != nil,
+		wire.JobSecrets:   len(opts.Secrets) > 0,
+		wire.JobKeys:      opts.Keys != nil,
+		wire.JobNoGlob:    opts.NoGlob,
 	} {
 		if set {
 			m.Options |= bit
 		}
 	}
 	if err := opts.check(); err != nil {
-		return nil, usage(op, indir, err)
+		return nil, usage(op, about, err)
 	}
 	if opts.Batch > 0 && verb != VerbMap {
-		return nil, usage(op, indir, wire.Errorf(wire.CodeBadRequest, "only a map takes batches of keys"))
+		return nil, usage(op, about, wire.Errorf(wire.CodeBadRequest, "only a map takes batches of keys"))
 	}
 	m.Retries, m.Timeout, m.Wait = uint32(opts.Retries), uint64(opts.Timeout), uint64(opts.ServerWait)
 	m.Batch = uint32(opts.Batch)
@@ -210,7 +246,7 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 	var codes []byte
 	for _, code := range opts.OKExit {
 		if code < 1 || code > 255 {
-			return nil, usage(op, indir, wire.Errorf(wire.CodeBadRequest, "%d is no exit code of a command that fails: those are 1 to 255", code))
+			return nil, usage(op, about, wire.Errorf(wire.CodeBadRequest, "%d is no exit code of a command that fails: those are 1 to 255", code))
 		}
 		codes = append(codes, byte(code))
 	}
@@ -218,6 +254,17 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 	m.OKExit = string(slices.Compact(codes)) // at most wire.MaxOKExit
 	return m, nil
 }
+
+// jobDir returns a directory of a job with its scheme, or nothing if there is none.
+func jobDir(dir string) string {
+	if dir == "" {
+		return ""
+	}
+	return Scheme + dir
+}
+
+// jobSubject is what the errors of a job are about.
+func jobSubject(m *wire.Job) string { return jobDir(cmp.Or(m.Indir, m.Outdir)) }
 
 // optionsOf is the reverse of jobMessage: the options that servers know of.
 func optionsOf(m *wire.Job) JobOptions {
@@ -233,8 +280,15 @@ func optionsOf(m *wire.Job) JobOptions {
 		AllTasks:   has(wire.JobReport),
 		Bash:       has(wire.JobBash),
 		Batch:      int(m.Batch),
+		NoGlob:     has(wire.JobNoGlob),
 
 		NoVerifyInput: has(wire.JobNoVerify),
+	}
+	for _, dir := range m.More {
+		o.MoreIndirs = append(o.MoreIndirs, Scheme+dir)
+	}
+	if rules, err := names.ParseRules(m.Rules); err == nil && rules != nil {
+		o.Filter = &Filter{rules: rules}
 	}
 	for _, code := range []byte(m.OKExit) {
 		o.OKExit = append(o.OKExit, int(code))
@@ -267,20 +321,22 @@ func (c *Client) run(ctx context.Context, verb Verb, indir, outdir, cmd string, 
 	if err != nil {
 		return JobResult{}, err
 	}
-	files, err := openFiles(opts.Files)
+	indir = cmp.Or(indir, outdir) // for errors
+	parcel, err := c.newParcel(m, indir, opts)
 	if err != nil {
-		return JobResult{}, &Error{Op: string(verb), Key: indir, Kind: ErrStorage, Text: err.Error(), Err: err}
+		return JobResult{}, err
 	}
-	defer closeFiles(files)
+	defer closeFiles(parcel.files)
 	res := JobResult{ID: jobID(m.ID)}
 	if opts.Detach {
-		res.JobProgress, err = c.detach(ctx, m, files, opts)
+		res.JobProgress, err = c.detach(ctx, m, parcel, opts)
 		return res, c.notDir(ctx, verb, indir, err)
 	}
 	co := c.coordinate(m, opts)
+	co.tasks, co.Secrets = parcel.manifest.source(), parcel.secrets
 	err = co.submit(ctx)
 	if err == nil {
-		err = c.sendFiles(ctx, m.ID, files)
+		err = c.sendFiles(ctx, m.ID, parcel.files)
 	}
 	begun := err == nil
 	if begun {
@@ -373,74 +429,4 @@ func sumParts(parts []jobPart) JobProgress {
 		t.Slowest, t.Left = behind.server, behind.left
 	}
 	return t
-}
-
-// JobTask is one run of a task's command. While it runs, only the first five
-// fields are set.
-type JobTask struct {
-	Key      string // its input, with its scheme; of a merge its output
-	Server   Server
-	State    TaskState
-	Attempt  int // from 1
-	Start    time.Time
-	Wall     time.Duration
-	User     time.Duration // CPU time
-	Sys      time.Duration // CPU time
-	MaxRSS   int64         // of the largest process, bytes
-	BytesIn  int64
-	BytesOut int64
-	Exit     int    // exit code, -1 if a signal ended it
-	Signal   int    // that signal, or 0
-	Runner   string // of its command: "bash", "exec" if it needed no shell, or empty if it did not run
-	Err      *Error // why it failed, with its server and Stderr, or nil
-	Stderr   string // the end of its standard error
-}
-
-// TaskState is how one run of a task ended.
-type TaskState string
-
-// The states of a task.
-const (
-	TaskDone    TaskState = "done"
-	TaskFailed  TaskState = "failed"
-	TaskRetried TaskState = "retried" // it failed and was run again
-	TaskRunning TaskState = "running"
-	TaskStopped TaskState = "stopped" // with its job, or its server
-)
-
-func toTask(server Server, t *wire.Task) JobTask {
-	state := TaskDone
-	switch t.State {
-	case wire.TaskFailed:
-		state = TaskFailed
-	case wire.TaskRetried:
-		state = TaskRetried
-	case wire.TaskRunning:
-		state = TaskRunning
-	case wire.TaskStopped:
-		state = TaskStopped
-	}
-	task := JobTask{
-		Key:      Scheme + t.Key,
-		Server:   server,
-		State:    state,
-		Attempt:  int(t.Attempt),
-		Start:    time.Unix(0, t.Start),
-		Wall:     time.Duration(t.Wall),
-		User:     time.Duration(t.User),
-		Sys:      time.Duration(t.Sys),
-		MaxRSS:   int64(t.MaxRSS),
-		BytesIn:  int64(t.BytesIn),
-		BytesOut: int64(t.BytesOut),
-		Exit:     int(t.Exit),
-		Signal:   int(t.Signal),
-		Stderr:   t.Stderr,
-	}
-	if t.Runner != 0 {
-		task.Runner = t.Runner.String()
-	}
-	if t.Code != 0 {
-		task.Err = &Error{Key: task.Key, Server: server.String(), Kind: t.Code, Text: t.Error, Exit: task.Exit, Signal: task.Signal, Stderr: t.Stderr}
-	}
-	return task
 }

@@ -51,8 +51,8 @@ type JobStatus struct {
 	ID      string
 	State   JobState
 	Verb    string
-	Indir   string // with its scheme
-	Outdir  string // with its scheme
+	Indir   string // with its scheme; empty if the tasks are those of a manifest
+	Outdir  string // with its scheme; empty if the tasks write no keys
 	Command string
 	Started time.Time
 	Ended   time.Time  // zero if it is not over; of a suspended job since when it is
@@ -61,6 +61,13 @@ type JobStatus struct {
 	Err     *Error     // why it failed, is done partly, was canceled or suspended, else nil: what its client was told
 	Options JobOptions // those that servers know of, without files and functions
 	JobProgress
+
+	// Manifest says that the job has JobOptions.Manifest, and NeedsSecrets that it has
+	// Secrets, without which it cannot be resumed.
+	Manifest, NeedsSecrets bool
+
+	// Listed says that the job has JobOptions.Keys, which servers do not tell.
+	Listed bool
 
 	// Resumable says that the job is suspended, and that no server that has answered
 	// has lost its part: ResumeJob can go on with it. A suspended job that is not can
@@ -105,6 +112,19 @@ func (c *Client) askJobs(ctx context.Context, server int, m wire.Message, each f
 func (c *Client) JobInfo(ctx context.Context, server int, id uint64) (*wire.JobInfo, error) {
 	info, err := c.jobOn(ctx, server, id)
 	return info, c.opError(ctx, "jobs", "", server, err)
+}
+
+// JobSecrets asks one server for the secrets that it was sent for a job, for servers.
+// ErrNoJob if it has none.
+func (c *Client) JobSecrets(ctx context.Context, server int, id uint64) (*wire.Secrets, error) {
+	var secrets *wire.Secrets
+	err := c.askJobs(ctx, server, &wire.AskSecrets{Job: id}, func(m wire.Message) (ok bool, err error) {
+		if secrets, ok = m.(*wire.Secrets); !ok {
+			return true, unexpected(m)
+		}
+		return true, nil
+	})
+	return secrets, c.opError(ctx, "jobs", "", server, err)
 }
 
 // jobOn asks one server for a job.

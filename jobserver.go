@@ -194,7 +194,19 @@ func (s *jobServer) trySubmit(ctx context.Context) error {
 		conn.close()
 		return errAbandoned
 	}
-	return conn.roundTrip(co.job, func(m wire.Message) (bool, error) {
+	first := wire.Message(co.job)
+	if co.tasks != nil {
+		// If it refuses, it says so in place of READY.
+		err := conn.Write(1, 0, first)
+		if err == nil {
+			err = sendInputs(ctx, conn.Conn, co.tasks(s.index))
+		}
+		if err != nil {
+			return err
+		}
+		first = nil
+	}
+	return conn.roundTrip(first, func(m wire.Message) (bool, error) {
 		ready, ok := m.(*wire.Ready)
 		if !ok {
 			return true, unexpected(m)
@@ -266,6 +278,11 @@ func (s *jobServer) step() error {
 	var m wire.Message
 	switch s.phase {
 	case wire.PhaseReady, wire.PhaseHalted:
+		if co.Secrets != nil {
+			if err := conn.Write(1, 0, co.Secrets); err != nil {
+				return err
+			}
+		}
 		m = wire.Empty{T: wire.TypeStart}
 	case wire.PhaseDone:
 		m = &wire.Prepare{Without: co.without()}

@@ -1,6 +1,7 @@
 package s4
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -42,8 +43,10 @@ func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 			s.Ended = ended
 		}
 		if m := &info.Job; s.ID == "" || m.Verb != 0 { // 0: a record that was damaged
-			s.ID, s.Verb, s.Indir, s.Outdir, s.Command = jobID(m.ID), m.Verb.String(), Scheme+m.Indir, Scheme+m.Outdir, m.Command
+			s.ID, s.Verb, s.Indir, s.Outdir, s.Command = jobID(m.ID), m.Verb.String(), jobDir(m.Indir), jobDir(m.Outdir), m.Command
 			s.Options = optionsOf(m)
+			s.Listed = m.Options&wire.JobKeys != 0
+			s.Manifest, s.NeedsSecrets = m.Options&wire.JobManifest != 0, m.Options&wire.JobSecrets != 0
 		}
 	}
 	for i := range parts {
@@ -83,7 +86,7 @@ func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 	if s.Err != nil {
 		s.Err.Op = s.Verb
 		if s.Err.Key == "" {
-			s.Err.Key = s.Indir
+			s.Err.Key = cmp.Or(s.Indir, s.Outdir)
 		}
 	}
 	if !s.State.Over() {

@@ -10,13 +10,13 @@ import (
 // ResumeJob goes on with a suspended job: it runs the tasks that are missing, those
 // whose input has changed and those that failed, and publishes the output of all at
 // once, as Map does. Of opts it takes Retries, Timeout and ServerWait, in place of those
-// the job had, Files, of which each replaces one of its name, and the functions. If opts
-// is nil, the job has the options it had: see JobStatus.Options. If the job fails again,
+// the job had, Files, of which each replaces one of its name, Secrets, which no server has
+// kept, and the functions. If opts is nil, the job has the options it had: see JobStatus.Options. If the job fails again,
 // it is suspended again.
 //
 // ErrNoJob if the job is not known, over or not to be kept, ErrExists if it has a client,
 // ErrCanceled if a server has no part of it any more, ErrBadRequest if the job has no
-// file that one of Files would replace.
+// file that one of Files would replace, or needs Secrets, or takes none.
 func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (JobResult, error) {
 	res := JobResult{ID: id}
 	num, err := parseJobID(id)
@@ -27,7 +27,7 @@ func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (Jo
 	if err != nil {
 		return res, c.opError(ctx, "jobs", id, -1, err)
 	}
-	verb, indir := m.Verb.String(), Scheme+m.Indir
+	verb, indir := m.Verb.String(), jobSubject(m)
 	if opts == nil {
 		old := optionsOf(m)
 		opts = &old
@@ -40,12 +40,23 @@ func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (Jo
 	if opts.AllTasks {
 		m.Options |= wire.JobReport
 	}
+	secrets, err := c.sealSecrets(m, opts)
+	if err == nil && (secrets != nil) != (m.Options&wire.JobSecrets != 0) {
+		err = wire.Errorf(wire.CodeBadRequest, "the job has no secret variables")
+		if secrets == nil {
+			err = wire.Errorf(wire.CodeBadRequest, "the job needs its secret variables again, as servers keep them in memory only")
+		}
+	}
+	if err != nil {
+		return res, usage(verb, indir, err)
+	}
 	files, err := openFiles(opts.Files)
 	if err != nil {
 		return res, &Error{Op: verb, Key: indir, Kind: ErrStorage, Text: err.Error(), Err: err}
 	}
 	defer closeFiles(files)
 	co := c.coordinate(m, opts)
+	co.Secrets = secrets
 	// The client that submitted it may try still, with higher and higher terms. It must
 	// not come back behind this one.
 	err = co.attach(ctx, wire.NextGeneration(term), true)

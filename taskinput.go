@@ -30,16 +30,20 @@ func (c *Client) JobTaskInput(ctx context.Context, job JobStatus, key string) (T
 		return TaskInput{}, usage("jobs", key, err)
 	}
 	in := TaskInput{Server: c.cluster.Place(name), Key: Scheme + name}
-	base, rels, err := c.jobInput(ctx, job, in.Server)
+	inputs, err := c.jobInputs(ctx, job, in.Server)
 	if err != nil {
 		return TaskInput{}, c.opError(ctx, "jobs", key, in.Server, err)
 	}
 	if Verb(job.Verb) != VerbMapFromN {
-		in.Number, in.Keys = slices.Index(rels, strings.TrimPrefix(name, base)), []string{in.Key}
-		if strings.HasPrefix(name, base) && in.Number >= 0 {
+		in.Number, in.Keys = slices.IndexFunc(inputs, func(k taskKey) bool { return k.base+k.rel == name }), []string{in.Key}
+		if in.Number >= 0 {
 			return in, nil
 		}
 		return TaskInput{}, noTask(job, in.Key)
+	}
+	rels := make([]string, len(inputs))
+	for i, k := range inputs {
+		rels[i] = k.rel
 	}
 	outdir := strings.TrimPrefix(job.Outdir, Scheme) + "/"
 	for i, g := range names.Groups(rels) {
@@ -48,7 +52,7 @@ func (c *Client) JobTaskInput(ctx context.Context, job JobStatus, key string) (T
 		}
 		in.Number, in.Group = i, names.GroupPrefix(g.Name)
 		for _, k := range g.Keys {
-			in.Keys = append(in.Keys, Scheme+base+rels[k])
+			in.Keys = append(in.Keys, Scheme+inputs[k].base+inputs[k].rel)
 		}
 		slices.Sort(in.Keys)
 		return in, nil
@@ -56,13 +60,33 @@ func (c *Client) JobTaskInput(ctx context.Context, job JobStatus, key string) (T
 	return TaskInput{}, noTask(job, in.Key)
 }
 
-// jobInput lists a job's input on one server, as paths below base.
-func (c *Client) jobInput(ctx context.Context, job JobStatus, server int) (base string, rels []string, err error) {
-	glob, err := names.ParseGlob(strings.TrimPrefix(job.Indir, Scheme))
-	if err != nil {
-		return "", nil, err
+// taskKey is a key that a job reads: its path rel below the directory base, which ends in
+// a slash.
+type taskKey struct{ base, rel string }
+
+// jobInputs lists a job's input on one server, in the order of its tasks.
+func (c *Client) jobInputs(ctx context.Context, job JobStatus, server int) (list []taskKey, err error) {
+	if job.Manifest {
+		return nil, wire.Errorf(wire.CodeBadRequest, "the job's tasks have read no keys, but records of a manifest, which are gone")
 	}
-	base = glob.Base + "/"
+	for _, dir := range append([]string{job.Indir}, job.Options.MoreIndirs...) {
+		glob := names.Glob{Base: strings.TrimPrefix(dir, Scheme)}
+		if !job.Options.NoGlob {
+			if glob, err = names.ParseGlob(glob.Base); err != nil {
+				return nil, err
+			}
+		}
+		list, err = c.appendInputs(ctx, list, server, glob, job.Options.Filter)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// appendInputs appends the keys below one directory of a job's input.
+func (c *Client) appendInputs(ctx context.Context, list []taskKey, server int, glob names.Glob, filter *Filter) ([]taskKey, error) {
+	base := glob.Base + "/"
 	ctx, cancel := context.WithCancel(ctx)
 	l := c.listOne(ctx, server, wire.FlagRecursive, base, 0)
 	defer func() {
@@ -72,12 +96,12 @@ func (c *Client) jobInput(ctx context.Context, job JobStatus, server int) (base 
 	}()
 	for batch := range l.batches {
 		for _, e := range batch {
-			if rel, ok := strings.CutPrefix(e.Name, base); ok && glob.Match(rel) {
-				rels = append(rels, rel)
+			if rel, ok := strings.CutPrefix(e.Name, base); ok && glob.Match(rel) && filter.Match(rel) {
+				list = append(list, taskKey{base, rel})
 			}
 		}
 	}
-	return base, rels, l.err
+	return list, l.err
 }
 
 func noTask(job JobStatus, key string) error {

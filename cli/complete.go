@@ -69,7 +69,16 @@ func (a *app) argument(names []string, i int) completer {
 	if i >= len(names) && !repeated {
 		return nothing
 	}
-	switch strings.TrimSuffix(names[min(i, len(names)-1)], "...") {
+	name := names[min(i, len(names)-1)]
+	if repeated && name == "CMD" { // or another of the repeated ones
+		return func(ctx context.Context, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if !strings.HasPrefix(word, s4.Scheme) {
+				return nothing(ctx, word)
+			}
+			return a.directories(ctx, word)
+		}
+	}
+	switch strings.TrimSuffix(name, "...") {
 	case "KEY", "PREFIX":
 		return a.keys
 	case "INDIR", "OUTDIR", "DIR":
@@ -174,7 +183,7 @@ func (a *app) jobIDs(ctx context.Context, _ string) ([]cobra.Completion, cobra.S
 		return func(yield func(string, error) bool) {
 			jobs, _ := c.Jobs(ctx) // those of the servers that answer
 			for _, j := range jobs {
-				if !yield(fmt.Sprintf("%s\t%s %s %s", j.ID, j.State, j.Verb, oneLine(j.Indir)), nil) {
+				if !yield(fmt.Sprintf("%s\t%s %s %s", j.ID, j.State, j.Verb, indirText(j)), nil) {
 					return
 				}
 			}

@@ -224,6 +224,8 @@ func (d *dump) frame(h wire.Header) error {
 		}
 		text += out
 		d.reset()
+	case *wire.Secrets:
+		text = fmt.Sprintf("%s sealed=%v", head, m.Salt != "") // a capture is shown to others
 	case *wire.Error:
 		d.reset()
 	case wire.Empty:
@@ -313,11 +315,19 @@ func fields(v reflect.Value) string {
 			for i := range x {
 				b.WriteString(task(&x[i]))
 			}
+		case []wire.Input:
+			fmt.Fprintf(&b, " tasks=%d", len(x))
+			for i := range x {
+				fmt.Fprintf(&b, " %q:%d(record=%d)", x[i].Name, x[i].Size, len(x[i].Record))
+			}
 		case []string:
+			if name == "more" && x == nil { // of most jobs
+				continue
+			}
 			fmt.Fprintf(&b, " %s=%q", name, x)
 		case string:
-			// Empty in most errors, which are then of the server that answers, and in most OBJECTs.
-			if name != "server" && name != "path" || x != "" {
+			// Empty in most errors, which are then of the server that answers, in most OBJECTs, and in most JOBs.
+			if name != "server" && name != "path" && name != "rules" || x != "" {
 				fmt.Fprintf(&b, " %s=%q", name, x)
 			}
 		case int64:

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,13 +82,52 @@ func (a *app) listJobs(list []s4.JobStatus, p painter) error {
 	now := time.Now()
 	for _, s := range list {
 		fmt.Fprintf(out, "%s\t%s\t%s\t%d/%s\t%d failed\t%s\t%s\t%s -> %s", s.ID, p.paint(jobColor(s.State), string(s.State)), s.Verb, s.Done, count(s.Tasks, "task"),
-			s.Failed, stamp(s.Started), seconds1(jobTook(s, now)), oneLine(s.Indir), oneLine(s.Outdir))
+			s.Failed, stamp(s.Started), seconds1(jobTook(s, now)), indirText(s), outdirText(s))
 		if s.State == s4.JobSuspended {
 			fmt.Fprintf(out, "  (%s)", keptText(s, now))
 		}
 		fmt.Fprintln(out)
 	}
 	return out.Flush()
+}
+
+// indirText says what a job's tasks read.
+func indirText(s s4.JobStatus) string {
+	if s.Manifest {
+		return "manifest"
+	}
+	text := oneLine(s.Indir)
+	if n := len(s.Options.MoreIndirs); n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
+
+// chosenText says which keys of its input a job means, if not all.
+func chosenText(s s4.JobStatus) string {
+	var p []string
+	if s.Listed {
+		p = append(p, "--from-file")
+	}
+	if s.Options.NoGlob {
+		p = append(p, "--no-glob")
+	}
+	for _, r := range s.Options.Filter.Rules() {
+		flag := "--exclude"
+		if r[0] == '+' {
+			flag = "--include"
+		}
+		p = append(p, flag+" '"+oneLine(r[1:])+"'")
+	}
+	return strings.Join(p, " ")
+}
+
+// outdirText says where they write, in the words of the command line.
+func outdirText(s s4.JobStatus) string {
+	if s.Outdir == "" {
+		return "-"
+	}
+	return oneLine(s.Outdir)
 }
 
 // keptText says how much of a suspended job is kept, and for how long it has been.
@@ -117,6 +157,8 @@ type jobObject struct {
 	State       s4.JobState `json:"state"`
 	Verb        string      `json:"verb"`
 	Indir       string      `json:"indir"`
+	MoreIndirs  []string    `json:"more_indirs,omitempty"`
+	Rules       []string    `json:"rules,omitempty"`
 	Outdir      string      `json:"outdir"`
 	Command     text        `json:"command"`
 	Started     time.Time   `json:"started"`
@@ -139,6 +181,7 @@ func newJobObject(s s4.JobStatus) jobObject {
 	o := jobObject{ID: s.ID, State: s.State, Verb: s.Verb, Indir: s.Indir, Outdir: s.Outdir, Command: text(s.Command), Started: s.Started,
 		Tasks: s.Tasks, Done: s.Done, Failed: s.Failed, Skipped: s.Skipped, Running: s.Running,
 		Keys: s.Keys, Bytes: s.Bytes, BytesIn: s.BytesIn, BytesPushed: s.Pushed, Error: text(errText(s))}
+	o.MoreIndirs, o.Rules = s.Options.MoreIndirs, s.Options.Filter.Rules()
 	if !s.Ended.IsZero() {
 		o.Ended = &s.Ended
 	}
@@ -155,7 +198,7 @@ func errText(s s4.JobStatus) string {
 	if e == nil {
 		return ""
 	}
-	if e.Key == s.Indir {
+	if e.Key == cmp.Or(s.Indir, s.Outdir) {
 		return e.What()
 	}
 	return e.Key + ": " + e.What()

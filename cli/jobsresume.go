@@ -43,6 +43,7 @@ is in the way: remove it.`,
 	fl.Var(&f.serverWait, "server-wait", "wait `D` for a server that is lost meanwhile, 0 to fail at once")
 	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
 	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, in place of the job's file of that name (repeatable)")
+	f.secrets.register(fl)
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print the job's id when it starts")
 	fl.Lookup("timeout").DefValue, fl.Lookup("server-wait").DefValue = "", "" // the job's own
 	cmd.RunE = a.jobVerb(func(ctx context.Context, c *s4.Client, id string) error {
@@ -62,6 +63,9 @@ is in the way: remove it.`,
 		}
 		for _, path := range f.files {
 			j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})
+		}
+		if err := f.secrets.set(&j.opts); err != nil {
+			return err
 		}
 		f.keepGoing = j.opts.KeepGoing
 		err = a.runMap(ctx, c, j, &f)

@@ -188,14 +188,25 @@ func printJob(w io.Writer, p painter, s s4.JobStatus) {
 	field("id", s.ID)
 	field("state", p.paint(jobColor(s.State), string(s.State)))
 	field("verb", s.Verb)
-	field("indir", oneLine(s.Indir))
-	field("outdir", oneLine(s.Outdir))
+	indir := indirText(s)
+	if s.Indir != "" {
+		indir = oneLine(s.Indir)
+	}
+	field("indir", indir)
+	for _, dir := range s.Options.MoreIndirs {
+		field("", oneLine(dir))
+	}
+	field("chosen", chosenText(s))
+	field("outdir", outdirText(s))
 	for i, line := range strings.Split(strings.Trim(s.Command, "\n"), "\n") {
 		name := "command"
 		if i > 0 {
 			name = ""
 		}
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%-9s %s", name, printable(strings.ReplaceAll(line, "\t", "    "))), " "))
+	}
+	if s.NeedsSecrets {
+		field("secrets", "in memory only")
 	}
 	field("started", stamp(s.Started))
 	if !s.Ended.IsZero() {
@@ -209,7 +220,11 @@ func printJob(w io.Writer, p painter, s s4.JobStatus) {
 		field("kept", fmt.Sprintf("for %s", seconds(max(0, time.Since(s.Ended).Seconds()))))
 		next := "s4 jobs discard " + s.ID
 		if s.Resumable {
-			next = "s4 jobs resume " + s.ID + ", or " + next
+			resume := "s4 jobs resume " + s.ID
+			if s.NeedsSecrets {
+				resume += " --secret-env NAME"
+			}
+			next = resume + ", or " + next
 		}
 		field("next", next)
 	}

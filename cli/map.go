@@ -23,11 +23,16 @@ type mapHelpText struct {
 const mapCommon = `
 
 INDIR may hold globs, *, ?, [a-z] and [^a-z], each matched within one path segment:
-there is no {a,b}, no ** and no [!a-z]. CMD is bash, with errexit, nounset and pipefail,
-in an empty directory of its own, on the server that has the key. Either every task
-succeeds and all output appears at once, or there is none. A server that is lost
-meanwhile, because it is started again or the network is cut, is waited for:
---server-wait.
+there is no {a,b}, no ** and no [!a-z]; with --no-glob it is taken as it is. Of several
+INDIRs the keys of all are meant, each with its path below its own; if two would be
+written to one place, nothing is run. --include and --exclude choose by these paths, as in
+s4 cp. With --from-file FILE, its lines are the keys that are meant: paths below INDIR, or
+names of keys below it; one that does not exist is an error before anything is run.
+
+CMD is bash, with errexit, nounset and pipefail, in an empty directory of its own, on the
+server that has the key. Either every task succeeds and all output appears at once, or
+there is none. A server that is lost meanwhile, because it is started again or the network
+is cut, is waited for: --server-wait.
 
 A CMD that is a program with plain or quoted words, or some with pipes in between, is run
 without bash, which is sooner done and else the same. --shell always runs all with bash.
@@ -47,6 +52,12 @@ without some tasks is not kept: --resume completes it.
 --script takes CMD from a file: one whose first line is #! and another program than a
 shell goes along with the job and is run by that program.
 
+With --secret-env, tasks have a variable of this command's environment. It crosses the
+network sealed with the cluster's secret, and servers keep it in memory only: no file,
+log, or s4 jobs show has it. One that is started again meanwhile gets it again from this
+command, or of a job with --detach from the server that drives it; if that is gone, too,
+the job fails, or is suspended, and s4 jobs resume --secret-env goes on.
+
 A task whose input differs from its checksum has failed. For that the server reads
 all of the input; --no-verify-input leaves it out.`
 
@@ -59,10 +70,20 @@ output becomes the key with the same relative path below OUTDIR.
 
 With --batch N, one CMD does up to N keys: they are its arguments, its standard input
 has their paths, one a line, and $S4_BATCH is a file with a line for each: key, path,
-and the path to write its output to, with tabs between.` + mapCommon,
+and the path to write its output to, with tabs between.
+
+With --manifest FILE there is no INDIR: each line of FILE is a task, which reads no key.
+A line is the task's name, which says where its output is below OUTDIR and which server
+runs it, a tab, and its record, which CMD has as standard input. Names differ, and empty
+lines are left out. With --batch, the paths are those of files with the records.
+
+If OUTDIR is -, CMD's standard output is dropped and no key is written: for commands that
+send elsewhere what they read.` + mapCommon,
 		example: `  s4 map s4://bucket/in/ s4://bucket/out/ 'tr A-Z a-z'
   s4 map -k --retries 2 --joblog log.tsv s4://bucket/in/ s4://bucket/out/ 'parse | sort' --file parse
-  s4 map --resume s4://bucket/in/ s4://bucket/out/ --script parse.sh`,
+  s4 map --resume s4://bucket/in/ s4://bucket/out/ --script parse.sh
+  s4 map --manifest urls.tsv --retries 3 s4://bucket/pages/ 'read url; curl -fsS "$url"'
+  s4 map --secret-env TOKEN s4://bucket/out/ - 'upload --token-from-env TOKEN "$filename"'`,
 		run: (*s4.Client).Map,
 	}
 	mapToNHelp = mapHelpText{
@@ -95,14 +116,14 @@ line of a file to the first of the next where a last newline is missing.` + mapC
 func (a *app) mapVerb(h mapHelpText) *cobra.Command {
 	var f mapFlags
 	cmd := &cobra.Command{
-		Use:     string(h.verb) + " INDIR OUTDIR CMD",
+		Use:     string(h.verb) + " INDIR... OUTDIR CMD",
 		Short:   h.short,
 		Long:    h.long,
 		Example: h.example,
 		Args:    f.check,
 		RunE: a.run(func(ctx context.Context, c *s4.Client, args []string) error {
 			a.subject = args[0]
-			j, err := f.job(h, args)
+			j, err := f.job(ctx, a, h, args)
 			switch {
 			case err != nil:
 				return err

@@ -70,7 +70,7 @@ func (j *job) lose(js *jobSession, err error) {
 		return
 	}
 	wait := j.patience()
-	if wait == 0 && (!j.msg.Durable() || j.node.ctx.Err() == nil) {
+	if j.wantsInputs() || wait == 0 && (!j.msg.Durable() || j.node.ctx.Err() == nil) {
 		j.moveLocked(jobLost, errClientGone)
 		js.out.drop()
 		return // the job's goroutine ends js
@@ -205,6 +205,10 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 		return wire.Errorf(wire.CodeExists, "job %016x was resumed by another client, at term %d", m.Job, j.link.term)
 	case !j.msg.Durable():
 		return wire.Errorf(wire.CodeExists, "job %016x has a client, and ends with its connection", m.Job)
+	case j.wantsInputs():
+		// The rest of its tasks was lost on the way. Another JOB can bring all.
+		j.moveLocked(jobDiscarded, discarded(*errInputsLost))
+		return errInputsLost
 	case m.Term <= j.link.term, j.link.client != nil && j.link.driver != m.Driver:
 		return wire.Errorf(wire.CodeExists, "job %016x has another client, at term %d", m.Job, j.link.term)
 	}
@@ -222,6 +226,9 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 	j.attaches <- attachment{js, m.Seen}
 	return nil
 }
+
+// errInputsLost is why a job ends that has lost its client before all its tasks had come.
+var errInputsLost = wire.Errorf(wire.CodeUnavailable, "the connection was lost before all tasks of the manifest had come")
 
 // take makes js the job's client, in place of the one before. It writes info, with the
 // new term, to the disk first: a server that forgets the term could be attached to an

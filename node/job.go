@@ -23,7 +23,7 @@ type job struct {
 	id       uint64
 	msg      *wire.Job // replaced by revive, which holds mu
 	outdir   string    // of msg
-	in       names.Glob
+	in       input
 	asks     chan ask        // the client's requests, in their order
 	attaches chan attachment // a client that takes the place of the one before
 	stage    *stage
@@ -63,7 +63,8 @@ type job struct {
 	now   runningTasks
 	final atomic.Pointer[wire.JobInfo] // once the job is over
 
-	fence *fence // of what peers push
+	fence    *fence    // of what peers push
+	manifest *manifest // or nil; of a job that was parked nil, too
 
 	mu       sync.Mutex
 	state    wire.JobState   // guarded by mu
@@ -74,6 +75,8 @@ type job struct {
 	why      wire.Error      // of a suspended job; guarded by mu
 	ended    time.Time       // of a suspended job, see since; guarded by mu
 	replaced map[string]bool // files that came along again; guarded by mu
+	sealed   *wire.Secrets   // as its client has sent them, or nil; guarded by mu
+	secrets  []string        // the variables in it; guarded by mu
 	missing  []wire.Task     // of lost servers, see addMissing; guarded by mu
 	lost     uint64          // their number; guarded by mu
 	without  []uint32        // servers that have no part in the job any more, once it is prepared; guarded by mu
@@ -100,18 +103,26 @@ func discarded(why wire.Error) givenUp {
 }
 
 // checkJob returns an error for a job that no server can run.
-func checkJob(m *wire.Job) (names.Glob, error) {
+func checkJob(m *wire.Job) (input, error) {
 	if m.Verb != wire.VerbMap && m.Verb != wire.VerbMapToN && m.Verb != wire.VerbMapFromN {
-		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "unknown verb %d", m.Verb)
+		return input{}, wire.Errorf(wire.CodeBadRequest, "unknown verb %d", m.Verb)
 	}
 	if m.ID == 0 {
-		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "a job's id is not 0, which stands for all jobs")
+		return input{}, wire.Errorf(wire.CodeBadRequest, "a job's id is not 0, which stands for all jobs")
 	}
-	in, err := names.ParseGlob(m.Indir)
+	in, err := jobInput(m)
 	if err != nil {
 		return in, err
 	}
-	if err := names.CheckPrefix(m.Outdir + "/"); err != nil {
+	switch {
+	case m.Outdir != "":
+		err = names.CheckPrefix(m.Outdir + "/")
+	case m.Verb != wire.VerbMap:
+		err = wire.Errorf(wire.CodeBadRequest, "a %s writes keys, and this one has no OUTDIR", m.Verb)
+	case m.Options&wire.JobResume != 0:
+		err = wire.Errorf(wire.CodeBadRequest, "the option resume looks for output, and without OUTDIR there is none")
+	}
+	if err != nil {
 		return in, err
 	}
 	if m.Batch > 0 && m.Verb != wire.VerbMap {
@@ -144,6 +155,13 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 	}
 	j := n.makeJob(m, in, st, wire.JobRunning)
 	j.started = time.Now()
+	if m.Options&(wire.JobManifest|wire.JobKeys) != 0 {
+		f, err := createPrivate(filepath.Join(st.path, recordsFile))
+		if err != nil {
+			return nil, errors.Join(n.store.serverFileError(err), st.remove())
+		}
+		j.manifest = &manifest{inputOrder: inputOrder{job: m}, records: newRecordWriter(f), all: make(chan struct{})}
+	}
 	if m.Durable() {
 		j.link.term, j.link.driver, j.epoch = 1, m.Driver, 1
 	}
@@ -152,7 +170,7 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 }
 
 // makeJob returns a job without a client.
-func (n *Node) makeJob(m *wire.Job, in names.Glob, st *stage, state wire.JobState) *job {
+func (n *Node) makeJob(m *wire.Job, in input, st *stage, state wire.JobState) *job {
 	j := &job{
 		node:     n,
 		id:       m.ID,
@@ -219,7 +237,7 @@ func (j *job) has(o wire.JobOption) bool { return j.msg.Options&o != 0 }
 
 // begin opens the job's record before its tasks run.
 func (j *job) begin() error {
-	if j.tasks.len() > 0 {
+	if j.tasks.len() > j.tasks.done.count {
 		if err := j.prepareTasks(); err != nil {
 			return err
 		}
@@ -250,6 +268,11 @@ func (j *job) prepareTasks() (err error) {
 	if j.env, err = j.jobEnv(j.assets()); err != nil {
 		return err
 	}
+	secrets, err := j.takeSecrets()
+	if err != nil {
+		return err
+	}
+	j.env = append(j.env, secrets...)
 	if !j.has(wire.JobBash) {
 		j.pipeline = exec.NewPipeline(j.msg.Command, j.env)
 	}
@@ -371,6 +394,7 @@ func (j *job) commit() error {
 func (j *job) end(why error) error {
 	j.close()
 	j.cancel(nil)
+	j.closeInputs()
 	state := j.current()
 	var errs []error
 	if log := j.log.Load(); log != nil {
@@ -407,68 +431,6 @@ func (j *job) end(why error) error {
 	return errors.Join(errs...)
 }
 
-// info returns what is known of the job. It reports a final state only when the job's
-// files and record agree with it: see end.
-func (j *job) info() *wire.JobInfo {
-	if info := j.final.Load(); info != nil {
-		return info
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.infoLocked()
-}
-
-// infoLocked is info of a job that is not over, with j.mu held.
-func (j *job) infoLocked() *wire.JobInfo {
-	info := &wire.JobInfo{
-		Job:      *j.msg,
-		State:    j.state,
-		Started:  j.started.UnixNano(),
-		Ready:    j.ready(),
-		Progress: j.progress(),
-		Keys:     uint64(max(0, j.stage.keys.Load())), // before an ATTACH it may be too low
-		Bytes:    uint64(max(0, j.stage.bytes.Load())),
-		Term:     j.link.term,
-		Attached: j.link.client != nil,
-		Missing:  j.lost,
-		Without:  j.without,
-	}
-	info.Job.Driver = j.link.driver
-	switch j.state {
-	case wire.JobCommitted:
-		info.State = wire.JobPrepared
-	case wire.JobFailed, wire.JobCanceled:
-		info.State = wire.JobRunning
-	case wire.JobSuspended:
-		info.Why = j.why
-		if info.Ended = j.ended.UnixNano(); j.ended.IsZero() {
-			info.State, info.Ended = wire.JobRunning, 0 // not on disk yet
-		}
-	}
-	return info
-}
-
-func (j *job) ready() wire.Ready {
-	switch {
-	case j.saved != nil:
-		return *j.saved
-	case !j.found.Load():
-		return wire.Ready{} // tasks is being filled
-	}
-	return j.tasks.ready()
-}
-
-func (j *job) progress() wire.Progress {
-	return wire.Progress{
-		Tasks:    j.done.Load(),
-		Failed:   j.failed.Load(),
-		Running:  uint64(j.now.count()),
-		BytesIn:  j.bytesIn.Load(),
-		BytesOut: j.bytesOut.Load(),
-		Pushed:   j.pushed.Load(),
-	}
-}
-
 // jobEnv returns the variables that all tasks of the job share. It is given what assets
 // returns.
 func (j *job) jobEnv(assets, path string, err error) ([]string, error) {
@@ -476,12 +438,24 @@ func (j *job) jobEnv(assets, path string, err error) ([]string, error) {
 		return nil, err
 	}
 	env := append(j.node.env[:len(j.node.env):len(j.node.env)],
-		"S4_INDIR=s4://"+j.msg.Indir, "S4_OUTDIR=s4://"+j.msg.Outdir,
+		"S4_INDIR="+withScheme(j.msg.Indirs()...), "S4_OUTDIR="+withScheme(j.msg.Outdir),
 		fmt.Sprintf("S4_JOB=%016x", j.id), "TMPDIR="+filepath.Join(j.stage.path, taskTmp), "S4_ASSETS="+assets)
 	if path != "" {
 		env = append(env, "PATH="+path)
 	}
 	return env, nil
+}
+
+// withScheme returns directories as people write them, with spaces between, or nothing if
+// there is none.
+func withScheme(dirs ...string) string {
+	var list []string
+	for _, dir := range dirs {
+		if dir != "" {
+			list = append(list, names.Scheme+dir)
+		}
+	}
+	return strings.Join(list, " ")
 }
 
 // release closes the files of a job that stays on disk when the server stops.

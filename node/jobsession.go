@@ -139,6 +139,12 @@ func (s *session) jobRequest(js *jobSession, h wire.Header, m wire.Message, err 
 			j.giveUp(js, jobStopped, m.Why)
 			<-js.over
 			return true, s.reply(js.tag, nil)
+		case *wire.Inputs:
+			j.takeInputs(m)
+			return true, nil
+		case *wire.Secrets:
+			j.keepSecrets(js, m)
+			return true, nil
 		}
 	}
 	a := ask{t: h.Type, from: js}
@@ -170,8 +176,24 @@ func (s *session) coordinate(tag uint16, m *wire.Job) error {
 		job.Options |= wire.JobDriven
 	}
 	log := s.node.log.With(zap.String("job", jobName(job.ID)))
+	tasks, given, err := s.receiveInputs(&job)
+	switch {
+	case err != nil && s.conn.Broken():
+		return err
+	case err != nil:
+		log.Info("detached job refused", zap.Error(err))
+		return s.reply(tag, err)
+	case given != nil:
+		return s.reply(tag, nil)
+	}
+	carried := false
+	defer func() {
+		if !carried {
+			tasks.close()
+		}
+	}()
 	ctx, stop := s.watched()
-	co, err := s.node.client.Submit(ctx, &job)
+	co, err := s.node.client.Submit(ctx, &job, tasks.source())
 	stop()
 	if err != nil {
 		log.Info("detached job refused", zap.Error(err))
@@ -184,12 +206,12 @@ func (s *session) coordinate(tag uint16, m *wire.Job) error {
 	}
 	// A server that stops does not wait for START.
 	unwatch := context.AfterFunc(s.node.ctx, func() { s.conn.Close() })
-	h, err := s.conn.ReadHeader()
-	unwatch()
-	var next wire.Message
-	if err == nil {
-		next, err = s.conn.ReadMessage(h)
+	h, next, err := s.conn.Read()
+	if secrets, ok := next.(*wire.Secrets); err == nil && ok {
+		co.Secrets = secrets
+		h, next, err = s.conn.Read()
 	}
+	unwatch()
 	switch {
 	case s.conn.Broken():
 		co.Discard(errClientGone.why)
@@ -206,7 +228,11 @@ func (s *session) coordinate(tag uint16, m *wire.Job) error {
 		return s.reply(tag, nil)
 	}
 	// n.wg counts this session, so it cannot drop to zero before Go adds to it.
-	s.node.wg.Go(func() { s.node.carry(co, &job) })
+	carried = true
+	s.node.wg.Go(func() {
+		defer tasks.close()
+		s.node.carry(co, &job)
+	})
 	if j := s.node.job(job.ID); j != nil && job.Durable() {
 		// If this server is killed after its OK, others must find the job begun.
 		select {

@@ -48,7 +48,7 @@ func (j *job) runBatches() {
 				continue
 			}
 			// A terminating zero and a pointer belong to each.
-			size += len(j.node.store.file(j.taskKey(next))) + 1 + 8
+			size += j.batchPathLen(next) + 1 + 8
 			if size > room && len(list) > 0 {
 				break
 			}
@@ -70,6 +70,15 @@ func (j *job) runBatches() {
 		})
 	}
 	wg.Wait()
+}
+
+// batchPathLen returns how long the path is at most that a command of a batch gets for a
+// task.
+func (j *job) batchPathLen(i int) int {
+	if j.tasks.records != nil {
+		return len(j.stage.path) + len("/tasks/.files/.record") + 3*20 // and three numbers
+	}
+	return len(j.node.store.file(j.taskKey(i)))
 }
 
 // argsRoom returns how many bytes of arguments a command of this process can have.
@@ -188,7 +197,8 @@ type batchTask struct {
 
 // batchFile is the name of the file that lists, for each key of a batch, its name, the
 // path of its file and the path of its output, with tabs between. The outputs stand
-// beside it, and are named by their numbers.
+// beside it, and are named by their numbers, as are the files of a manifest's records. A
+// job that writes no keys has no outputs: the path is that of the null device.
 const batchFile = "batch"
 
 // run runs the command once for all tasks, and stages their outputs. It sets the err of
@@ -228,6 +238,9 @@ func (b *keyBatch) run() (err error) {
 	if command != nil && !errors.Is(command, wire.CodeTaskFailed) {
 		return command
 	}
+	if j.msg.Outdir == "" {
+		return b.finish(command)
+	}
 	out, err := openTree(b.files)
 	if err != nil {
 		return storeError(withoutPath(err), b.tasks[0].key)
@@ -255,6 +268,22 @@ func (b *keyBatch) run() (err error) {
 	return command
 }
 
+// finish is the rest of run for a job that writes no keys.
+func (b *keyBatch) finish(command error) error {
+	for _, bt := range b.tasks {
+		if bt.err != nil {
+			continue
+		}
+		if err := bt.read.verify(command); err != nil && err != command {
+			if !isTaskError(err) {
+				return err
+			}
+			bt.err = err
+		}
+	}
+	return command
+}
+
 // open looks at the inputs, hashes the small ones, and writes the list of those that the
 // command gets, whose paths it returns.
 func (b *keyBatch) open() (paths []string, err error) {
@@ -265,6 +294,9 @@ func (b *keyBatch) open() (paths []string, err error) {
 	}
 	defer list.Close()
 	err = j.node.cfg.Confinement.openTo(list)
+	if err == nil && j.tasks.records != nil {
+		err = b.writeRecords()
+	}
 	if err == nil {
 		// Not before: where another user may write, the name could be a link to anything.
 		err = j.node.cfg.Confinement.give(b.files)
@@ -279,20 +311,58 @@ func (b *keyBatch) open() (paths []string, err error) {
 		}
 		bt.t.BytesIn = uint64(j.tasks.sizes[bt.i])
 		j.now.add(&bt.t)
-		if bt.err = b.openOne(bt); bt.err != nil {
+		if bt.err == nil && j.tasks.records == nil {
+			bt.err = b.openOne(bt)
+		}
+		if bt.err != nil {
 			if !isTaskError(bt.err) {
 				return nil, bt.err
 			}
 			continue
 		}
-		path := j.node.store.file(bt.key)
+		path, out := j.node.store.file(bt.key), filepath.Join(b.files, strconv.Itoa(k))
+		if j.tasks.records != nil {
+			path = out + ".record"
+		}
+		if j.msg.Outdir == "" {
+			out = os.DevNull
+		}
 		paths = append(paths, path)
-		_, _ = fmt.Fprintf(w, "s4://%s\t%s\t%s\n", bt.key, path, filepath.Join(b.files, strconv.Itoa(k)))
+		_, _ = fmt.Fprintf(w, "s4://%s\t%s\t%s\n", bt.key, path, out)
 	}
 	if err := errors.Join(w.Flush(), list.Close()); err != nil {
 		return nil, storeError(j.node.store.serverFileError(err), b.tasks[0].key)
 	}
 	return paths, nil
+}
+
+// writeRecords writes the records of a manifest's tasks to files. It sets the err of tasks
+// whose records are damaged.
+func (b *keyBatch) writeRecords() error {
+	for k, bt := range b.tasks {
+		bt.read = new(taskInputs)
+		text, err := b.job.readRecord(bt.i, &bt.t)
+		if isDamage(err) {
+			bt.err = err
+			continue
+		}
+		if err == nil {
+			err = b.writeRecord(k, text)
+		}
+		if err != nil {
+			return b.job.node.store.serverFileError(err)
+		}
+	}
+	return nil
+}
+
+func (b *keyBatch) writeRecord(k int, text []byte) error {
+	f, err := createPrivate(filepath.Join(b.files, strconv.Itoa(k)+".record"))
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, b.job.node.cfg.Confinement.openTo(f), f.Close())
 }
 
 // openOne looks at one task's input.

@@ -43,7 +43,7 @@ const (
 func newOutlive(t *testing.T, cfg node.Config) *outlive {
 	cfg.MaxCPUJobs, cfg.MaxIOJobs = outliveSlots, 1
 	o := &outlive{Proxied: nodetest.StartProxied(t, 3, cfg), dir: t.TempDir()}
-	o.client = o.Client(t, &s4.Options{IOTimeout: cfg.IOTimeout})
+	o.client = o.Client(t, &s4.Options{IOTimeout: cfg.IOTimeout, Secret: cfg.Secret})
 	for i := range outliveKeys {
 		put(t, o.client, fmt.Sprintf("b/in/%02d_k", i), []byte(fmt.Sprintf("line %d\n", i)))
 	}
@@ -65,7 +65,7 @@ func (o *outlive) id() string {
 
 // script is the command of a verb, and what makes it wait.
 func (o *outlive) script(verb s4.Verb) string {
-	note := "echo $filename >>" + o.dir + "/began; i=$((S4_TASK % 3)); while { [ $i = 0 ] && [ ! -e " + o.dir + "/gate ]; } || [ -e " + o.dir + "/hold ]; do sleep 0.02; done; "
+	note := o.waiting()
 	o.want = make(map[string]string)
 	switch verb {
 	case s4.VerbMapToN:
@@ -85,6 +85,11 @@ func (o *outlive) script(verb s4.Verb) string {
 		o.want[fmt.Sprintf("b/out/%02d_k", i)] = fmt.Sprintf("LINE %d\n", i)
 	}
 	return note + `tr a-z A-Z`
+}
+
+// waiting is the beginning of a command, which notes that it runs, and makes it wait.
+func (o *outlive) waiting() string {
+	return "echo $filename >>" + o.dir + "/began; i=$((S4_TASK % 3)); while { [ $i = 0 ] && [ ! -e " + o.dir + "/gate ]; } || [ -e " + o.dir + "/hold ]; do sleep 0.02; done; "
 }
 
 func (o *outlive) begun() []string {

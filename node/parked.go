@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -23,7 +22,7 @@ import (
 // park makes the job of a directory that a killed server or an ended job has left. It
 // is suspended if its info says so, and else waits.
 func (n *Node) park(p *stage, info *wire.JobInfo) (*job, error) {
-	in, err := names.ParseGlob(info.Job.Indir)
+	in, err := jobInput(&info.Job)
 	if err != nil {
 		return nil, err
 	}

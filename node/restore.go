@@ -21,7 +21,9 @@ import (
 // inputsFile lists the tasks of a durable job on this server, as find has found them:
 // a line "skipped N", and for every task "task NAME", where NAME is empty but for a
 // merge, and below it "SIZE PATH" for each of its inputs. Names have no space and no
-// newline. The last line is "xxh64 SUM", of all before it: a name that is not the one
+// newline. Where the job has several directories, the number of that one follows: "SIZE
+// PATH DIR". Of a manifest a path is a task's name, and behind it stands where its record is:
+// "SIZE NAME OFFSET LENGTH XXH64". The last line is "xxh64 SUM", of all before it: a name that is not the one
 // that was written would leave a task out, and the job would be published without it.
 const inputsFile = "inputs"
 
@@ -48,7 +50,14 @@ func (j *job) save() error {
 		line = append(append(append(line[:0], "task "...), name...), '\n')
 		for _, k := range of {
 			line = append(strconv.AppendInt(line, j.tasks.sizes[k], 10), ' ')
-			line = append(append(line, j.tasks.rels[k]...), '\n')
+			line = append(line, j.tasks.rels[k]...)
+			if j.tasks.records != nil {
+				line = append(append(line, ' '), j.tasks.records[k].String()...)
+			}
+			if j.tasks.dirs != nil {
+				line = strconv.AppendInt(append(line, ' '), int64(j.tasks.dirs[k]), 10)
+			}
+			line = append(line, '\n')
 		}
 		_, _ = w.Write(line)
 	}
@@ -99,9 +108,14 @@ func scanInputs(dir string, each func(first, second string) error) error {
 }
 
 // readInputs is the reverse of save.
-func readInputs(dir string, merge bool) (t taskList, err error) {
+func readInputs(dir string, m *wire.Job) (t taskList, err error) {
+	merge := m.Verb == wire.VerbMapFromN
 	if merge {
 		t.names = []string{}
+	}
+	manifest := m.Options&wire.JobManifest != 0
+	if manifest {
+		t.records = []record{}
 	}
 	err = scanInputs(dir, func(first, second string) (err error) {
 		switch first {
@@ -118,6 +132,22 @@ func readInputs(dir string, merge bool) (t taskList, err error) {
 				last := len(t.groups) - 1
 				t.groups[last] = append(t.groups[last], int32(len(t.rels)))
 			}
+			if several := len(m.More) > 0; several && err == nil {
+				var dir uint64
+				name, number, _ := strings.Cut(second, " ")
+				if dir, err = strconv.ParseUint(number, 10, 8); err == nil && int(dir) > len(m.More) {
+					err = fmt.Errorf("there is no directory %d", dir)
+				}
+				second, t.dirs = name, append(t.dirs, byte(dir))
+			}
+			if manifest && err == nil {
+				name, at, _ := strings.Cut(second, " ")
+				var r record
+				r, err = parseRecord(at)
+				t.rels, t.sizes, t.records = append(t.rels, name), append(t.sizes, size), append(t.records, r)
+				t.bytes += size
+				break
+			}
 			t.rels, t.sizes = append(t.rels, second), append(t.sizes, size)
 			t.bytes += size
 			t.keys++
@@ -130,7 +160,7 @@ func readInputs(dir string, merge bool) (t taskList, err error) {
 // restore finds out which tasks of a job that was parked are done. It removes what the
 // others have staged here; see resetPushed for what a shuffle has staged elsewhere.
 func (j *job) restore() error {
-	t, err := readInputs(j.stage.path, j.msg.Verb == wire.VerbMapFromN)
+	t, err := readInputs(j.stage.path, j.msg)
 	if found := t.ready(); err == nil && found != *j.saved {
 		err = damaged(inputsFile, fmt.Errorf("it lists %d tasks of %d", found.Tasks, j.saved.Tasks))
 	}
@@ -193,7 +223,7 @@ func (j *job) restore() error {
 				continue
 			}
 		}
-		if j.msg.Verb != wire.VerbMapToN {
+		if j.stagesHere() {
 			if err := j.stage.unstage(j.output(i)); err != nil {
 				return err
 			}
@@ -237,7 +267,7 @@ type lastRun struct {
 // all servers: see resetPushed.
 func (j *job) stillDone(i int, t lastRun) (bool, error) {
 	again := j.stage.wasSuspended()
-	if j.msg.Verb != wire.VerbMapToN {
+	if j.stagesHere() {
 		ok, err := j.stage.isWhole(j.ctx, j.output(i), t.bytesOut, again || j.node.store.rebooted)
 		if err != nil || !ok {
 			return false, err
@@ -249,6 +279,9 @@ func (j *job) stillDone(i int, t lastRun) (bool, error) {
 	found, err := j.fingerprint(i)
 	return found == t.inputs, err
 }
+
+// stagesHere reports whether a task's output is one key, on the server that runs it.
+func (j *job) stagesHere() bool { return j.msg.Verb != wire.VerbMapToN && j.msg.Outdir != "" }
 
 // tallyLog returns what the log of a job's directory tells of its progress. isOwn tells
 // the keys of this server's tasks from those that addMissing was told of.
@@ -285,11 +318,11 @@ func (j *job) writeFinished() error {
 	if err != nil {
 		return err
 	}
-	base := len(j.in.Base) + 1
+	index := j.relIndex()
 	_, err = readLog(j.stage.path, func(m *wire.Tasks) error {
 		for i := range m.List {
 			if t := &m.List[i]; t.State == wire.TaskDone {
-				l.add(t.Key[base:], int(t.Keys)) // of two lines for one input the last counts
+				l.add(j.relOf(t.Key, index), int(t.Keys)) // of two lines for one input the last counts
 			}
 		}
 		return nil

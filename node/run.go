@@ -198,13 +198,16 @@ func (j *job) attempt(i int, w *worker, t *wire.Task) (err error) {
 	if err != nil {
 		return storeError(err, keys[0])
 	}
-	in, read, err := j.open(keys, t)
+	in, read, err := j.open(i, keys, t)
 	if in != nil {
 		defer in.Close()
 	}
 	defer read.close()
 	if err != nil {
 		return err
+	}
+	if j.msg.Outdir == "" {
+		return j.dropOutput(i, dir, keys, in, read, t)
 	}
 	out, err := j.node.store.create()
 	if err != nil {
@@ -217,7 +220,7 @@ func (j *job) attempt(i int, w *worker, t *wire.Task) (err error) {
 		return err
 	}
 	if j.msg.Verb == wire.VerbMapToN {
-		return j.shuffle(dir, keys[0], out.File, w, t)
+		return j.shuffle(i, dir, keys[0], out.File, w, t)
 	}
 	n, sum, err := hashFile(j.ctx, out.File, -1)
 	if err != nil {
@@ -231,10 +234,24 @@ func (j *job) attempt(i int, w *worker, t *wire.Task) (err error) {
 	return nil
 }
 
+// dropOutput is the rest of attempt for a job that writes no keys.
+func (j *job) dropOutput(i int, dir string, keys []string, in *xfer.File, read *taskInputs, t *wire.Task) error {
+	null, err := openFile(os.DevNull, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return storeError(j.node.store.serverFileError(err), keys[0])
+	}
+	defer null.Close()
+	return read.verify(j.command(i, dir, keys, in, null, t))
+}
+
 // open returns the task's inputs, and the command's standard input, unless that is nil:
 // the key's file itself, or for the merge a file that lists the paths of the group's
 // files, one a line. Both are to be closed also after an error.
-func (j *job) open(keys []string, t *wire.Task) (stdin *xfer.File, read *taskInputs, err error) {
+func (j *job) open(i int, keys []string, t *wire.Task) (stdin *xfer.File, read *taskInputs, err error) {
+	if j.tasks.records != nil {
+		stdin, err = j.openRecord(i, t)
+		return stdin, new(taskInputs), err
+	}
 	if j.msg.Verb != wire.VerbMapFromN {
 		return j.openInput(t, keys[0])
 	}
@@ -257,15 +274,23 @@ func (j *job) groupList(keys []string) (*xfer.File, error) {
 // pathList returns a file that lists paths, one a line, for a command to read. key is
 // for errors.
 func (j *job) pathList(paths []string, key string) (*xfer.File, error) {
+	return j.stdinFile(key, func(w *bufio.Writer) {
+		for _, path := range paths {
+			_, _ = w.WriteString(path) // Flush returns the error
+			_ = w.WriteByte('\n')
+		}
+	})
+}
+
+// stdinFile returns a file for a command to read, with what write writes. key is for
+// errors.
+func (j *job) stdinFile(key string, write func(*bufio.Writer)) (*xfer.File, error) {
 	t, err := j.node.store.create()
 	if err != nil {
 		return nil, storeError(err, key)
 	}
 	w := bufio.NewWriter(t)
-	for _, path := range paths {
-		_, _ = w.WriteString(path) // Flush returns the error
-		_ = w.WriteByte('\n')
-	}
+	write(w)
 	err = w.Flush()
 	if err == nil {
 		_, err = t.Seek(0, io.SeekStart)

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -62,7 +61,7 @@ func (n *Node) adopt() error {
 			p.unsure = true
 			n.log.Error("a prepared job is settled only with all servers", zap.String("dir", p.path), zap.Error(err))
 		}
-		in, _ := names.ParseGlob(info.Job.Indir)
+		in, _ := jobInput(&info.Job)
 		j := n.makeJob(&info.Job, in, p, wire.JobOrphaned)
 		j.closed = true
 		j.started = time.Unix(0, info.Started)

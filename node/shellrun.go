@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/nathants/s4/exec"
-	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -144,14 +143,20 @@ func (n *Node) taskOf(ctx context.Context, id uint64, key string) (*job, int, er
 	if info.Job.Batch > 0 {
 		return nil, 0, wire.Errorf(wire.CodeBadRequest, "the job's command takes batches of keys")
 	}
-	in, err := names.ParseGlob(info.Job.Indir)
+	switch {
+	case info.Job.Options&wire.JobManifest != 0:
+		return nil, 0, wire.Errorf(wire.CodeBadRequest, "the job's tasks have read no keys, but records of a manifest, which are gone")
+	case info.Job.Options&wire.JobSecrets != 0:
+		return nil, 0, wire.Errorf(wire.CodeBadRequest, "the job's command needs secret variables, which are not kept")
+	}
+	in, err := jobInput(&info.Job)
 	if err != nil {
 		return nil, 0, err
 	}
 	j := n.makeJob(&info.Job, in, n.store.stageOf(id), info.State)
 	j.cancel(nil)
 	j.ctx, j.cancel = context.WithCancelCause(ctx)
-	if err := j.listInput(); err != nil {
+	if err := j.findKeys(); err != nil {
 		j.cancel(nil)
 		return nil, 0, err
 	}
@@ -231,7 +236,7 @@ func (r *shellRun) runTask(ctx context.Context, s *session, tag uint16) (*wire.E
 	}
 	defer release()
 	keys, _ := j.inputs(r.task)
-	stdin, read, err := j.open(keys, &wire.Task{Key: j.taskKey(r.task)})
+	stdin, read, err := j.open(r.task, keys, &wire.Task{Key: j.taskKey(r.task)})
 	if stdin != nil {
 		defer stdin.Close()
 	}

@@ -24,6 +24,7 @@ import (
 //	_s4/jobs/<id>/assets/                  files that came along with the job
 //	_s4/jobs/<id>/resumed                  is there if the job was suspended before
 //	_s4/jobs/<id>/inputs                   the list of its tasks, if it is durable
+//	_s4/jobs/<id>/records                  what its tasks have as input, if it has a manifest
 //	_s4/jobs/<id>/finished                 of a shuffle: the inputs that are done
 //	_s4/jobs/<id>/info, log                its record, see record
 //	_s4/jobs/<id>/prepared                 the promise to publish if COMMIT comes
@@ -381,7 +382,7 @@ func (p *stage) clear() error {
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	for _, f := range []string{preparedMark, finishedFile, inputsFile} {
+	for _, f := range []string{preparedMark, finishedFile, inputsFile, recordsFile} {
 		err = errors.Join(err, unlink(filepath.Join(p.path, f)))
 	}
 	for _, d := range []string{"gone", workDir, taskTmp, assetsDir} {

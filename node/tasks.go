@@ -13,12 +13,15 @@ import (
 type taskList struct {
 	rels    []string // inputs, in key order
 	sizes   []int64
-	keys    int64 // inputs of tasks to run
-	bytes   int64 // in them
-	skipped int64 // tasks left out, because their output exists
+	dirs    []byte // which of the job's directories each is below; nil if there is one
+	keys    int64  // inputs of tasks to run
+	bytes   int64  // in them
+	skipped int64  // tasks left out, because their output exists
 	// Only for the merge: the inputs of each group, and the groups' names.
 	groups [][]int32
 	names  []string
+	// Only for a manifest: rels are the names of its tasks, and these their records.
+	records []record
 
 	done taskSet  // were run before the job was parked
 	runs []uint32 // recorded of each task before the job was parked, or nil
@@ -49,7 +52,17 @@ func (t *taskList) ready() wire.Ready {
 // JobResume the task is skipped.
 func (j *job) find() error {
 	t := &j.tasks
-	if err := j.listInput(); err != nil {
+	var err error
+	switch {
+	case j.manifest == nil:
+		err = j.findKeys()
+	default:
+		err = j.awaitInputs()
+		if err == nil && j.has(wire.JobKeys) {
+			err = j.lookUp()
+		}
+	}
+	if err != nil {
 		return err
 	}
 	done, err := j.doneBefore()
@@ -62,20 +75,6 @@ func (j *job) find() error {
 	return t.pick(done)
 }
 
-// listInput lists the job's input on this server.
-func (j *job) listInput() error {
-	base := j.in.Base + "/"
-	t := &j.tasks
-	return j.node.store.list(j.ctx, base, true, func(e *wire.Entry) error {
-		rel := e.Name[len(base):]
-		if j.in.Match(rel) {
-			t.rels = append(t.rels, rel)
-			t.sizes = append(t.sizes, int64(e.Size))
-		}
-		return nil
-	})
-}
-
 // doneBefore returns a function that reports whether a task, given by its name below
 // outdir, was done before and can be skipped.
 func (j *job) doneBefore() (func(name string) (bool, error), error) {
@@ -86,6 +85,9 @@ func (j *job) doneBefore() (func(name string) (bool, error), error) {
 		}
 		done, err := j.node.complete(j.ctx, j.msg.Outdir)
 		return func(name string) (bool, error) { return done[name], nil }, err
+	}
+	if j.msg.Outdir == "" {
+		return func(string) (bool, error) { return false, nil }, nil
 	}
 	looked, absent := "", false // the directory of the last key, and whether there is none
 	return func(name string) (bool, error) {
@@ -117,20 +119,33 @@ func (t *taskList) pick(done func(string) (bool, error)) error {
 			continue
 		}
 		t.rels[n], t.sizes[n] = rel, t.sizes[i]
+		if t.records != nil {
+			t.records[n] = t.records[i]
+		}
+		if t.dirs != nil {
+			t.dirs[n] = t.dirs[i]
+		}
 		t.bytes += t.sizes[i]
 		n++
 	}
 	t.rels, t.sizes = t.rels[:n], t.sizes[:n]
+	if t.dirs != nil {
+		t.dirs = t.dirs[:n]
+	}
+	if t.records != nil {
+		t.records = t.records[:n]
+		return nil // they read no keys
+	}
 	t.keys = int64(n)
 	return nil
 }
 
-// output returns the key that task i of a map or merge writes.
+// output returns the key that task i of a map or merge writes, if the job has an outdir.
 func (j *job) output(i int) string {
 	if j.msg.Verb == wire.VerbMapFromN {
 		return j.msg.Outdir + "/" + j.tasks.names[i]
 	}
-	return j.msg.Outdir + "/" + j.tasks.rels[i]
+	return j.msg.Output(j.tasks.rels[i])
 }
 
 // group sorts the inputs into the groups of a merge, and drops those that can be
@@ -155,14 +170,18 @@ func (t *taskList) group(done func(string) (bool, error)) error {
 	return nil
 }
 
-// inputs returns the keys that task i reads, and their size.
+// inputs returns the keys that task i reads, and their size; of a manifest the key that
+// names it, and the size that it stands for.
 func (j *job) inputs(i int) (keys []string, size int64) {
+	if j.tasks.records != nil {
+		return []string{j.taskKey(i)}, j.tasks.sizes[i]
+	}
 	of := []int32{int32(i)}
 	if j.tasks.groups != nil {
 		of = j.tasks.groups[i]
 	}
 	for _, k := range of {
-		keys = append(keys, j.in.Base+"/"+j.tasks.rels[k])
+		keys = append(keys, j.inputKey(k))
 		size += j.tasks.sizes[k]
 	}
 	slices.Sort(keys)
@@ -170,12 +189,12 @@ func (j *job) inputs(i int) (keys []string, size int64) {
 }
 
 // taskKey returns the key that names task i in logs and reports: its input, or the
-// output of a merge task.
+// output of a merge task or one of a manifest, for which there need not be any.
 func (j *job) taskKey(i int) string {
-	if j.msg.Verb == wire.VerbMapFromN {
+	if j.msg.Verb == wire.VerbMapFromN || j.tasks.records != nil {
 		return j.output(i)
 	}
-	return j.in.Base + "/" + j.tasks.rels[i]
+	return j.inputKey(int32(i))
 }
 
 // taskEnv returns the environment of task i.
@@ -183,6 +202,9 @@ func (j *job) taskEnv(i int, keys []string) []string {
 	env := append(j.env[:len(j.env):len(j.env)], fmt.Sprintf("S4_TASK=%d", i))
 	if j.msg.Verb == wire.VerbMapFromN {
 		return append(env, "filename="+j.tasks.names[i], "S4_GROUP="+names.GroupPrefix(j.tasks.names[i]), "S4_KEY=s4://"+j.output(i), "S4_FILE=")
+	}
+	if j.tasks.records != nil {
+		return append(env, "filename="+names.Base(keys[0]), "S4_KEY=s4://"+keys[0], "S4_FILE=", "S4_GROUP=")
 	}
 	return append(env, "filename="+names.Base(keys[0]), "S4_KEY=s4://"+keys[0], "S4_FILE="+j.node.store.file(keys[0]), "S4_GROUP=")
 }

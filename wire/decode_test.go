@@ -46,6 +46,8 @@ func TestTruncated(t *testing.T) {
 				body = body[:len(body)-1] // and so may this byte
 			}
 		}
+		n, _ := choice(golden[i].m)
+		body = body[:len(body)-n] // these, too
 		fixed := len(body)
 		if !isShort(golden[i].m) {
 			fixed -= optional[h.Type]
@@ -93,6 +95,9 @@ func TestTrailingBytes(t *testing.T) {
 				body = append(body, 0) // and this one
 			}
 			body = append(body, make([]byte, loadSize)...)
+		}
+		if n, could := choice(golden[i].m); could && n == 0 {
+			body = append(body, make([]byte, 4+4)...) // and these
 		}
 		for _, more := range []string{"\x00", "\xff", strings.Repeat("\x00", 21), strings.Repeat("x", 1000)} {
 			m, err := Decode(h.Type, append(bytes.Clone(body), more...))
@@ -148,7 +153,7 @@ func TestUnknownJobOptions(t *testing.T) {
 		job := Job{ID: 1, Verb: VerbMap, Options: 1<<bit | JobResume, Indir: "b", Outdir: "o", Command: "cat"}
 		for _, m := range []Message{&job, &JobInfo{Job: job}, &Attach{Options: job.Options}} {
 			_, err := Decode(m.Type(), m.append(nil))
-			known := bit <= 9
+			known := bit <= 13
 			if known && err != nil {
 				t.Errorf("%s with option %d: %v", m.Type(), bit, err)
 			}
@@ -317,6 +322,20 @@ func TestEntrySize(t *testing.T) {
 	}
 }
 
+// A client gathers tasks until an INPUTS frame has MaxEntries bytes, and sends a longer
+// task alone. Each makes a legal frame. InputSize is the number of bytes that a task takes.
+func TestInputSize(t *testing.T) {
+	largest := Input{Name: strings.Repeat("x", MaxKey), Record: strings.Repeat("x", MaxRecord)}
+	if 5+largest.InputSize()+CheckSize > MaxMessage || 5+MaxEntries+CheckSize > MaxMessage {
+		t.Error("a full INPUTS frame is over MaxMessage")
+	}
+	for _, in := range []Input{{}, largest, {Size: 1}, {Name: "ee"}, {Record: "sss"}} {
+		if got, want := len((&Inputs{List: []Input{in}}).append(nil)), 5+in.InputSize(); got != want {
+			t.Errorf("%d and %d bytes of strings: %d bytes, InputSize says %d", len(in.Name), len(in.Record), got, want)
+		}
+	}
+}
+
 func TestRoundTripExtremes(t *testing.T) {
 	const (
 		u64 = math.MaxUint64
@@ -348,7 +367,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Count{[]string{odd, ""}}, &Count{[]string{}}, &Counts{[]uint64{u64, 0}}, &Counts{[]uint64{}},
 		&Entries{[]Entry{{255, u64, lo, odd, 0}, {}}}, &Entries{[]Entry{{255, u64, lo, odd, u64}, {}}}, &Entries{many},
 		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64, u64, u64, true, load}, &HealthInfo{Load: Load{Memory: 1}}, &HealthInfo{SuspendedJobs: 1}, &HealthInfo{Open: true}, &HealthInfo{},
-		&Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32}, &Job{Wait: 1}, &Job{Driver: 1}, &Job{Batch: 1}, &Job{},
+		&Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32, odd, []string{odd, ""}}, &Job{More: []string{""}}, &Job{Rules: "x"}, &Job{Wait: 1}, &Job{Driver: 1}, &Job{Batch: 1}, &Job{},
 		&Ready{u64, u64, u64, u64}, &Ready{},
 		&Progress{u64, u64, u64, u64, u64, u64}, &Progress{},
 		&Done{Progress{u64, u64, u64, u64, u64, u64}}, &Done{},
@@ -357,7 +376,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Tasks{[]Task{{255, 255, math.MaxUint16, math.MinInt32, math.MaxUint32, lo, u64, u64, u64, u64, u64, u64, u64, odd, odd, odd, u64, 255}, {Exit: math.MaxInt32}}},
 		&Tasks{manyTasks}, &Tasks{[]Task{}},
 		&Settle{u64}, &Settle{}, &Settled{255}, &Settled{}, &Jobs{u64}, &Jobs{},
-		&JobInfo{Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32}, 255, lo, math.MaxInt64,
+		&JobInfo{Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32, odd, []string{odd}}, 255, lo, math.MaxInt64,
 			Ready{u64, u64, u64, u64}, Progress{u64, u64, u64, u64, u64, u64}, u64, u64, Error{Code: 1, Key: odd, Text: odd}, u64, true, u64, []uint32{0, math.MaxUint32}}, &JobInfo{Term: 1}, &JobInfo{Job: Job{Batch: 1}}, &JobInfo{},
 		&JobTasks{u64}, &JobTasks{}, &Cancel{u64, true}, &Cancel{u64, false}, &Cancel{},
 		&Suspend{Error{Code: 1, Text: odd}}, &Suspend{}, &Attached{Phase: 255, Keys: u64, Bytes: u64, Seen: u64}, &Attached{},
@@ -366,6 +385,8 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Asset{u64, u64, 255, odd}, &Asset{},
 		&Shell{odd, u64, odd, math.MaxUint16, math.MaxUint16}, &Shell{}, &Window{math.MaxUint16, math.MaxUint16}, &Window{}, &Taken{u64}, &Taken{},
 		&JobTraffic{u64}, &JobTraffic{}, &Traffic{[]Pushed{{math.MaxUint32, u64, u64}, {}}}, &Traffic{[]Pushed{}}, &Running{u64}, &Running{},
+		&Inputs{true, []Input{{u64, odd, odd}, {}}}, &Inputs{},
+		&Secrets{odd, odd}, &Secrets{}, &AskSecrets{u64},
 	} {
 		frame := AppendFrame(nil, math.MaxUint16, 0x7f, m)
 		h, err := DecodeHeader(frame)

@@ -120,6 +120,9 @@ const (
 	TypeAttach     Type = 0x42
 	TypeAttached   Type = 0x43
 	TypeReset      Type = 0x44
+	TypeInputs     Type = 0x45
+	TypeSecrets    Type = 0x46
+	TypeAskSecrets Type = 0x47
 	TypeRunning    Type = 0x48
 )
 
@@ -140,8 +143,9 @@ var typeNames = [...]string{
 	TypeSettle: "SETTLE", TypeSettled: "SETTLED", TypeJobs: "JOBS",
 	TypeJobInfo: "JOBINFO", TypeJobTasks: "JOBTASKS", TypeCancel: "CANCEL",
 	TypeSuspend: "SUSPEND", TypeAttach: "ATTACH", TypeAttached: "ATTACHED",
-	TypeReset: "RESET",
-	TypeCopy:  "COPY", TypeCopied: "COPIED",
+	TypeReset: "RESET", TypeInputs: "INPUTS", TypeSecrets: "SECRETS",
+	TypeAskSecrets: "ASKSECRETS",
+	TypeCopy:       "COPY", TypeCopied: "COPIED",
 	TypeShell: "SHELL", TypeWindow: "WINDOW", TypeTaken: "TAKEN",
 	TypeJobTraffic: "JOBTRAFFIC", TypeTraffic: "TRAFFIC", TypeRunning: "RUNNING",
 }

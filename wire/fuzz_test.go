@@ -25,28 +25,37 @@ func isError(t *testing.T, err error, codes ...Code) {
 // encodes reports whether got, the encoding of m, begins the body that m was decoded
 // from. A byte for true or false is true whatever it is but 0, and encoded as 1.
 func encodes(m Message, got, body []byte) bool {
-	at := -1 // of such a byte
+	var flags []int // where such bytes are
 	switch m := m.(type) {
-	case *Attach:
-		at = 4 * 8
-	case *Cancel:
-		at = 8
+	case *Inputs:
+		flags = []int{0}
+	case *Verify:
+		at := 4 + len(m.Prefix) + 8
+		flags = []int{at, at + 1, at + 2}
+	case *Verified, *Copied:
+		flags = []int{len(got) - 1}
 	case *Damaged:
-		at = 4 + len(m.Key) + 8
-	case *Verify, *Verified, *Copied:
-		at = len(got) - 1
+		at := 4 + len(m.Key) + 8
+		flags = []int{at, at + 1 + 4 + len(m.Text)}
+	case *Attach:
+		flags = []int{4 * 8}
+	case *Cancel:
+		flags = []int{8}
 	case *HealthInfo:
 		if m.Open {
-			at = len((&HealthInfo{Release: m.Release, Suspended: 1}).append(nil))
+			flags = []int{len((&HealthInfo{Release: m.Release, Suspended: 1}).append(nil))}
 		}
 	case *JobInfo:
-		if m.Term != 0 || m.Job.Batch != 0 {
-			at = len(got) - 1 - 8 - 4 - 4 - 4*len(m.Without)
+		if !isShort(m) {
+			n, _ := choice(m)
+			flags = []int{len(got) - n - 1 - 8 - 4 - 4 - 4*len(m.Without)}
 		}
 	}
-	if 0 <= at && at < len(body) && body[at] > 1 {
-		body = bytes.Clone(body)
-		body[at] = 1
+	body = bytes.Clone(body)
+	for _, at := range flags {
+		if at < min(len(got), len(body)) && body[at] > 1 {
+			body[at] = 1
+		}
 	}
 	return bytes.HasPrefix(body, got)
 }
@@ -143,6 +152,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add(byte(TypeJob), []byte(strings.Repeat("\x00", 9)+"\xff\xff\xff\xff"+strings.Repeat("\x00", 28)))
 	f.Add(byte(TypeGet), []byte("\xff\xff\xff\xffx"))
 	f.Add(byte(TypeReset), []byte(strings.Repeat("\x00", 20)+"\xff\xff\xff\xff"))
+	f.Add(byte(TypeInputs), []byte("\x02\x00\x00\x00\x01"+strings.Repeat("\x00", inputSize)))
+	f.Add(byte(TypeInputs), []byte("\x00\xff\xff\xff\xff"))
+	f.Add(byte(TypeInputs), []byte("\x00\x00\x00\x00\x01"+strings.Repeat("\x00", 12)+"\x00\x01\x00\x01"))
 	f.Add(byte(TypeCancel), []byte(strings.Repeat("\x00", 8)+"\x02"))
 	f.Add(byte(TypeAttach), []byte(strings.Repeat("\x00", 4*8)+"\xff"+strings.Repeat("\x00", 24)))
 	f.Fuzz(func(t *testing.T, typ byte, body []byte) {

@@ -101,6 +101,12 @@ func New(t Type) Message {
 		return new(Traffic)
 	case TypeRunning:
 		return new(Running)
+	case TypeInputs:
+		return new(Inputs)
+	case TypeSecrets:
+		return new(Secrets)
+	case TypeAskSecrets:
+		return new(AskSecrets)
 	case TypeAsset:
 		return new(Asset)
 	case TypeCopy:

@@ -48,7 +48,8 @@ func NextGeneration(term uint64) uint64 { return (term>>32 + 1) << 32 }
 
 // Change returns the job with what ATTACH replaces.
 func (m *Attach) Change(j Job) Job {
-	j.Options, j.Retries, j.Timeout, j.Wait = m.Options, m.Retries, m.Timeout, m.Wait
+	j.Options = m.Options&^jobNature | j.Options&jobNature
+	j.Retries, j.Timeout, j.Wait = m.Retries, m.Timeout, m.Wait
 	return j
 }
 

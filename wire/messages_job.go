@@ -42,23 +42,30 @@ type JobOption uint32
 
 // The options of a job. Bits are append-only.
 const (
-	JobKeepGoing JobOption = 1 << 0 // a failed task does not fail the job
-	JobResume    JobOption = 1 << 1 // skip tasks whose output exists
-	JobReport    JobOption = 1 << 2 // send TASKS of all tasks, not only of failed ones
-	JobLZ4       JobOption = 1 << 3 // what is pushed to peers may be packed
-	JobDetach    JobOption = 1 << 4 // this server drives the job, as a client would
-	JobPackAll   JobOption = 1 << 5 // with JobLZ4: all that gets shorter is packed
-	JobNoVerify  JobOption = 1 << 6 // tasks' input is not compared with its checksum
-	JobKeep      JobOption = 1 << 7 // a job that fails or loses its client is suspended
-	JobDriven    JobOption = 1 << 8 // its client is one of the servers, and any other may take its place
-	JobBash      JobOption = 1 << 9 // tasks run with bash, also where they need no shell
+	JobKeepGoing JobOption = 1 << 0  // a failed task does not fail the job
+	JobResume    JobOption = 1 << 1  // skip tasks whose output exists
+	JobReport    JobOption = 1 << 2  // send TASKS of all tasks, not only of failed ones
+	JobLZ4       JobOption = 1 << 3  // what is pushed to peers may be packed
+	JobDetach    JobOption = 1 << 4  // this server drives the job, as a client would
+	JobPackAll   JobOption = 1 << 5  // with JobLZ4: all that gets shorter is packed
+	JobNoVerify  JobOption = 1 << 6  // tasks' input is not compared with its checksum
+	JobKeep      JobOption = 1 << 7  // a job that fails or loses its client is suspended
+	JobDriven    JobOption = 1 << 8  // its client is one of the servers, and any other may take its place
+	JobBash      JobOption = 1 << 9  // tasks run with bash, also where they need no shell
+	JobManifest  JobOption = 1 << 10 // it reads no keys: INPUTS has its tasks
+	JobSecrets   JobOption = 1 << 11 // its tasks have variables that come in SECRETS
+	JobKeys      JobOption = 1 << 12 // INPUTS has the keys that it reads
+	JobNoGlob    JobOption = 1 << 13 // an indir is a directory's name as it stands
 
-	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll | JobNoVerify | JobKeep | JobDriven | JobBash
+	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll | JobNoVerify | JobKeep | JobDriven | JobBash | JobManifest | JobSecrets | JobKeys | JobNoGlob
+
+	// jobNature are the options that say what a job is, which stay what they were.
+	jobNature = JobManifest | JobSecrets | JobKeys | JobNoGlob
 )
 
 // String returns the names of the options, with commas between, or "none".
 func (o JobOption) String() string {
-	return bitNames(uint32(o), "keep-going", "resume", "report", "lz4", "detach", "pack-all", "no-verify", "keep", "driven", "bash")
+	return bitNames(uint32(o), "keep-going", "resume", "report", "lz4", "detach", "pack-all", "no-verify", "keep", "driven", "bash", "manifest", "secrets", "keys", "no-glob")
 }
 
 // bitNames names the bits that are set, from the lowest on.
@@ -95,12 +102,33 @@ type Job struct {
 	Retries uint32 // how often a task that failed is run again
 	Timeout uint64 // how long a task may run, nanoseconds; 0 for ever
 	OKExit  string // exit codes, one a byte, beside 0, with which a task has not failed
-	Indir   string // may hold globs
-	Outdir  string
+	Indir   string // may hold globs; empty with JobManifest
+	Outdir  string // empty if its tasks write no keys: map only
 	Command string
 	Wait    uint64 // how long the job outlives a lost connection, nanoseconds; 0: it does not
 	Driver  uint64 // see Attach; 0 if there is no Wait
 	Batch   uint32 // how many tasks of a map one command may do; 0: it does one, in the plain way
+
+	// What of the input is meant.
+	Rules string   // which keys, by their paths below an indir: see PROTOCOL.md; empty for all
+	More  []string // further indirs
+}
+
+// Indirs returns all directories of input, without their scheme; none for a manifest.
+func (m *Job) Indirs() []string {
+	if m.Indir == "" {
+		return nil
+	}
+	return append([]string{m.Indir}, m.More...)
+}
+
+// Output returns the key that a task of that name writes, or, if it writes none, what the
+// task is called in place of it.
+func (m *Job) Output(name string) string {
+	if m.Outdir == "" {
+		return name
+	}
+	return m.Outdir + "/" + name
 }
 
 // Durable reports whether the job outlives a restart of a server.
@@ -111,10 +139,33 @@ func (*Job) Type() Type { return TypeJob }
 
 func (m *Job) append(b []byte) []byte {
 	b = m.appendFixed(b)
-	if m.Wait == 0 && m.Driver == 0 && m.Batch == 0 {
+	if m.Wait == 0 && m.Driver == 0 && m.Batch == 0 && !m.chooses() {
 		return b // fields that may be missing
 	}
-	return appendU32(appendU64(appendU64(b, m.Wait), m.Driver), m.Batch)
+	return m.appendChoice(appendU32(appendU64(appendU64(b, m.Wait), m.Driver), m.Batch))
+}
+
+// chooses reports whether the fields that appendChoice may leave out are there.
+func (m *Job) chooses() bool { return m.Rules != "" || len(m.More) > 0 }
+
+func (m *Job) appendChoice(b []byte) []byte {
+	if !m.chooses() {
+		return b // fields that may be missing
+	}
+	return appendDirs(appendString(b, m.Rules), m.More)
+}
+
+func (m *Job) decodeChoice(d *decoder) {
+	if !d.more() {
+		return
+	}
+	m.Rules = d.str(MaxRules, "rules")
+	if m.More = d.dirs(); len(m.More) >= MaxIndirs {
+		d.err = Errorf(CodeTooLarge, "%d directories of input, at most %d", len(m.More)+1, MaxIndirs)
+	}
+	if len(m.More) == 0 {
+		m.More = nil
+	}
 }
 
 func (m *Job) decode(d *decoder) {
@@ -123,6 +174,7 @@ func (m *Job) decode(d *decoder) {
 		m.Wait = d.u64("wait")
 		m.Driver = d.u64("driver")
 		m.Batch = d.u32("batch")
+		m.decodeChoice(d)
 	}
 }
 
