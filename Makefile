@@ -21,7 +21,7 @@ LONGEST = ./node ./cli ./node/chaos ./xfer ./bench
 AT_ONCE = $(shell expr 2 '*' $$(nproc))
 TEST = $(GO) test -vet=off -timeout 15m -p $(AT_ONCE) -parallel $(AT_ONCE)
 
-.PHONY: all build demo test test-race test-plain test-disk check bench bench-micro fuzz soak chaos install clean
+.PHONY: all build demo test test-race test-plain test-disk test-s3 check bench bench-micro fuzz soak chaos install clean
 
 all: build
 
@@ -43,6 +43,9 @@ test-plain:
 
 test-disk:
 	$(TEST) -run '$(ON_DISK)' ./node
+
+test-s3: ## what touches S3, with aws and rclone as second opinions: half a minute
+	S4_TEST_S3=1 $(GO) test -count 1 -timeout 15m ./cli/s3/...
 
 check: ## formatting, vet, staticcheck, who may import whom
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "not gofmt'ed:"; echo "$$out"; exit 1; }

@@ -201,7 +201,7 @@ func (e *Env) startBare(server, client bare) (Command, []int, error) {
 	}
 	defer f.Close()
 	// It has nothing to tidy up, and never looks up from its system calls.
-	d, err := e.startDaemon(bareName, e.itself(bareName, server), syscall.SIGKILL, f)
+	d, err := e.startDaemon(bareName, e.itself(bareName, server), nil, syscall.SIGKILL, f)
 	if err != nil {
 		return Command{}, nil, err
 	}

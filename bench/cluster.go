@@ -83,7 +83,7 @@ func (c *Cluster) start(ctx context.Context, n Needs) (err error) {
 		if c.links != nil {
 			args = append(enter(c.links.nodes[i]), args...)
 		}
-		d, err := c.env.startDaemon(fmt.Sprintf("s4-server %d", i), args, syscall.SIGTERM, nil)
+		d, err := c.env.startDaemon(fmt.Sprintf("s4-server %d", i), args, c.env.S3.env(), syscall.SIGTERM, nil)
 		if err != nil {
 			return err
 		}
@@ -99,7 +99,7 @@ func (c *Cluster) startOne(ctx context.Context, n int) (err error) {
 		return err
 	}
 	c.Conf = filepath.Join(c.dir, "s4.conf") // written when all of them listen
-	d, err := c.env.startDaemon("s4-server", []string{c.env.server, "--dir", c.dir, "--nodes", strconv.Itoa(n)}, syscall.SIGTERM, nil)
+	d, err := c.env.startDaemon("s4-server", []string{c.env.server, "--dir", c.dir, "--nodes", strconv.Itoa(n)}, nil, syscall.SIGTERM, nil)
 	if err != nil {
 		return err
 	}

@@ -21,14 +21,15 @@ type daemon struct {
 	end  syscall.Signal
 }
 
-// startDaemon starts a server process, which ends by the signal end. stdin may be
-// nil. The caller stops it.
-func (e *Env) startDaemon(name string, args []string, end syscall.Signal, stdin *os.File) (*daemon, error) {
+// startDaemon starts a server process, which ends by the signal end. env is added to
+// the environment; stdin may be nil. The caller stops it.
+func (e *Env) startDaemon(name string, args, env []string, end syscall.Signal, stdin *os.File) (*daemon, error) {
 	log, err := unnamed(e.Dir)
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = log
 	if stdin != nil {
 		cmd.Stdin = stdin

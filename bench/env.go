@@ -26,6 +26,7 @@ type Env struct {
 	Cluster  *Cluster
 	Source   *Source // of Options.Size
 	Tree     *Tree
+	S3       *objectStore
 	RowDir   string         // goes with the row
 	afterRow []func() error // ends what the row has begun, last first
 	shared   *Cluster       // of the workload under way
@@ -93,6 +94,11 @@ func (e *Env) beginRow(ctx context.Context, n Needs) (err error) {
 	if err := e.makeTreeOnce(ctx, n.Tree); err != nil {
 		return err
 	}
+	if n.S3 {
+		if e.S3, err = e.startObjects(ctx); err != nil {
+			return err
+		}
+	}
 	if e.Cluster, err = e.clusterFor(ctx, n); err != nil {
 		return err
 	}
@@ -150,7 +156,7 @@ func (e *Env) endRow(ctx context.Context) error {
 	for _, f := range slices.Backward(e.afterRow) {
 		errs = append(errs, f())
 	}
-	e.afterRow, e.Cluster = nil, nil
+	e.afterRow, e.Cluster, e.S3 = nil, nil, nil
 	if e.shared != nil && ctx.Err() == nil {
 		errs = append(errs, e.shared.Remove(ctx, "s4://bench/"))
 	}

@@ -13,6 +13,7 @@ const (
 	bareName    = "bare"
 	loadName    = "load"
 	jobName     = "job"
+	objectsName = "objects"
 )
 
 // hidden is a subcommand that s4-bench runs of itself, told in JSON what to do.

@@ -72,7 +72,7 @@ func (l *links) in(ctx context.Context, d *daemon, script string) error {
 
 // startHolder starts a process in a network namespace of its own.
 func (e *Env) startHolder(ctx context.Context, name string) (*daemon, error) {
-	d, err := e.startDaemon(name, []string{"unshare", "-n", "sleep", "infinity"}, syscall.SIGKILL, nil)
+	d, err := e.startDaemon(name, []string{"unshare", "-n", "sleep", "infinity"}, nil, syscall.SIGKILL, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -124,6 +124,7 @@ its servers use is not seen, and what it leaves running goes on.`,
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.AddCommand(
 		hidden(loadName, func(ctx context.Context, l load) error { return l.run(ctx) }),
+		hidden(objectsName, func(ctx context.Context, p plainObjects) error { return p.run(ctx) }),
 		hidden(jobName, func(ctx context.Context, r jobRun) error { return r.run(ctx) }),
 		hidden(bareName, func(_ context.Context, b bare) error { return b.run() }),
 		hiddenArgs(measureName, func(_ context.Context, args []string) error { return measureMain(args) }),

@@ -324,3 +324,22 @@ func TestCheckListing(t *testing.T) {
 		}
 	}
 }
+
+// The fastest of a yardstick and its rivals is the yardstick.
+func TestRivals(t *testing.T) {
+	side := func(name string, wall float64) Side { return Side{Name: name, samples: wallSamples(wall)} }
+	c := Comparison{
+		S4: side("s4", 3), Yardstick: side("slow", 6), Rivals: []Side{side("slower", 9), side("fast", 2)}, Peers: []Side{side("plain", 1)},
+	}
+	list := c.results("s3", Row{Targets: []Target{AtMost(1, Time)}})
+	if len(list) != 1 || list[0].Verdicts[0].Ratio != 1.5 || list[0].Verdicts[0].Holds {
+		t.Fatalf("%+v", list)
+	}
+	var names []string
+	for _, s := range list[0].Sides {
+		names = append(names, s.Name)
+	}
+	if got := strings.Join(names, " "); got != "s4 fast slower slow plain" {
+		t.Errorf("sides %s", got)
+	}
+}

@@ -34,6 +34,7 @@ func workloads(o Options) []Workload {
 		serversWorkload(o),
 		scalingWorkload(o),
 		lz4Workload(o),
+		s3Workload(o),
 	}
 }
 
@@ -58,6 +59,7 @@ type Needs struct {
 	Source  bool     // Env.Source
 	Tree    treeSpec // Env.Tree, and not that of the row before
 	Put     bool     // the tree's files are keys below inKeys
+	S3      bool     // Env.S3; the row's own servers have its credentials
 	Servers int      // if not 0, the cluster is its own, of so many
 	// OneProcess says that they are in one process, as those of s4-server --nodes.
 	OneProcess bool
@@ -115,6 +117,7 @@ type Measured struct {
 // Comparison is those that do the work of a Row.
 type Comparison struct {
 	S4, Yardstick Side
+	Rivals        []Side // of the yardstick: the fastest is it in the end, and the others are peers
 	Also          []Also // more to compare with the yardstick in the same rounds
 	Peers         []Side // other systems, which have no targets
 }
@@ -130,6 +133,9 @@ type Also struct {
 // sides returns all, in the order in which they run.
 func (c *Comparison) sides() []*Side {
 	list := []*Side{&c.S4, &c.Yardstick}
+	for i := range c.Rivals {
+		list = append(list, &c.Rivals[i])
+	}
 	for i := range c.Also {
 		list = append(list, &c.Also[i].Side)
 	}
@@ -141,6 +147,13 @@ func (c *Comparison) sides() []*Side {
 
 // results sums up what the sides did: the row itself and then each Also.
 func (c *Comparison) results(workload string, row Row) []Result {
+	wall := func(s Side) float64 { return stat(s.samples, func(s Sample) float64 { return s.Wall }).Median }
+	for i := range c.Rivals {
+		if r := &c.Rivals[i]; wall(*r) < wall(c.Yardstick) {
+			*r, c.Yardstick = c.Yardstick, *r
+		}
+	}
+	c.Peers, c.Rivals = append(c.Rivals, c.Peers...), nil
 	list := []Result{newResult(workload, row, c.S4, c.Yardstick, c.Peers...)}
 	for _, also := range c.Also {
 		row := Row{Name: also.Name, Work: also.Work, Yardstick: row.Yardstick, Targets: also.Targets}

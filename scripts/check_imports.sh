@@ -6,13 +6,14 @@
 # Every package lists here what it may import beside the standard library; s4 is
 # short for the module's path.
 # Tests may import anything, and so may bench, which nobody imports. os/exec is
-# for the exec package, for bench, which starts programs as a shell would, and for
-# cli/ui, which starts a browser.
+# for the exec package, for bench, which starts programs as a shell would, for
+# cli/ui, which starts a browser, and for cli/s3/s3test, which starts an S3 server.
+# Only tests import s3test, and bench what is below it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case ${1:-} in
--h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+-h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
 '') ;;
 *) echo "check_imports.sh: no arguments (see --help)" >&2; exit 2 ;;
 esac
@@ -32,6 +33,8 @@ allowed() {
 	s4/cli/ui) echo s4 s4/cli/flags os/exec ;;
 	s4/cli/server) echo s4 s4/cli/flags s4/cli/server/metrics s4/node s4/xfer github.com/coreos/go-systemd/v22/daemon github.com/prometheus/client_golang/prometheus/promhttp github.com/spf13/cobra go.uber.org/zap go.uber.org/zap/zapcore ;;
 	s4/cli/server/metrics) echo s4/node s4/wire github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors ;;
+	s4/cli/s3/s3test) echo s4/cli/s3/s3test/sigv4 s4/cli/s3/s3test/versity github.com/rclone/gofakes3 github.com/rclone/gofakes3/s3mem os/exec ;;
+	s4/cli/s3/s3test/versity) echo golang.org/x/sys/unix os/exec ;;
 	s4/cli/s4) echo s4/cli ;;
 	s4/cli/s4-ui) echo s4 s4/cli s4/cli/ui ;;
 	s4/cli/s4-server) echo s4/cli/server ;;
