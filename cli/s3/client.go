@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// attempts is how often a request is sent, and how often a range is asked for again
-	// from where it broke, before the task fails. The pauses between grow up to
-	// longestPause, so that the last is half a minute after the first.
+	// attempts is how often a request is sent, and how often a range is asked for from
+	// where it broke, before the task fails. The pauses between double each time, up to
+	// longestPause, which is also that of the SDK.
 	attempts     = 7
 	longestPause = 20 * time.Second
 

@@ -156,6 +156,7 @@ func TestGetRefused(t *testing.T) {
 		"there is no such object":                    {&gone, s3test.Fault{}},
 		"there is no such bucket":                    {&other, s3test.Fault{}},
 		"the credentials have expired":               {r, s3test.ExpiredToken()},
+		"the object has changed since it was listed": {r, s3test.SetHeader("ETag", `"another"`)},
 		"the object is in an archive":                {r, s3test.Archived()},
 		"access denied":                              {r, s3test.AccessDenied()},
 	} {

@@ -78,7 +78,7 @@ func (e *s3Error) hopeless() bool {
 func inWords(code string, status int) string {
 	switch code {
 	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired":
-		return "the credentials have expired (get new ones and repeat the command; --resume goes on)"
+		return "the credentials have expired (get new ones, and run it again)"
 	case "InvalidAccessKeyId", "InvalidToken":
 		return "S3 does not know the credentials (see $AWS_ACCESS_KEY_ID, $AWS_SESSION_TOKEN, --profile and --endpoint-url)"
 	case "SignatureDoesNotMatch":

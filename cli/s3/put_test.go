@@ -111,6 +111,7 @@ func TestPutSkips(t *testing.T) {
 	put(same, false)
 	l.p.resume = true
 	put(same, true)
+	put(sourceOf(t, bytes.Repeat([]byte("y"), 1000), "0000000000000000"), false)
 	put(other, false)
 	put(other, true)
 	l.p.resume, l.p.noClobber = false, true

@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"strings"
@@ -54,22 +53,9 @@ func unpackZstd(w io.Writer, r io.Reader) error {
 	return whole(err)
 }
 
-// unpackLZ4 reads frames one by one, as the reader of the library ends with the first.
 func unpackLZ4(w io.Writer, r io.Reader) error {
-	in := bufio.NewReaderSize(r, bodyBuffer)
-	z := lz4.NewReader(in)
-	for {
-		if _, err := in.Peek(1); err != nil {
-			if err == io.EOF {
-				return nil
-			}
-			return err
-		}
-		if _, err := io.Copy(w, z); err != nil {
-			return whole(err)
-		}
-		z.Reset(in)
-	}
+	_, err := lz4.NewReader(r).WriteTo(w)
+	return whole(err)
 }
 
 // whole says in words that the input was cut off.
