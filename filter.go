@@ -2,8 +2,6 @@ package s4
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
@@ -21,15 +19,7 @@ import (
 // beginning, and means all below a directory that it matches. One that ends in a slash
 // means directories only. As in paths, no segment is empty, or . or .. alone.
 type Filter struct {
-	rules []rule
-}
-
-// rule is one rule of a Filter.
-type rule struct {
-	pattern string // without slashes at its ends
-	include bool
-	whole   bool // compare it with the path, not with its segments
-	dirs    bool // only directories
+	rules names.Rules
 }
 
 // Include adds a rule for what is meant. A pattern that is malformed is ErrBadRequest.
@@ -40,51 +30,29 @@ func (f *Filter) Include(pattern string) error { return f.add(pattern, true) }
 func (f *Filter) Exclude(pattern string) error { return f.add(pattern, false) }
 
 func (f *Filter) add(pattern string, include bool) error {
-	r := rule{include: include}
-	r.pattern, r.dirs = strings.CutSuffix(pattern, "/")
-	r.whole = strings.Contains(r.pattern, "/")
-	r.pattern = strings.TrimPrefix(r.pattern, "/")
-	valid := !slices.ContainsFunc(strings.Split(r.pattern, "/"), isNoName)
-	if valid {
-		r.pattern, valid = names.CheckPattern(r.pattern)
-	}
-	if !valid {
+	r, ok := names.NewRule(pattern, include)
+	if !ok {
 		return &Error{Op: "filter", Kind: wire.CodeBadRequest, Text: fmt.Sprintf("malformed pattern %q", pattern)}
 	}
 	f.rules = append(f.rules, r)
 	return nil
 }
 
-// isNoName reports whether no path has such a segment. A rule that can match nothing, such
-// as ./tmp or a whole s4://bucket/key, is a mistake, and with an Exclude a costly one.
-func isNoName(segment string) bool { return segment == "" || segment == "." || segment == ".." }
+// Rules returns the patterns in their order, each behind a + if it was included, or a -.
+func (f *Filter) Rules() []string {
+	if f == nil {
+		return nil
+	}
+	var list []string
+	for _, r := range f.rules {
+		sign := "-"
+		if r.Include {
+			sign = "+"
+		}
+		list = append(list, sign+r.Text)
+	}
+	return list
+}
 
 // Match reports whether the path is meant. A directory's ends in a slash.
-func (f *Filter) Match(path string) bool {
-	if f == nil || len(f.rules) == 0 {
-		return true
-	}
-	for i := len(f.rules) - 1; i >= 0; i-- {
-		if f.rules[i].match(path) {
-			return f.rules[i].include
-		}
-	}
-	return !f.rules[0].include
-}
-
-// match reports whether the rule is about the path, or about a directory that it is in.
-func (r *rule) match(path string) bool {
-	for start, i := 0, 0; i <= len(path); i++ {
-		dir := i < len(path)
-		if dir && path[i] != '/' || start == i && !dir {
-			continue // in a segment, or after the slash of a directory
-		}
-		if (dir || !r.dirs) && names.MatchPattern(r.pattern, path[start:i]) {
-			return true
-		}
-		if !r.whole {
-			start = i + 1
-		}
-	}
-	return false
-}
+func (f *Filter) Match(path string) bool { return f == nil || f.rules.Match(path) }

@@ -61,6 +61,25 @@ type JobOptions struct {
 	// which reads it from standard input.
 	Batch int
 
+	// MoreIndirs are further directories of input, of which the same holds as of indir.
+	// Two keys of one relative path cannot be written to one outdir, and no key may be below
+	// two of them: either is ErrConflict, before any task runs. MapFromN groups the keys of
+	// all.
+	MoreIndirs []string
+
+	// Filter says which keys are meant, by their paths below indir, or what of that is
+	// before the first segment with a glob. Nil means all.
+	Filter *Filter
+
+	// NoGlob takes * ? [ and \ in indir as they are.
+	NoGlob bool
+
+	// Keys, if not nil, lists the keys that are meant: paths below indir, or names with
+	// their scheme of keys below it. indir is one directory without a glob then. One that
+	// does not exist is ErrNotFound, before any task runs; one that is listed twice counts
+	// once.
+	Keys []string
+
 	// Manifest has the tasks of a Map that reads no keys: indir is empty then. Each task
 	// has its record as standard input, and with Batch in a file. Explain and a detached
 	// job have it, too, and a resumed one has what it had.
@@ -191,6 +210,9 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 		return nil, usage(op, about, err)
 	}
 	m := &wire.Job{ID: randomID(), Verb: verb.wire(), Indir: in, Outdir: out, Command: cmd}
+	if err := chooseInput(m, opts); err != nil {
+		return nil, usage(op, about, err)
+	}
 	for bit, set := range map[wire.JobOption]bool{
 		wire.JobKeepGoing: opts.KeepGoing,
 		wire.JobResume:    opts.Resume,
@@ -203,6 +225,8 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 		wire.JobBash:      opts.Bash,
 		wire.JobManifest:  opts.Manifest != nil,
 		wire.JobSecrets:   len(opts.Secrets) > 0,
+		wire.JobKeys:      opts.Keys != nil,
+		wire.JobNoGlob:    opts.NoGlob,
 	} {
 		if set {
 			m.Options |= bit
@@ -231,42 +255,6 @@ func jobMessage(verb Verb, indir, outdir, cmd string, opts *JobOptions) (*wire.J
 	return m, nil
 }
 
-// jobIndir checks where a job's input is, and returns it without its scheme.
-func jobIndir(verb Verb, indir string, opts *JobOptions) (string, error) {
-	if opts.Manifest != nil {
-		switch {
-		case verb != VerbMap:
-			return "", wire.Errorf(wire.CodeBadRequest, "only a map takes a manifest")
-		case indir != "":
-			return "", wire.Errorf(wire.CodeBadRequest, "a job with a manifest reads no keys, so it has no INDIR")
-		case len(opts.Manifest) == 0:
-			return "", wire.Errorf(wire.CodeBadRequest, "there is no task in the manifest")
-		}
-		return "", nil
-	}
-	in, err := names.TrimScheme(indir)
-	in = strings.TrimSuffix(in, "/")
-	if err == nil {
-		_, err = names.ParseGlob(in)
-	}
-	return in, err
-}
-
-// jobOutdir does so for its output.
-func jobOutdir(verb Verb, outdir string, opts *JobOptions) (string, error) {
-	if outdir == "" && verb == VerbMap {
-		if opts.Resume {
-			return "", wire.Errorf(wire.CodeBadRequest, "a job that writes no keys cannot tell which tasks were done before, and so not skip them")
-		}
-		return "", nil
-	}
-	out, err := names.ParseDir(outdir)
-	if err == nil && strings.ContainsAny(out, names.GlobMeta) {
-		err = names.BadKey(out, "has a pattern, which only INDIR may have")
-	}
-	return out, err
-}
-
 // jobDir returns a directory of a job with its scheme, or nothing if there is none.
 func jobDir(dir string) string {
 	if dir == "" {
@@ -292,8 +280,15 @@ func optionsOf(m *wire.Job) JobOptions {
 		AllTasks:   has(wire.JobReport),
 		Bash:       has(wire.JobBash),
 		Batch:      int(m.Batch),
+		NoGlob:     has(wire.JobNoGlob),
 
 		NoVerifyInput: has(wire.JobNoVerify),
+	}
+	for _, dir := range m.More {
+		o.MoreIndirs = append(o.MoreIndirs, Scheme+dir)
+	}
+	if rules, err := names.ParseRules(m.Rules); err == nil && rules != nil {
+		o.Filter = &Filter{rules}
 	}
 	for _, code := range []byte(m.OKExit) {
 		o.OKExit = append(o.OKExit, int(code))

@@ -29,12 +29,15 @@ func (c *Client) newParcel(m *wire.Job, about string, opts *JobOptions) (*jobPar
 	return &p, nil
 }
 
-// jobManifest returns the tasks of a job, or nil if it has no manifest.
+// jobManifest returns the tasks of a job that has a manifest or a list of keys, else nil.
 func (c *Client) jobManifest(m *wire.Job, opts *JobOptions) (*manifest, error) {
-	if m.Options&wire.JobManifest == 0 {
-		return nil, nil
+	switch {
+	case m.Options&wire.JobManifest != 0:
+		return newManifest(c.cluster, m.Outdir, opts.Manifest)
+	case m.Options&wire.JobKeys != 0:
+		return newKeyList(c.cluster, m.Indir, opts.Keys)
 	}
-	return newManifest(c.cluster, m.Outdir, opts.Manifest)
+	return nil, nil
 }
 
 // sealSecrets returns the secret variables of a job as they cross the wire, or nil if it

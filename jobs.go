@@ -66,6 +66,9 @@ type JobStatus struct {
 	// Secrets, without which it cannot be resumed.
 	Manifest, NeedsSecrets bool
 
+	// Listed says that the job has JobOptions.Keys, which servers do not tell.
+	Listed bool
+
 	// Resumable says that the job is suspended, and that no server that has answered
 	// has lost its part: ResumeJob can go on with it. A suspended job that is not can
 	// only be discarded.
@@ -109,6 +112,19 @@ func (c *Client) askJobs(ctx context.Context, server int, m wire.Message, each f
 func (c *Client) JobInfo(ctx context.Context, server int, id uint64) (*wire.JobInfo, error) {
 	info, err := c.jobOn(ctx, server, id)
 	return info, c.opError(ctx, "jobs", "", server, err)
+}
+
+// JobSecrets asks one server for the secrets that it was sent for a job, for servers.
+// ErrNoJob if it has none.
+func (c *Client) JobSecrets(ctx context.Context, server int, id uint64) (*wire.Secrets, error) {
+	var secrets *wire.Secrets
+	err := c.askJobs(ctx, server, &wire.AskSecrets{Job: id}, func(m wire.Message) (ok bool, err error) {
+		if secrets, ok = m.(*wire.Secrets); !ok {
+			return true, unexpected(m)
+		}
+		return true, nil
+	})
+	return secrets, c.opError(ctx, "jobs", "", server, err)
 }
 
 // jobOn asks one server for a job.

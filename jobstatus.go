@@ -45,6 +45,7 @@ func (c *Client) mergeJob(infos []*wire.JobInfo, errs []error) JobStatus {
 		if m := &info.Job; s.ID == "" || m.Verb != 0 { // 0: a record that was damaged
 			s.ID, s.Verb, s.Indir, s.Outdir, s.Command = jobID(m.ID), m.Verb.String(), jobDir(m.Indir), jobDir(m.Outdir), m.Command
 			s.Options = optionsOf(m)
+			s.Listed = m.Options&wire.JobKeys != 0
 			s.Manifest, s.NeedsSecrets = m.Options&wire.JobManifest != 0, m.Options&wire.JobSecrets != 0
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
@@ -57,6 +58,23 @@ func newManifest(cluster *Cluster, outdir string, tasks []ManifestTask) (*manife
 		m.of[server] = append(m.of[server], i)
 	}
 	return m, nil
+}
+
+// newKeyList returns keys as tasks whose names are their paths below indir.
+func newKeyList(cluster *Cluster, indir string, keys []string) (*manifest, error) {
+	tasks := make([]ManifestTask, 0, len(keys))
+	for _, key := range keys {
+		name := key
+		if full, ok := strings.CutPrefix(key, Scheme); ok {
+			if name, ok = strings.CutPrefix(full, indir+"/"); !ok {
+				return nil, &wire.Error{Code: wire.CodeBadRequest, Text: "the list has " + key + ", which is not below INDIR"}
+			}
+		}
+		tasks = append(tasks, ManifestTask{Name: name})
+	}
+	slices.SortFunc(tasks, func(a, b ManifestTask) int { return cmp.Compare(a.Name, b.Name) })
+	tasks = slices.CompactFunc(tasks, func(a, b ManifestTask) bool { return a.Name == b.Name })
+	return newManifest(cluster, indir, tasks)
 }
 
 // source returns what a Coordinator takes the tasks from, nil for a nil manifest.

@@ -138,16 +138,12 @@ func (co *Coordinator) planLoss(ctx context.Context) {
 	defer cancel()
 	defer context.AfterFunc(co.life, cancel)() // a server that stops does not wait for another
 	manifest := co.job.Options&wire.JobManifest != 0
-	if manifest && co.tasks == nil {
+	if (manifest || co.job.Options&wire.JobKeys != 0) && co.tasks == nil {
 		return // another client has them
-	}
-	in, err := names.ParseGlob(co.job.Indir)
-	if err != nil && !manifest {
-		return // no server has taken the job
 	}
 	done := make(map[string]bool)
 	if co.job.Options&wire.JobResume != 0 {
-		if _, err := co.listBelow(ctx, co.job.Outdir+"/", func(_, out string) { done[out] = true }); err != nil {
+		if err := co.listBelow(ctx, co.job.Outdir+"/", func(_, out string) { done[out] = true }); err != nil {
 			return
 		}
 	}
@@ -155,31 +151,73 @@ func (co *Coordinator) planLoss(ctx context.Context) {
 		co.planManifest(done)
 		return
 	}
-	rels := make([][]string, len(co.parts))
-	base, err := co.listBelow(ctx, in.Base+"/", func(key, rel string) {
-		if in.Match(rel) {
-			server := co.client.cluster.Place(key)
-			rels[server] = append(rels[server], rel)
-		}
-	})
+	found, err := co.findInput(ctx)
 	if err != nil {
 		return
 	}
 	co.lossOf = make([][]string, len(co.parts))
-	for i := range rels {
-		tasks := rels[i]
-		if co.job.Verb == wire.VerbMapFromN { // a task is named after its output
-			base, tasks = co.job.Outdir+"/", nil
-			for _, g := range names.Groups(rels[i]) {
-				tasks = append(tasks, g.Name)
+	for i, inputs := range found {
+		if co.job.Verb != wire.VerbMapFromN {
+			for _, in := range inputs {
+				if !done[in.rel] {
+					co.lossOf[i] = append(co.lossOf[i], in.key)
+				}
 			}
+			continue
 		}
-		for _, task := range tasks {
-			if !done[task] {
-				co.lossOf[i] = append(co.lossOf[i], base+task)
+		rels := make([]string, len(inputs))
+		for k, in := range inputs {
+			rels[k] = in.rel
+		}
+		for _, g := range names.Groups(rels) { // a task is named after its output
+			if !done[g.Name] {
+				co.lossOf[i] = append(co.lossOf[i], co.job.Outdir+"/"+g.Name)
 			}
 		}
 	}
+}
+
+// jobInput is a key that a job reads.
+type jobInput struct{ key, rel string }
+
+// findInput lists the input of a job by server, as the servers do.
+func (co *Coordinator) findInput(ctx context.Context) ([][]jobInput, error) {
+	found := make([][]jobInput, len(co.parts))
+	rules, err := names.ParseRules(co.job.Rules)
+	if err != nil {
+		return nil, err // no server has taken the job
+	}
+	if co.job.Options&wire.JobKeys != 0 {
+		for i := range found {
+			for t, err := range co.tasks(i) {
+				if err != nil {
+					return nil, err
+				}
+				if rules.Match(t.Name) {
+					found[i] = append(found[i], jobInput{co.job.Indir + "/" + t.Name, t.Name})
+				}
+			}
+		}
+		return found, nil
+	}
+	for _, dir := range co.job.Indirs() {
+		in := names.Glob{Base: dir}
+		if co.job.Options&wire.JobNoGlob == 0 {
+			if in, err = names.ParseGlob(dir); err != nil {
+				return nil, err
+			}
+		}
+		err := co.listBelow(ctx, in.Base+"/", func(key, rel string) {
+			if in.Match(rel) && rules.Match(rel) {
+				server := co.client.cluster.Place(key)
+				found[server] = append(found[server], jobInput{key, rel})
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // planManifest is planLoss for the tasks of a manifest but those that are done.
@@ -199,13 +237,13 @@ func (co *Coordinator) planManifest(done map[string]bool) {
 }
 
 // listBelow calls each for all keys below base, with their names and the part of these
-// below base, which it returns.
-func (co *Coordinator) listBelow(ctx context.Context, base string, each func(key, rel string)) (string, error) {
+// below base.
+func (co *Coordinator) listBelow(ctx context.Context, base string, each func(key, rel string)) error {
 	for e, err := range co.client.List(ctx, Scheme+base, true) {
 		if err != nil {
-			return base, err
+			return err
 		}
 		each(e.Name, e.Name[len(base):])
 	}
-	return base, nil
+	return nil
 }

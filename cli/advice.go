@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nathants/s4"
@@ -40,4 +42,12 @@ func (a *app) adviseOn(id string, state s4.JobState, keep bool, p s4.JobProgress
 // has lost its part.
 func (a *app) adviseOnPart(id string) {
 	a.advice = "s4 jobs discard " + id + " removes what is kept elsewhere"
+}
+
+// adviseOnGlob makes an error end with what the globs of a job are, if no key matches
+// because INDIR has one of the other verbs, which are those of bash.
+func (a *app) adviseOnGlob(indir string, err error) {
+	if errors.Is(err, s4.ErrNotFound) && (strings.Contains(indir, "{") || strings.Contains(indir, "**")) {
+		a.advice = "the globs of a job are *, ?, [a-z] and [^a-z]"
+	}
 }

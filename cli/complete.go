@@ -69,7 +69,16 @@ func (a *app) argument(names []string, i int) completer {
 	if i >= len(names) && !repeated {
 		return nothing
 	}
-	switch strings.TrimSuffix(names[min(i, len(names)-1)], "...") {
+	name := names[min(i, len(names)-1)]
+	if repeated && name == "CMD" { // or another of the repeated ones
+		return func(ctx context.Context, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if !strings.HasPrefix(word, s4.Scheme) {
+				return nothing(ctx, word)
+			}
+			return a.directories(ctx, word)
+		}
+	}
+	switch strings.TrimSuffix(name, "...") {
 	case "KEY", "PREFIX":
 		return a.keys
 	case "S3URL":

@@ -312,10 +312,13 @@ func fields(v reflect.Value) string {
 				fmt.Fprintf(&b, " %q:%d(record=%d)", x[i].Name, x[i].Size, len(x[i].Record))
 			}
 		case []string:
+			if name == "more" && x == nil { // of most jobs
+				continue
+			}
 			fmt.Fprintf(&b, " %s=%q", name, x)
 		case string:
-			// Empty in most errors, which are then of the server that answers, and in most OBJECTs.
-			if name != "server" && name != "path" || x != "" {
+			// Empty in most errors, which are then of the server that answers, in most OBJECTs, and in most JOBs.
+			if name != "server" && name != "path" && name != "rules" || x != "" {
 				fmt.Fprintf(&b, " %s=%q", name, x)
 			}
 		case uint64:

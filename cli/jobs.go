@@ -94,7 +94,30 @@ func indirText(s s4.JobStatus) string {
 	if s.Manifest {
 		return "manifest"
 	}
-	return oneLine(s.Indir)
+	text := oneLine(s.Indir)
+	if n := len(s.Options.MoreIndirs); n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
+
+// chosenText says which keys of its input a job means, if not all.
+func chosenText(s s4.JobStatus) string {
+	var p []string
+	if s.Listed {
+		p = append(p, "--from-file")
+	}
+	if s.Options.NoGlob {
+		p = append(p, "--no-glob")
+	}
+	for _, r := range s.Options.Filter.Rules() {
+		flag := "--exclude"
+		if r[0] == '+' {
+			flag = "--include"
+		}
+		p = append(p, flag+" '"+oneLine(r[1:])+"'")
+	}
+	return strings.Join(p, " ")
 }
 
 // outdirText says where they write, in the words of the command line.
@@ -132,6 +155,8 @@ type jobObject struct {
 	State       s4.JobState `json:"state"`
 	Verb        string      `json:"verb"`
 	Indir       string      `json:"indir"`
+	MoreIndirs  []string    `json:"more_indirs,omitempty"`
+	Rules       []string    `json:"rules,omitempty"`
 	Outdir      string      `json:"outdir"`
 	Command     text        `json:"command"`
 	Started     time.Time   `json:"started"`
@@ -154,6 +179,7 @@ func newJobObject(s s4.JobStatus) jobObject {
 	o := jobObject{ID: s.ID, State: s.State, Verb: s.Verb, Indir: s.Indir, Outdir: s.Outdir, Command: text(s.Command), Started: s.Started,
 		Tasks: s.Tasks, Done: s.Done, Failed: s.Failed, Skipped: s.Skipped, Running: s.Running,
 		Keys: s.Keys, Bytes: s.Bytes, BytesIn: s.BytesIn, BytesPushed: s.Pushed, Error: text(errText(s))}
+	o.MoreIndirs, o.Rules = s.Options.MoreIndirs, s.Options.Filter.Rules()
 	if !s.Ended.IsZero() {
 		o.Ended = &s.Ended
 	}

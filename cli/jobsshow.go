@@ -163,7 +163,15 @@ func printJob(w io.Writer, s s4.JobStatus) {
 	field("id", s.ID)
 	field("state", string(s.State))
 	field("verb", s.Verb)
-	field("indir", indirText(s))
+	indir := indirText(s)
+	if s.Indir != "" {
+		indir = oneLine(s.Indir)
+	}
+	field("indir", indir)
+	for _, dir := range s.Options.MoreIndirs {
+		field("", oneLine(dir))
+	}
+	field("chosen", chosenText(s))
 	field("outdir", outdirText(s))
 	for i, line := range strings.Split(strings.Trim(s.Command, "\n"), "\n") {
 		name := "command"

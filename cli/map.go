@@ -23,11 +23,17 @@ type mapHelpText struct {
 
 const mapCommon = `
 
-INDIR may hold globs, each matched within one path segment. CMD is bash, with
-errexit, nounset and pipefail, in an empty directory of its own, on the server that has
-the key. Either every task succeeds and all output appears at once, or there is none. A
-server that is lost meanwhile, because it is started again or the network is cut, is
-waited for: --server-wait.
+INDIR may hold globs, *, ?, [a-z] and [^a-z], each matched within one path segment:
+there is no {a,b}, no ** and no [!a-z]; with --no-glob it is taken as it is. Of several
+INDIRs the keys of all are meant, each with its path below its own; if two would be
+written to one place, nothing is run. --include and --exclude choose by these paths, as in
+s4 cp. With --from-file FILE, its lines are the keys that are meant: paths below INDIR, or
+names of keys below it; one that does not exist is an error before anything is run.
+
+CMD is bash, with errexit, nounset and pipefail, in an empty directory of its own, on the
+server that has the key. Either every task succeeds and all output appears at once, or
+there is none. A server that is lost meanwhile, because it is started again or the network
+is cut, is waited for: --server-wait.
 
 A CMD that is a program with plain or quoted words, or some with pipes in between, is run
 without bash, which is sooner done and else the same. --shell always runs all with bash.
@@ -111,7 +117,7 @@ line of a file to the first of the next where a last newline is missing.` + mapC
 func (a *app) mapVerb(h mapHelpText) *cobra.Command {
 	var f mapFlags
 	cmd := &cobra.Command{
-		Use:     string(h.verb) + " INDIR OUTDIR CMD",
+		Use:     string(h.verb) + " INDIR... OUTDIR CMD",
 		Short:   h.short,
 		Long:    h.long,
 		Example: h.example,
@@ -123,11 +129,14 @@ func (a *app) mapVerb(h mapHelpText) *cobra.Command {
 			case err != nil:
 				return err
 			case f.explain:
-				return a.explain(ctx, c, j)
+				err = a.explain(ctx, c, j)
 			case f.detach:
-				return a.detach(ctx, c, j, &f)
+				err = a.detach(ctx, c, j, &f)
+			default:
+				err = a.runMap(ctx, c, j, &f)
 			}
-			return a.runMap(ctx, c, j, &f)
+			a.adviseOnGlob(j.indir, err)
+			return err
 		}),
 	}
 	f.register(cmd.Flags(), h.verb)

@@ -33,11 +33,13 @@ type mapFlags struct {
 	onFailure                string
 	okExit                   exitCodes
 	joblog, script           string
+	hasScript                bool // --script was given
 	compress                 compressFlag
 	explain, detach, verbose bool
 	files                    []string
 	manifest                 string // a file, - for stdin
 	secrets                  secretFlags
+	choose                   chooser
 }
 
 // registerJob defines the flags of every verb that runs a job.
@@ -64,6 +66,9 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 		fl.Var(&f.batch, "batch", "let one command do up to `N` keys, whose paths it is given, see $S4_BATCH")
 		fl.StringVar(&f.manifest, "manifest", "", "run a task for each line of `FILE`, or - for standard input, in place of INDIR")
 	}
+	f.choose.registerFilter(fl)
+	f.choose.registerGlob(fl)
+	f.choose.registerFrom(fl, "the keys below INDIR that are meant")
 	f.secrets.register(fl)
 	f.shell.register(fl)
 	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, to $S4_ASSETS and PATH (repeatable)")
@@ -81,9 +86,20 @@ func registerNoVerify(fl *pflag.FlagSet, to *bool) {
 // check checks arguments and flags. Its errors are errors in usage.
 func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 	script := cmd.Flags().Changed("script")
+	f.hasScript = script
 	want := f.wants(script)
+	dirs := args // without CMD
+	if !script && len(args) > 0 {
+		dirs = args[:len(args)-1]
+	}
 	switch n := len(args); {
+	case f.manifest != "" && (f.choose.filtered || f.choose.from != "" || f.choose.noGlob):
+		return errors.New("--manifest FILE has all tasks: leave it or --include, --exclude, --from-file and --no-glob off")
 	case n == len(want):
+	case f.manifest == "" && n > len(want) && areDirs(dirs):
+		if f.choose.from != "" {
+			return errors.New("--from-file FILE lists keys below one INDIR: give one")
+		}
 	case script && n == len(want)+1:
 		return errors.New("--script FILE takes the place of CMD: give one of them")
 	case f.manifest != "" && n == len(want)+1:
@@ -117,9 +133,20 @@ func (f *mapFlags) checkJob() error {
 	return nil
 }
 
+// areDirs reports whether all of args can be INDIRs and an OUTDIR. One that cannot is a
+// word of a command that lacks its quotes.
+func areDirs(args []string) bool {
+	for i, arg := range args {
+		if !strings.HasPrefix(arg, s4.Scheme) && (i < len(args)-1 || arg != "-") {
+			return false
+		}
+	}
+	return true
+}
+
 // wants returns the names of the arguments. script says that a file has CMD.
 func (f *mapFlags) wants(script bool) []string {
-	want := []string{"INDIR", "OUTDIR", "CMD"}
+	want := []string{"INDIR...", "OUTDIR", "CMD"}
 	if script {
 		want = want[:2]
 	}
@@ -132,10 +159,20 @@ func (f *mapFlags) wants(script bool) []string {
 // job returns the job that flags and arguments describe.
 func (f *mapFlags) job(ctx context.Context, a *app, h mapHelpText, args []string) (*mapJob, error) {
 	j := &mapJob{mapHelpText: h}
-	if f.manifest == "" {
-		j.indir, args = args[0], args[1:]
+	dirs := len(args) - 1 // those before CMD
+	if f.hasScript {
+		dirs++
 	}
-	if j.outdir, args = args[0], args[1:]; j.outdir == "-" && h.verb == s4.VerbMap {
+	var more []string
+	if f.manifest == "" {
+		j.indir, more = args[0], args[1:dirs-1]
+	}
+	for _, dir := range args[:dirs-1] {
+		if strings.Contains(dir, "[!") && !f.choose.noGlob { // of path.Match a set with "!" in it, so the opposite
+			return nil, usagef("%s: write [^ in place of [!", dir)
+		}
+	}
+	if j.outdir, args = args[dirs-1], args[dirs:]; j.outdir == "-" && h.verb == s4.VerbMap {
 		j.outdir = ""
 	}
 	j.opts = s4.JobOptions{
@@ -150,6 +187,14 @@ func (f *mapFlags) job(ctx context.Context, a *app, h mapHelpText, args []string
 		NoVerifyInput: f.noVerify,
 		Batch:         int(f.batch),
 		Bash:          bool(f.shell),
+		MoreIndirs:    more,
+		NoGlob:        f.choose.noGlob,
+	}
+	if f.choose.filtered {
+		j.opts.Filter = &f.choose.filter
+	}
+	if err := f.readKeys(ctx, a, &j.opts); err != nil {
+		return nil, err
 	}
 	for _, path := range f.files {
 		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: path})
@@ -177,6 +222,22 @@ func (f *mapFlags) job(ctx context.Context, a *app, h mapHelpText, args []string
 		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: f.script, Exec: true})
 	}
 	return j, nil
+}
+
+// readKeys reads the keys of --from-file.
+func (f *mapFlags) readKeys(ctx context.Context, a *app, o *s4.JobOptions) error {
+	list, err := f.choose.names(ctx, a, nil)
+	if err != nil || f.choose.from == "" {
+		return err
+	}
+	o.Keys = []string{} // not nil, which are all
+	for name, err := range list {
+		if err != nil {
+			return err
+		}
+		o.Keys = append(o.Keys, name)
+	}
+	return nil
 }
 
 // batchFlag is a number of keys.

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -17,7 +16,7 @@ func TestAssetIsReplacedInOneStep(t *testing.T) {
 	n := testNode(t, t.TempDir())
 	s := n.store
 	p := testStage(t, s, 42)
-	j := n.makeJob(&wire.Job{ID: 42}, names.Glob{}, p, wire.JobRunning)
+	j := n.makeJob(&wire.Job{ID: 42}, input{}, p, wire.JobRunning)
 	add := func(text string) error {
 		return writeTo(s, text, func(f *tempFile) error { return j.addAsset(f.Temp, "words", false, f.sum) })
 	}

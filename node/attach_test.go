@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 	"github.com/nathants/s4/xfer"
 )
@@ -18,7 +17,7 @@ import (
 func attachableJob(t *testing.T) *job {
 	n := &Node{log: zap.NewNop()}
 	n.ctx, n.cancel = context.WithCancelCause(t.Context())
-	return n.makeJob(&wire.Job{ID: 42, Wait: 1 << 40}, names.Glob{}, &stage{path: t.TempDir()}, wire.JobRunning)
+	return n.makeJob(&wire.Job{ID: 42, Wait: 1 << 40}, input{}, &stage{path: t.TempDir()}, wire.JobRunning)
 }
 
 // testClient returns a client of a job, on a connection that nobody reads from.

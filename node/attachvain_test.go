@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -19,7 +18,7 @@ func TestAttachInVain(t *testing.T) {
 	n := &Node{log: zap.NewNop()}
 	n.ctx, n.cancel = context.WithCancelCause(t.Context())
 	const wait = 300 * time.Millisecond
-	j := n.makeJob(&wire.Job{ID: 42, Wait: uint64(wait)}, names.Glob{}, &stage{path: t.TempDir()}, wire.JobRunning)
+	j := n.makeJob(&wire.Job{ID: 42, Wait: uint64(wait)}, input{}, &stage{path: t.TempDir()}, wire.JobRunning)
 	first := testClient(t, j)
 	if err := j.attach(first, &wire.Attach{Job: 42, Term: 2}); err != nil {
 		t.Fatal(err)

@@ -45,6 +45,11 @@ func (s *session) control(h wire.Header) error {
 		return s.attachJob(h.Tag, m)
 	case *wire.Inputs, *wire.Secrets:
 		return nil // of a job that was refused or is over: that was the answer
+	case *wire.AskSecrets:
+		if m := s.node.secretsOf(m.Job); m != nil {
+			return s.conn.Write(h.Tag, 0, m)
+		}
+		return s.reply(h.Tag, wire.Errorf(wire.CodeNoJob, "no secrets of a job %016x here", m.Job))
 	case *wire.Reset:
 		return s.reply(h.Tag, s.reset(m))
 	case *wire.Discard, *wire.Suspend:

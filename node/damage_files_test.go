@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -43,7 +42,7 @@ func TestDamagedFilesOfAJob(t *testing.T) {
 		n := testNode(t, t.TempDir())
 		s := n.store
 		p := testStage(t, s, 42)
-		j := n.makeJob(&wire.Job{ID: 42, Verb: verb, Indir: "b/in", Outdir: "b/out", Command: "cat", Wait: 1}, names.Glob{}, p, wire.JobRunning)
+		j := n.makeJob(&wire.Job{ID: 42, Verb: verb, Indir: "b/in", Outdir: "b/out", Command: "cat", Wait: 1}, input{}, p, wire.JobRunning)
 		j.tasks = taskList{rels: []string{"0_a", "1_a", "1_b"}, sizes: []int64{1, 2, 3}, keys: 3, bytes: 6, skipped: 4}
 		if verb == wire.VerbMapFromN {
 			j.tasks.groups, j.tasks.names = [][]int32{{0}, {1, 2}}, []string{"0_a", "1"}

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"strings"
 	"sync"
 
 	"github.com/nathants/s4/names"
@@ -110,8 +109,8 @@ func (s *session) reset(m *wire.Reset) error {
 		}
 		delete(j.fence.damaged, dir)
 	}
-	for dir, key := range j.fence.damaged {
-		if j.node.cfg.Cluster.Place(j.inputOf(dir)) == int(m.Source) {
+	for dir, key := range j.fence.damaged { // its basename is the input's
+		if j.node.cfg.Cluster.Place(dir) == int(m.Source) {
 			return storeError(errStagedDamaged, key)
 		}
 	}
@@ -119,6 +118,3 @@ func (s *session) reset(m *wire.Reset) error {
 }
 
 var errStagedDamaged = wire.Errorf(wire.CodeChecksum, "the file was damaged while the job was suspended")
-
-// inputOf returns the input of the task of a shuffle that writes into a directory.
-func (j *job) inputOf(dir string) string { return j.in.Base + strings.TrimPrefix(dir, j.outdir) }

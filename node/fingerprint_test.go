@@ -6,7 +6,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/nathants/s4/names"
 	"github.com/nathants/s4/wire"
 )
 
@@ -15,7 +14,7 @@ import (
 func TestFingerprint(t *testing.T) {
 	s := testStore(t, t.TempDir())
 	mustWrite(t, s, "b/in/1_a", "b/in/x/1_a", "b/in/2_a")
-	in, err := names.ParseGlob("b/in")
+	in, err := jobInput(&wire.Job{Indir: "b/in"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,11 +28,12 @@ type inputOrder struct {
 // check returns an error for a task that no server can run, or that does not come in
 // turn.
 func (o *inputOrder) check(t *wire.Input) error {
-	key := t.Name
-	if o.job.Outdir == "" {
-		key = "b/" + key // as any key's
-	} else {
-		key = o.job.Output(key)
+	key := o.job.Output(t.Name)
+	switch {
+	case o.job.Options&wire.JobKeys != 0:
+		key = o.job.Indir + "/" + t.Name
+	case o.job.Outdir == "":
+		key = "b/" + t.Name // as any key's
 	}
 	switch err := names.CheckKey(key); {
 	case err != nil:
@@ -98,11 +99,15 @@ func (j *job) addInputs(m *wire.Inputs) error {
 		if !j.node.isOwn(in.Name) {
 			return &wire.Error{Code: wire.CodeWrongServer, Key: in.Name, Text: "a task of another server"}
 		}
+		t.rels, t.sizes = append(t.rels, in.Name), append(t.sizes, int64(in.Size))
+		if j.has(wire.JobKeys) {
+			continue // it has no record
+		}
 		at, err := j.manifest.records.add(in.Record)
 		if err != nil {
 			return j.node.store.serverFileError(err)
 		}
-		t.rels, t.sizes, t.records = append(t.rels, in.Name), append(t.sizes, int64(in.Size)), append(t.records, at)
+		t.records = append(t.records, at)
 	}
 	if !m.Last {
 		return nil
@@ -164,7 +169,7 @@ func (s *spool) source() s4.Tasks {
 // client has given the job up instead, or nil. An error that breaks the connection ends
 // it; any other is for the client.
 func (s *session) receiveInputs(m *wire.Job) (sp *spool, given wire.Message, err error) {
-	if m.Options&wire.JobManifest == 0 {
+	if m.Options&(wire.JobManifest|wire.JobKeys) == 0 {
 		return nil, nil, nil
 	}
 	n := s.node

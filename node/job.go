@@ -23,7 +23,7 @@ type job struct {
 	id       uint64
 	msg      *wire.Job // replaced by revive, which holds mu
 	outdir   string    // of msg
-	in       names.Glob
+	in       input
 	asks     chan ask        // the client's requests, in their order
 	attaches chan attachment // a client that takes the place of the one before
 	stage    *stage
@@ -102,12 +102,12 @@ func discarded(why wire.Error) givenUp {
 }
 
 // checkJob returns an error for a job that no server can run.
-func checkJob(m *wire.Job) (names.Glob, error) {
+func checkJob(m *wire.Job) (input, error) {
 	if m.Verb != wire.VerbMap && m.Verb != wire.VerbMapToN && m.Verb != wire.VerbMapFromN {
-		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "unknown verb %d", m.Verb)
+		return input{}, wire.Errorf(wire.CodeBadRequest, "unknown verb %d", m.Verb)
 	}
 	if m.ID == 0 {
-		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "a job's id is not 0, which stands for all jobs")
+		return input{}, wire.Errorf(wire.CodeBadRequest, "a job's id is not 0, which stands for all jobs")
 	}
 	in, err := jobInput(m)
 	if err != nil {
@@ -128,19 +128,6 @@ func checkJob(m *wire.Job) (names.Glob, error) {
 		return in, wire.Errorf(wire.CodeBadRequest, "a %s takes no batches, only a map", m.Verb)
 	}
 	return in, wire.CheckCommand(m.Command)
-}
-
-// jobInput checks where a job's input is.
-func jobInput(m *wire.Job) (names.Glob, error) {
-	switch {
-	case m.Options&wire.JobManifest == 0:
-		return names.ParseGlob(m.Indir)
-	case m.Verb != wire.VerbMap:
-		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "a %s takes no manifest, only a map", m.Verb)
-	case m.Indir != "":
-		return names.Glob{}, wire.Errorf(wire.CodeBadRequest, "a job with a manifest reads no keys, and this one has an INDIR")
-	}
-	return names.Glob{}, nil
 }
 
 // newJob checks and registers a job. From then on pushes and assets for it
@@ -167,7 +154,7 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 	}
 	j := n.makeJob(m, in, st, wire.JobRunning)
 	j.started = time.Now()
-	if m.Options&wire.JobManifest != 0 {
+	if m.Options&(wire.JobManifest|wire.JobKeys) != 0 {
 		f, err := createPrivate(filepath.Join(st.path, recordsFile))
 		if err != nil {
 			return nil, errors.Join(n.store.serverFileError(err), st.remove())
@@ -182,7 +169,7 @@ func (n *Node) newJob(m *wire.Job) (*job, error) {
 }
 
 // makeJob returns a job without a client.
-func (n *Node) makeJob(m *wire.Job, in names.Glob, st *stage, state wire.JobState) *job {
+func (n *Node) makeJob(m *wire.Job, in input, st *stage, state wire.JobState) *job {
 	j := &job{
 		node:     n,
 		id:       m.ID,
@@ -449,7 +436,7 @@ func (j *job) jobEnv() ([]string, error) {
 		return nil, err
 	}
 	env := append(j.node.env[:len(j.node.env):len(j.node.env)],
-		"S4_INDIR="+withScheme(j.msg.Indir), "S4_OUTDIR="+withScheme(j.msg.Outdir),
+		"S4_INDIR="+withScheme(j.msg.Indirs()...), "S4_OUTDIR="+withScheme(j.msg.Outdir),
 		fmt.Sprintf("S4_JOB=%016x", j.id), "TMPDIR="+filepath.Join(j.stage.path, taskTmp), "S4_ASSETS="+assets)
 	if path != "" {
 		env = append(env, "PATH="+path)
@@ -457,12 +444,16 @@ func (j *job) jobEnv() ([]string, error) {
 	return env, nil
 }
 
-// withScheme returns a directory as people write it, or nothing if there is none.
-func withScheme(dir string) string {
-	if dir == "" {
-		return ""
+// withScheme returns directories as people write them, with spaces between, or nothing if
+// there is none.
+func withScheme(dirs ...string) string {
+	var list []string
+	for _, dir := range dirs {
+		if dir != "" {
+			list = append(list, names.Scheme+dir)
+		}
 	}
-	return names.Scheme + dir
+	return strings.Join(list, " ")
 }
 
 // release closes the files of a job that stays on disk when the server stops.

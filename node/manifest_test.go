@@ -44,7 +44,7 @@ func newManifestJob(t *testing.T, outdir string) (o *outlive, run func(context.C
 func TestManifestOutlivesRestart(t *testing.T) {
 	t.Parallel()
 	for _, outdir := range []string{"", "s4://b/out"} {
-		for _, detach := range []bool{false, true} {
+		for _, detach := range []bool{outdir == ""} { // each costs much: not all four
 			t.Run(fmt.Sprintf("outdir=%s,detach=%v", outdir, detach), func(t *testing.T) {
 				t.Parallel()
 				o, run := newManifestJob(t, outdir)
@@ -146,6 +146,46 @@ func TestManifestOutlivesLossAtSubmit(t *testing.T) {
 			t.Fatal(err)
 		}
 		o.check(t)
+	}
+}
+
+// A job with a manifest that keeps going does without a server that does not come back, and
+// names the tasks of that one.
+func TestManifestWithoutServer(t *testing.T) {
+	t.Parallel()
+	o, run := newManifestJob(t, "s4://b/out")
+	o.opts.KeepGoing, o.opts.AllTasks, o.opts.ServerWait = true, false, time.Second
+	ended := make(chan error, 1)
+	var res s4.JobResult
+	go func() {
+		var err error
+		res, err = run(guarded(t))
+		ended <- err
+	}()
+	const lost = 1
+	nodetest.Eventually(t, "tasks run, also on the server to be lost", func() bool {
+		return slices.ContainsFunc(o.begun(), func(name string) bool { return o.Cluster.Place(name) == lost })
+	})
+	o.StopNode(lost)
+	o.openGate(t)
+	err := <-ended
+	missing := make(map[string]bool)
+	for _, task := range o.opts.Manifest {
+		if o.Cluster.Place(task.Name) == lost {
+			missing["s4://b/out/"+task.Name] = true
+		}
+	}
+	if n := int64(len(missing)); !errors.Is(err, s4.ErrTaskFailed) || res.Failed != n || res.Keys != outliveKeys-n {
+		t.Errorf("%+v, %v: want %d failed", res, err, n)
+	}
+	for _, task := range o.tasks {
+		if !missing[task.Key] {
+			t.Errorf("told of %s", task.Key)
+		}
+		delete(missing, task.Key)
+	}
+	if len(missing) > 0 {
+		t.Errorf("not told of %v", missing)
 	}
 }
 

@@ -23,13 +23,13 @@ import (
 // shuffle stages the files whose names the command printed, here or at the servers
 // they belong to, and waits until all have arrived. It checks all names before it
 // sends any file, so that a wrong name leaves nothing staged anywhere.
-func (j *job) shuffle(dir, key string, names *xfer.File, w *worker, t *wire.Task) error {
+func (j *job) shuffle(i int, dir, key string, names *xfer.File, w *worker, t *wire.Task) error {
 	work, err := openTree(dir)
 	if err != nil {
 		return storeError(withoutPath(err), key)
 	}
 	defer work.close()
-	p := &printed{job: j, work: work, dir: dir, key: key, seen: make(map[string]bool), limit: fileLimit()}
+	p := &printed{job: j, work: work, dir: dir, key: key, rel: j.tasks.rels[i], seen: make(map[string]bool), limit: fileLimit()}
 	defer p.close()
 	if err := p.read(names); err != nil {
 		return err
@@ -67,6 +67,7 @@ type printed struct {
 	work    tree // the working directory
 	dir     string
 	key     string          // the task's input
+	rel     string          // its path below the job's directory of input
 	seen    map[string]bool // the basenames of outputs
 	outputs []printedFile
 	limit   uint64 // see mayHold
@@ -176,12 +177,9 @@ func (p *printed) removePushed() {
 	}
 }
 
-// rel returns the path of the task's input below the job's base.
-func (p *printed) rel() string { return p.key[len(p.job.in.Base)+1:] }
-
 // out returns the key that a file with this basename becomes.
 func (p *printed) out(base string) string {
-	return p.job.msg.Outdir + "/" + p.rel() + "/" + base
+	return p.job.msg.Outdir + "/" + p.rel + "/" + base
 }
 
 // inside returns a printed name relative to the working directory dir, or false if it

@@ -3,6 +3,7 @@ package node_test
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -282,7 +283,7 @@ func TestProtocolJobs(t *testing.T) {
 	}
 	info := other.over(5)
 	if info.State != wire.JobCommitted || info.Why.Code != 0 || info.Ended < info.Started || info.Keys != 2 || info.Bytes != 7 ||
-		info.Job != *job || info.Progress != (wire.Progress{Tasks: 2, Failed: 1, BytesIn: 18, BytesOut: 7}) {
+		!reflect.DeepEqual(info.Job, *job) || info.Progress != (wire.Progress{Tasks: 2, Failed: 1, BytesIn: 18, BytesOut: 7}) {
 		t.Errorf("got %+v", info)
 	}
 	want["b/good"] = "1/0/1/yes " // the log has more than the report

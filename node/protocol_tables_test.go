@@ -284,7 +284,7 @@ func TestProtocolSmallTables(t *testing.T) {
 	for column, numbers := range map[string]map[string]uint64{
 		"Option": {"keep-going": uint64(wire.JobKeepGoing), "resume": uint64(wire.JobResume), "report": uint64(wire.JobReport),
 			"lz4": uint64(wire.JobLZ4), "detach": uint64(wire.JobDetach), "pack-all": uint64(wire.JobPackAll), "no-verify": uint64(wire.JobNoVerify),
-			"keep": uint64(wire.JobKeep), "driven": uint64(wire.JobDriven), "bash": uint64(wire.JobBash), "manifest": uint64(wire.JobManifest), "secrets": uint64(wire.JobSecrets)},
+			"keep": uint64(wire.JobKeep), "driven": uint64(wire.JobDriven), "bash": uint64(wire.JobBash), "manifest": uint64(wire.JobManifest), "secrets": uint64(wire.JobSecrets), "keys": uint64(wire.JobKeys), "no-glob": uint64(wire.JobNoGlob)},
 		"Verdict": {"discarded": uint64(wire.VerdictDiscarded), "committed": uint64(wire.VerdictCommitted),
 			"prepared": uint64(wire.VerdictPrepared), "orphaned": uint64(wire.VerdictOrphaned)},
 		"State of a job": {"running": uint64(wire.JobRunning), "prepared": uint64(wire.JobPrepared), "orphaned": uint64(wire.JobOrphaned),

@@ -21,7 +21,8 @@ import (
 // inputsFile lists the tasks of a durable job on this server, as find has found them:
 // a line "skipped N", and for every task "task NAME", where NAME is empty but for a
 // merge, and below it "SIZE PATH" for each of its inputs. Names have no space and no
-// newline. Of a manifest a path is a task's name, and behind it stands where its record is:
+// newline. Where the job has several directories, the number of that one follows: "SIZE
+// PATH DIR". Of a manifest a path is a task's name, and behind it stands where its record is:
 // "SIZE NAME OFFSET LENGTH XXH64". The last line is "xxh64 SUM", of all before it: a name that is not the one
 // that was written would leave a task out, and the job would be published without it.
 const inputsFile = "inputs"
@@ -52,6 +53,9 @@ func (j *job) save() error {
 			line = append(line, j.tasks.rels[k]...)
 			if j.tasks.records != nil {
 				line = append(append(line, ' '), j.tasks.records[k].String()...)
+			}
+			if j.tasks.dirs != nil {
+				line = strconv.AppendInt(append(line, ' '), int64(j.tasks.dirs[k]), 10)
 			}
 			line = append(line, '\n')
 		}
@@ -127,6 +131,14 @@ func readInputs(dir string, m *wire.Job) (t taskList, err error) {
 			if merge && len(t.groups) > 0 {
 				last := len(t.groups) - 1
 				t.groups[last] = append(t.groups[last], int32(len(t.rels)))
+			}
+			if several := len(m.More) > 0; several && err == nil {
+				var dir uint64
+				name, number, _ := strings.Cut(second, " ")
+				if dir, err = strconv.ParseUint(number, 10, 8); err == nil && int(dir) > len(m.More) {
+					err = fmt.Errorf("there is no directory %d", dir)
+				}
+				second, t.dirs = name, append(t.dirs, byte(dir))
 			}
 			if manifest && err == nil {
 				name, at, _ := strings.Cut(second, " ")
@@ -306,11 +318,11 @@ func (j *job) writeFinished() error {
 	if err != nil {
 		return err
 	}
-	base := len(j.in.Base) + 1
+	index := j.relIndex()
 	_, err = readLog(j.stage.path, func(m *wire.Tasks) error {
 		for i := range m.List {
 			if t := &m.List[i]; t.State == wire.TaskDone {
-				l.add(t.Key[base:], int(t.Keys)) // of two lines for one input the last counts
+				l.add(j.relOf(t.Key, index), int(t.Keys)) // of two lines for one input the last counts
 			}
 		}
 		return nil

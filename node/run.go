@@ -220,7 +220,7 @@ func (j *job) attempt(i int, w *worker, t *wire.Task) (err error) {
 		return err
 	}
 	if j.msg.Verb == wire.VerbMapToN {
-		return j.shuffle(dir, keys[0], out.File, w, t)
+		return j.shuffle(i, dir, keys[0], out.File, w, t)
 	}
 	n, sum, err := hashFile(j.ctx, out.File, -1)
 	if err != nil {

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"context"
 	"slices"
+	"sync"
 
 	"github.com/nathants/s4/wire"
 )
@@ -40,4 +42,35 @@ func (j *job) takeSecrets() ([]string, error) {
 		return nil, wire.Errorf(wire.CodeUnauthenticated, "this server was started again, and has lost the job's secret variables, which are kept in memory only (resume or run the job with them again)")
 	}
 	return slices.Clip(j.secrets), nil
+}
+
+// secretsOf returns what a client has sent for a job that is not over, or nil.
+func (n *Node) secretsOf(id uint64) *wire.Secrets {
+	j := n.job(id)
+	if j == nil {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.sealed
+}
+
+// findSecrets returns the secrets of a job that this server takes over, or nil: its own, or
+// if it was started again, those of a server that was not.
+func (n *Node) findSecrets(j *job) *wire.Secrets {
+	found := n.secretsOf(j.id)
+	if found != nil || !j.has(wire.JobSecrets) {
+		return found
+	}
+	var mu sync.Mutex // guards found
+	n.eachPeer(func(peer int) {
+		ctx, cancel := context.WithTimeout(n.ctx, settleAsk)
+		defer cancel()
+		if m, err := n.client.JobSecrets(ctx, peer, j.id); err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			found = m
+		}
+	})
+	return found
 }

@@ -168,8 +168,6 @@ func (n *Node) takeOver(j *job) {
 		co.Discard(wire.Errorf(wire.CodeCanceled, "the server that drove the job was lost before the job began"))
 		return
 	}
-	j.mu.Lock()
-	co.Secrets = j.sealed
-	j.mu.Unlock()
+	co.Secrets = n.findSecrets(j)
 	n.carry(co, &m)
 }

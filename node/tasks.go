@@ -14,9 +14,10 @@ import (
 type taskList struct {
 	rels    []string // inputs, in key order
 	sizes   []int64
-	keys    int64 // inputs of tasks to run
-	bytes   int64 // in them
-	skipped int64 // tasks left out, because their output exists
+	dirs    []byte // which of the job's directories each is below; nil if there is one
+	keys    int64  // inputs of tasks to run
+	bytes   int64  // in them
+	skipped int64  // tasks left out, because their output exists
 	// Only for the merge: the inputs of each group, and the groups' names.
 	groups [][]int32
 	names  []string
@@ -52,25 +53,16 @@ func (t *taskList) ready() wire.Ready {
 // JobResume the task is skipped.
 func (j *job) find() error {
 	t := &j.tasks
-	if j.manifest != nil {
-		if err := j.awaitInputs(); err != nil {
-			return err
+	var err error
+	switch {
+	case j.manifest == nil:
+		err = j.findKeys()
+	default:
+		err = j.awaitInputs()
+		if err == nil && j.has(wire.JobKeys) {
+			err = j.lookUp()
 		}
-		done, err := j.doneBefore()
-		if err != nil {
-			return err
-		}
-		return t.pick(done)
 	}
-	base := j.in.Base + "/"
-	err := j.node.store.list(j.ctx, base, true, func(e *wire.Entry) error {
-		rel := e.Name[len(base):]
-		if j.in.Match(rel) {
-			t.rels = append(t.rels, rel)
-			t.sizes = append(t.sizes, int64(e.Size))
-		}
-		return nil
-	})
 	if err != nil {
 		return err
 	}
@@ -131,10 +123,16 @@ func (t *taskList) pick(done func(string) (bool, error)) error {
 		if t.records != nil {
 			t.records[n] = t.records[i]
 		}
+		if t.dirs != nil {
+			t.dirs[n] = t.dirs[i]
+		}
 		t.bytes += t.sizes[i]
 		n++
 	}
 	t.rels, t.sizes = t.rels[:n], t.sizes[:n]
+	if t.dirs != nil {
+		t.dirs = t.dirs[:n]
+	}
 	if t.records != nil {
 		t.records = t.records[:n]
 		return nil // they read no keys
@@ -184,7 +182,7 @@ func (j *job) inputs(i int) (keys []string, size int64) {
 		of = j.tasks.groups[i]
 	}
 	for _, k := range of {
-		keys = append(keys, j.in.Base+"/"+j.tasks.rels[k])
+		keys = append(keys, j.inputKey(k))
 		size += j.tasks.sizes[k]
 	}
 	slices.Sort(keys)
@@ -197,7 +195,7 @@ func (j *job) taskKey(i int) string {
 	if j.msg.Verb == wire.VerbMapFromN || j.tasks.records != nil {
 		return j.output(i)
 	}
-	return j.in.Base + "/" + j.tasks.rels[i]
+	return j.inputKey(int32(i))
 }
 
 // taskEnv returns the environment of task i.

@@ -8,9 +8,13 @@ import (
 )
 
 func TestSyntax(t *testing.T) {
-	scripts, err := filepath.Glob(script("*.sh"))
-	if err != nil || len(scripts) == 0 {
-		t.Fatalf("no scripts: %v", err)
+	var scripts []string
+	for _, pattern := range []string{"*.sh", "examples/*.sh", "examples/*/*.sh"} {
+		found, err := filepath.Glob(script(pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no scripts %s: %v", pattern, err)
+		}
+		scripts = append(scripts, found...)
 	}
 	for _, path := range scripts {
 		if r := run(t, nil, "bash", "-n", path); r.code != 0 || r.errOut != "" {

@@ -41,6 +41,8 @@ func TestTruncated(t *testing.T) {
 		if m, ok := golden[i].m.(*HealthInfo); ok && m.Open {
 			body = body[:len(body)-1] // the byte may be missing by itself: see TestTrailingBytes
 		}
+		n, _ := choice(golden[i].m)
+		body = body[:len(body)-n] // these, too
 		fixed := len(body)
 		if !isShort(golden[i].m) {
 			fixed -= optional[h.Type]
@@ -83,6 +85,9 @@ func TestTrailingBytes(t *testing.T) {
 		}
 		if m, ok := golden[i].m.(*HealthInfo); ok && !m.Open {
 			body = append(body, 0) // and this one
+		}
+		if n, could := choice(golden[i].m); could && n == 0 {
+			body = append(body, make([]byte, 4+4)...) // and these
 		}
 		for _, more := range []string{"\x00", "\xff", strings.Repeat("\x00", 21), strings.Repeat("x", 1000)} {
 			m, err := Decode(h.Type, append(bytes.Clone(body), more...))
@@ -138,7 +143,7 @@ func TestUnknownJobOptions(t *testing.T) {
 		job := Job{ID: 1, Verb: VerbMap, Options: 1<<bit | JobResume, Indir: "b", Outdir: "o", Command: "cat"}
 		for _, m := range []Message{&job, &JobInfo{Job: job}, &Attach{Options: job.Options}} {
 			_, err := Decode(m.Type(), m.append(nil))
-			known := bit <= 11
+			known := bit <= 13
 			if known && err != nil {
 				t.Errorf("%s with option %d: %v", m.Type(), bit, err)
 			}
@@ -346,7 +351,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Count{[]string{odd, ""}}, &Count{[]string{}}, &Counts{[]uint64{u64, 0}}, &Counts{[]uint64{}},
 		&Entries{[]Entry{{255, u64, lo, odd, 0}, {}}}, &Entries{[]Entry{{255, u64, lo, odd, u64}, {}}}, &Entries{many},
 		&HealthInfo{odd, math.MaxUint32, math.MaxUint32, u64, u64, u64, u64, u64, u64, u64, true}, &HealthInfo{SuspendedJobs: 1}, &HealthInfo{Open: true}, &HealthInfo{},
-		&Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32}, &Job{Wait: 1}, &Job{Driver: 1}, &Job{Batch: 1}, &Job{},
+		&Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32, odd, []string{odd, ""}}, &Job{More: []string{""}}, &Job{Rules: "x"}, &Job{Wait: 1}, &Job{Driver: 1}, &Job{Batch: 1}, &Job{},
 		&Ready{u64, u64, u64, u64}, &Ready{},
 		&Progress{u64, u64, u64, u64, u64, u64}, &Progress{},
 		&Done{Progress{u64, u64, u64, u64, u64, u64}}, &Done{},
@@ -355,7 +360,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Tasks{[]Task{{255, 255, math.MaxUint16, math.MinInt32, math.MaxUint32, lo, u64, u64, u64, u64, u64, u64, u64, odd, odd, odd, u64, 255}, {Exit: math.MaxInt32}}},
 		&Tasks{manyTasks}, &Tasks{[]Task{}},
 		&Settle{u64}, &Settle{}, &Settled{255}, &Settled{}, &Jobs{u64}, &Jobs{},
-		&JobInfo{Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32}, 255, lo, math.MaxInt64,
+		&JobInfo{Job{u64, 255, jobOptions, math.MaxUint32, u64, odd, odd, odd, odd, u64, u64, math.MaxUint32, odd, []string{odd}}, 255, lo, math.MaxInt64,
 			Ready{u64, u64, u64, u64}, Progress{u64, u64, u64, u64, u64, u64}, u64, u64, Error{Code: 1, Key: odd, Text: odd}, u64, true, u64, []uint32{0, math.MaxUint32}}, &JobInfo{Term: 1}, &JobInfo{Job: Job{Batch: 1}}, &JobInfo{},
 		&JobTasks{u64}, &JobTasks{}, &Cancel{u64, true}, &Cancel{u64, false}, &Cancel{},
 		&Suspend{Error{Code: 1, Text: odd}}, &Suspend{}, &Attached{Phase: 255, Keys: u64, Bytes: u64, Seen: u64}, &Attached{},
@@ -363,7 +368,7 @@ func TestRoundTripExtremes(t *testing.T) {
 		&Reset{u64, math.MaxUint32, u64, []string{odd, ""}}, &Reset{Dirs: []string{}},
 		&Asset{u64, u64, 255, odd}, &Asset{},
 		&Inputs{true, []Input{{u64, odd, odd}, {}}}, &Inputs{},
-		&Secrets{odd, odd}, &Secrets{},
+		&Secrets{odd, odd}, &Secrets{}, &AskSecrets{u64},
 	} {
 		frame := AppendFrame(nil, math.MaxUint16, 0x7f, m)
 		h, err := DecodeHeader(frame)
@@ -380,7 +385,7 @@ func TestRoundTripExtremes(t *testing.T) {
 
 // Raw and unknown types hold no message, whatever their body.
 func TestDecodeRawTypes(t *testing.T) {
-	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x05, 0x1b, 0x2d, 0x47, 0xff} {
+	for _, typ := range []Type{TypeData, TypeStderr, 0, 0x05, 0x1b, 0x2d, 0x70, 0xff} {
 		for _, body := range []string{"", "x", strings.Repeat("\x00", 64)} {
 			m, err := Decode(typ, []byte(body))
 			if m != nil {

@@ -112,6 +112,7 @@ const (
 	TypeReset      Type = 0x44
 	TypeInputs     Type = 0x45
 	TypeSecrets    Type = 0x46
+	TypeAskSecrets Type = 0x47
 )
 
 var typeNames = [...]string{
@@ -132,6 +133,7 @@ var typeNames = [...]string{
 	TypeJobInfo: "JOBINFO", TypeJobTasks: "JOBTASKS", TypeCancel: "CANCEL",
 	TypeSuspend: "SUSPEND", TypeAttach: "ATTACH", TypeAttached: "ATTACHED",
 	TypeReset: "RESET", TypeInputs: "INPUTS", TypeSecrets: "SECRETS",
+	TypeAskSecrets: "ASKSECRETS",
 }
 
 // String returns the type's name as PROTOCOL.md writes it.

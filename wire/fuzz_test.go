@@ -38,8 +38,9 @@ func encodes(m Message, got, body []byte) bool {
 			at = len(got) - 1
 		}
 	case *JobInfo:
-		if m.Term != 0 || m.Job.Batch != 0 {
-			at = len(got) - 1 - 8 - 4 - 4 - 4*len(m.Without)
+		if !isShort(m) {
+			n, _ := choice(m)
+			at = len(got) - n - 1 - 8 - 4 - 4 - 4*len(m.Without)
 		}
 	}
 	if 0 <= at && at < len(body) && body[at] > 1 {

@@ -39,6 +39,12 @@ const (
 	// MaxSecrets is how many bytes the secret variables of a job have in all.
 	MaxSecrets = 64 << 10
 
+	// MaxRules is how many bytes the rules of a job have, and MaxIndirs how many
+	// directories of input it has at most. With both, its longest command and an error,
+	// a JOBINFO is a legal frame.
+	MaxRules  = 16 << 10
+	MaxIndirs = 32
+
 	// MaxErrorText is the longest text, and the longest tail of standard error,
 	// of an error. A JOBINFO with both and the longest command is a legal frame.
 	MaxErrorText = 32 << 10

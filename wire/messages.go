@@ -99,6 +99,8 @@ func New(t Type) Message {
 		return new(Inputs)
 	case TypeSecrets:
 		return new(Secrets)
+	case TypeAskSecrets:
+		return new(AskSecrets)
 	case TypeAsset:
 		return new(Asset)
 	}

@@ -1,7 +1,7 @@
 package wire
 
-// Inputs is a part of the tasks of a job with JobManifest, which reads no keys. They
-// follow JOB on the job's connection, before READY, as many as it takes. Each server
+// Inputs is a part of the tasks of a job with JobManifest, which reads no keys, or of the
+// keys that one with JobKeys reads. They follow JOB on the job's connection, before READY, as many as it takes. Each server
 // gets its own tasks only, and with JobDetach the one server gets all. There is no
 // answer but that to JOB. Outside of a job they are dropped: they may be on their way
 // when the job is refused.
@@ -10,7 +10,8 @@ type Inputs struct {
 	List []Input
 }
 
-// Input is one task of a manifest. They come in the order of their names, as bytes, over
+// Input is one task of a manifest, or one key, of which it has the path below indir and
+// nothing else. They come in the order of their names, as bytes, over
 // all frames, so that none can come twice.
 type Input struct {
 	Size   uint64 // bytes that it stands for: of READY and PROGRESS
@@ -71,6 +72,16 @@ func (m *Secrets) decode(d *decoder) {
 	m.Salt = d.str(SaltSize, "salt")
 	m.Text = d.str(MaxSecrets+SealExtra, "text")
 }
+
+// AskSecrets asks a server for the SECRETS that it has got for a job, on behalf of one that
+// takes the job over. The answer is SECRETS, or ERROR no-job if it has none.
+type AskSecrets struct{ Job uint64 }
+
+// Type implements Message.
+func (*AskSecrets) Type() Type { return TypeAskSecrets }
+
+func (m *AskSecrets) append(b []byte) []byte { return appendU64(b, m.Job) }
+func (m *AskSecrets) decode(d *decoder)      { m.Job = d.u64("job") }
 
 // String says nothing of the variables.
 func (m *Secrets) String() string {

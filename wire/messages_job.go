@@ -54,16 +54,18 @@ const (
 	JobBash      JobOption = 1 << 9  // tasks run with bash, also where they need no shell
 	JobManifest  JobOption = 1 << 10 // it reads no keys: INPUTS has its tasks
 	JobSecrets   JobOption = 1 << 11 // its tasks have variables that come in SECRETS
+	JobKeys      JobOption = 1 << 12 // INPUTS has the keys that it reads
+	JobNoGlob    JobOption = 1 << 13 // an indir is a directory's name as it stands
 
-	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll | JobNoVerify | JobKeep | JobDriven | JobBash | JobManifest | JobSecrets
+	jobOptions = JobKeepGoing | JobResume | JobReport | JobLZ4 | JobDetach | JobPackAll | JobNoVerify | JobKeep | JobDriven | JobBash | JobManifest | JobSecrets | JobKeys | JobNoGlob
 
 	// jobNature are the options that say what a job is, which stay what they were.
-	jobNature = JobManifest | JobSecrets
+	jobNature = JobManifest | JobSecrets | JobKeys | JobNoGlob
 )
 
 // String returns the names of the options, with commas between, or "none".
 func (o JobOption) String() string {
-	return bitNames(uint32(o), "keep-going", "resume", "report", "lz4", "detach", "pack-all", "no-verify", "keep", "driven", "bash", "manifest", "secrets")
+	return bitNames(uint32(o), "keep-going", "resume", "report", "lz4", "detach", "pack-all", "no-verify", "keep", "driven", "bash", "manifest", "secrets", "keys", "no-glob")
 }
 
 // bitNames names the bits that are set, from the lowest on.
@@ -106,6 +108,18 @@ type Job struct {
 	Wait    uint64 // how long the job outlives a lost connection, nanoseconds; 0: it does not
 	Driver  uint64 // see Attach; 0 if there is no Wait
 	Batch   uint32 // how many tasks of a map one command may do; 0: it does one, in the plain way
+
+	// What of the input is meant.
+	Rules string   // which keys, by their paths below an indir: see PROTOCOL.md; empty for all
+	More  []string // further indirs
+}
+
+// Indirs returns all directories of input, without their scheme; none for a manifest.
+func (m *Job) Indirs() []string {
+	if m.Indir == "" {
+		return nil
+	}
+	return append([]string{m.Indir}, m.More...)
 }
 
 // Output returns the key that a task of that name writes, or, if it writes none, what the
@@ -125,10 +139,33 @@ func (*Job) Type() Type { return TypeJob }
 
 func (m *Job) append(b []byte) []byte {
 	b = m.appendFixed(b)
-	if m.Wait == 0 && m.Driver == 0 && m.Batch == 0 {
+	if m.Wait == 0 && m.Driver == 0 && m.Batch == 0 && !m.chooses() {
 		return b // fields that may be missing
 	}
-	return appendU32(appendU64(appendU64(b, m.Wait), m.Driver), m.Batch)
+	return m.appendChoice(appendU32(appendU64(appendU64(b, m.Wait), m.Driver), m.Batch))
+}
+
+// chooses reports whether the fields that appendChoice may leave out are there.
+func (m *Job) chooses() bool { return m.Rules != "" || len(m.More) > 0 }
+
+func (m *Job) appendChoice(b []byte) []byte {
+	if !m.chooses() {
+		return b // fields that may be missing
+	}
+	return appendDirs(appendString(b, m.Rules), m.More)
+}
+
+func (m *Job) decodeChoice(d *decoder) {
+	if !d.more() {
+		return
+	}
+	m.Rules = d.str(MaxRules, "rules")
+	if m.More = d.dirs(); len(m.More) >= MaxIndirs {
+		d.err = Errorf(CodeTooLarge, "%d directories of input, at most %d", len(m.More)+1, MaxIndirs)
+	}
+	if len(m.More) == 0 {
+		m.More = nil
+	}
 }
 
 func (m *Job) decode(d *decoder) {
@@ -137,6 +174,7 @@ func (m *Job) decode(d *decoder) {
 		m.Wait = d.u64("wait")
 		m.Driver = d.u64("driver")
 		m.Batch = d.u32("batch")
+		m.decodeChoice(d)
 	}
 }
 

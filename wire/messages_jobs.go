@@ -56,12 +56,12 @@ func (m *JobInfo) append(b []byte) []byte {
 	b = appendU64(appendU64(b, uint64(m.Started)), uint64(m.Ended))
 	b = m.Progress.append(m.Ready.append(b))
 	b = m.Why.append(appendU64(appendU64(b, m.Keys), m.Bytes))
-	if m.Term == 0 && m.Job.Batch == 0 {
+	if m.Term == 0 && m.Job.Batch == 0 && !m.Job.chooses() {
 		return b // fields that may be missing
 	}
 	b = appendU64(appendU64(appendU64(b, m.Job.Wait), m.Job.Driver), m.Term)
 	b = appendU32(appendU64(append(b, flag(m.Attached)), m.Missing), m.Job.Batch)
-	return appendServers(b, m.Without)
+	return m.Job.appendChoice(appendServers(b, m.Without))
 }
 
 func flag(set bool) byte {
@@ -89,6 +89,7 @@ func (m *JobInfo) decode(d *decoder) {
 		m.Missing = d.u64("missing")
 		m.Job.Batch = d.u32("batch")
 		m.Without = d.servers()
+		m.Job.decodeChoice(d)
 	}
 }
 

@@ -22,7 +22,7 @@ func TestNames(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{JobOption(0).String(), "none"},
 		{(JobKeepGoing | JobDetach | 1<<20).String(), "keep-going,detach,0x100000"},
-		{JobOption(jobOptions).String(), "keep-going,resume,report,lz4,detach,pack-all,no-verify,keep,driven,bash,manifest,secrets"},
+		{JobOption(jobOptions).String(), "keep-going,resume,report,lz4,detach,pack-all,no-verify,keep,driven,bash,manifest,secrets,keys,no-glob"},
 		{AllFeatures.String(), "range,flush"}, {Features(0x80000000).String(), "0x80000000"},
 		{JobOrphaned.String(), "orphaned"}, {JobCanceled.String(), "canceled"}, {JobState(0).String(), "0"}, {JobSuspended.String(), "suspended"}, {JobWaiting.String(), "waiting"}, {JobState(9).String(), "9"},
 		{PhaseHalted.String(), "halted"}, {PhaseCommitted.String(), "committed"}, {Phase(0).String(), "0"}, {Phase(7).String(), "7"},

@@ -66,6 +66,7 @@ var pinnedTypes = []struct {
 	{TypeReset, 0x44, "RESET", 262144},
 	{TypeInputs, 0x45, "INPUTS", 262144},
 	{TypeSecrets, 0x46, "SECRETS", 262144},
+	{TypeAskSecrets, 0x47, "ASKSECRETS", 262144},
 }
 
 func TestTypesPinned(t *testing.T) {
@@ -199,6 +200,8 @@ func TestConstantsPinned(t *testing.T) {
 		{"MaxErrorText", MaxErrorText, 32768},
 		{"MaxRecord", MaxRecord, 65536},
 		{"MaxSecrets", MaxSecrets, 65536},
+		{"MaxRules", MaxRules, 16384},
+		{"MaxIndirs", MaxIndirs, 32},
 		{"SaltSize", SaltSize, 32},
 		{"SealExtra", SealExtra, 16},
 		{"MaxEntries", MaxEntries, 65536},
@@ -221,7 +224,9 @@ func TestConstantsPinned(t *testing.T) {
 		{"JobBash", uint64(JobBash), 512},
 		{"JobManifest", uint64(JobManifest), 1024},
 		{"JobSecrets", uint64(JobSecrets), 2048},
-		{"all options", uint64(jobOptions), 0xfff},
+		{"JobKeys", uint64(JobKeys), 4096},
+		{"JobNoGlob", uint64(JobNoGlob), 8192},
+		{"all options", uint64(jobOptions), 0x3fff},
 		{"VerdictDiscarded", uint64(VerdictDiscarded), 1},
 		{"VerdictCommitted", uint64(VerdictCommitted), 2},
 		{"VerdictPrepared", uint64(VerdictPrepared), 3},

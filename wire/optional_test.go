@@ -30,15 +30,27 @@ func isShort(m Message) bool {
 	case *HealthInfo:
 		return m.Suspended == 0 && m.SuspendedJobs == 0 && !m.Open
 	case *Job:
-		return m.Wait == 0 && m.Driver == 0 && m.Batch == 0
+		return m.Wait == 0 && m.Driver == 0 && m.Batch == 0 && !m.chooses()
 	case *JobInfo:
-		return m.Term == 0 && m.Job.Batch == 0
+		return m.Term == 0 && m.Job.Batch == 0 && !m.Job.chooses()
 	case *Cancel:
 		return !m.Discard
 	case *Prepare:
 		return len(m.Without) == 0
 	}
 	return false
+}
+
+// choice returns the length of the last fields of a JOB or JOBINFO, which may be missing by
+// themselves, and whether the message could have them.
+func choice(m Message) (n int, could bool) {
+	switch m := m.(type) {
+	case *Job:
+		return len(m.appendChoice(nil)), true
+	case *JobInfo:
+		return len(m.Job.appendChoice(nil)), true
+	}
+	return 0, false
 }
 
 // There is a golden message with, and one without what may be missing, and the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -125,7 +126,29 @@ const serverWait = "20s"
 
 // submit runs the command of a job, with more flags.
 func (l *load) submit(j *job, outdir string, more ...string) result {
-	return l.command(slices.Concat([]string{j.verb, "--server-wait", serverWait}, j.flags, more, []string{inputDir, outdir, j.before + j.command})...)
+	source := []string{inputDir}
+	if j.manifest {
+		file, err := l.writeManifest()
+		if err != nil {
+			l.violation("manifest: %v", err)
+			return result{exit: -1}
+		}
+		defer os.Remove(file)
+		source = []string{"--manifest", file}
+	}
+	return l.command(slices.Concat([]string{j.verb, "--server-wait", serverWait}, j.flags, more, source, []string{outdir, j.before + j.command})...)
+}
+
+// writeManifest writes a task for each key of the input to a file.
+func (l *load) writeManifest() (string, error) {
+	f, err := os.CreateTemp("", "s4-chaos-manifest-")
+	if err != nil {
+		return "", err
+	}
+	for name := range l.work.input {
+		fmt.Fprintf(f, "%s\t%s\n", name, name)
+	}
+	return f.Name(), f.Close()
 }
 
 // plainJob runs a job with a client that stays.

@@ -22,6 +22,7 @@ type task struct {
 	flags      []string
 	before     string // a part of the command that has no part in its output
 	command    string
+	manifest   bool // its tasks are named as the input, and have their names for a record
 	want       output
 }
 
@@ -59,6 +60,7 @@ func newTasks() []*task {
 		{name: "map -k", verb: "map", flags: []string{"--keep-going"}, before: slowly, command: `case $filename in *3) exit 3;; esac; ` + upper},
 		{name: "map-to-n -k", verb: "map-to-n", flags: []string{"--keep-going"}, before: slowly,
 			command: `case $filename in *1) exit 3;; esac; awk '{ f = sprintf("%03d_x", $1 % 3); print > f }'; ls`},
+		{name: "map --manifest", verb: "map", manifest: true, before: slowly, command: upper},
 		{name: "map --retries", verb: "map", flags: []string{"--retries", "3"}, command: upper,
 			before: `f=$TMPDIR/$S4_TASK; [ -e $f ] || { touch $f; exit 9; }; ` + slowly},
 		{name: "map-to-n --retries", verb: "map-to-n", flags: []string{"--retries", "3"}, command: `awk '{ f = "part" $1 % 4; print > f }'; ls`,
@@ -127,7 +129,11 @@ func (w *work) expect(t *task) (output, error) {
 		if err := os.Mkdir(cwd, 0o755); err != nil {
 			return nil, err
 		}
-		out, err := t.runHere(cwd, name, w.input[name])
+		stdin := w.input[name]
+		if t.manifest {
+			stdin = []byte(name + "\n")
+		}
+		out, err := t.runHere(cwd, name, stdin)
 		switch {
 		case err != nil && t.keepsGoing():
 		case err != nil:
