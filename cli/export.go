@@ -63,11 +63,15 @@ needs it, too.`,
 		}
 		a.subject = args[0]
 		f.Unseen = true
-		plans, err := c.Explain(ctx, s4.VerbMap, args[0], "", "true", nil)
+		meant := s4.JobOptions{NoGlob: f.choose.noGlob}
+		if f.choose.filtered {
+			meant.Filter = &f.choose.filter
+		}
+		plans, err := c.Explain(ctx, s4.VerbMap, args[0], "", "true", &meant)
 		if err != nil {
 			return err
 		}
-		o.S3Options, o.Indir, o.Dest = f.S3Options, args[0], args[1]
+		o.S3Options, o.Indir, o.Dest, o.NoGlob = f.S3Options, args[0], args[1], f.choose.noGlob
 		for _, p := range plans {
 			o.Keys += p.Keys
 			o.Bytes += p.Bytes
@@ -98,6 +102,8 @@ needs it, too.`,
 	})
 	fl := cmd.Flags()
 	f.register(fl)
+	f.choose.registerFilter(fl)
+	f.choose.registerGlob(fl)
 	fl.BoolVar(&o.Resume, "resume", false, "leave out objects that are there with the same size and checksum")
 	fl.BoolVar(&o.NoClobber, "no-clobber", false, "leave out objects that are there")
 	fl.BoolVar(&marker, "success-marker", false, "write an empty object _SUCCESS when all others are there")

@@ -88,6 +88,7 @@ type S3Import struct {
 type S3Export struct {
 	S3Options
 	Indir       string // s4://bucket/dir/, which may have a glob
+	NoGlob      bool   // it has none, whatever it looks like
 	Dest        string // s3://bucket/prefix/
 	Keys, Bytes int64  // below Indir
 	Resume      bool

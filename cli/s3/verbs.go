@@ -64,9 +64,11 @@ func (service) Export(ctx context.Context, o *cli.S3Export) (*cli.S3Job, error) 
 	if err != nil {
 		return nil, err
 	}
-	glob, err := names.ParseGlob(strings.TrimSuffix(dir, "/"))
-	if err != nil {
-		return nil, err
+	glob := names.Glob{Base: strings.TrimSuffix(dir, "/")}
+	if !o.NoGlob {
+		if glob, err = names.ParseGlob(glob.Base); err != nil {
+			return nil, err
+		}
 	}
 	at, err := reach(ctx, &o.S3Options, to.bucket)
 	if err != nil {
