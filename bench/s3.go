@@ -61,8 +61,8 @@ func s3Here(_ context.Context, e *Env) error {
 // s3Tool is a program that copies between S3 and a directory.
 type s3Tool struct {
 	name string
-	// args are its words; src and dst are a directory and a prefix of the bucket, or the
-	// reverse.
+	// args are the words that get the objects below a prefix of the bucket into a directory,
+	// or put its files there.
 	args func(url string, get bool, dir, prefix string) []string
 }
 
