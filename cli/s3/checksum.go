@@ -52,8 +52,7 @@ func isEncrypted(sse types.ServerSideEncryption, customer *string) bool {
 }
 
 // checksum returns the best checksum that an object of these facts has, nil if there is
-// none. firstPart, which may be called, returns the size of the first of the parts that it
-// was uploaded in.
+// none. For one of parts it asks how large they are.
 func (g *getter) checksum(ctx context.Context, r *record, f facts) (*checksum, error) {
 	for _, c := range []struct {
 		value *string
