@@ -29,6 +29,10 @@ func encodes(m Message, got, body []byte) bool {
 	switch m := m.(type) {
 	case *Inputs:
 		at = 0
+	case *Verify, *Verified:
+		at = len(got) - 1
+	case *Damaged:
+		at = 4 + len(m.Key) + 8
 	case *Attach:
 		at = 4 * 8
 	case *Cancel:
