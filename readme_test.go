@@ -3,12 +3,15 @@ package s4_test
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/nathants/s4/cli/s3/s3test"
 )
 
 // TestREADME runs the console examples of README.md, in order, on an embedded
@@ -16,11 +19,12 @@ import (
 // output, … stands for anything within the line.
 func TestREADME(t *testing.T) {
 	bin, dir := t.TempDir(), t.TempDir()
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", bin+"/", "./cli/s4", "./cli/s4-server")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", bin+"/", "./cli/s4", "./cli/s4-s3", "./cli/s4-server")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	startS3(t)
 	startServers(t, filepath.Join(dir, "data"))
 	t.Setenv("S4_CONF_PATH", filepath.Join(dir, "data", "s4.conf"))
 
@@ -48,11 +52,35 @@ func TestREADME(t *testing.T) {
 	if n < 20 {
 		t.Errorf("found only %d examples", n)
 	}
-	for _, verb := range []string{"cp", "ls", "rm", "cat", "head", "stat", "du", "tree", "eval", "shell", "map", "map-to-n", "map-from-n", "jobs", "partition", "config", "health", "secret", "verify", "docs"} {
+	for _, verb := range []string{"cp", "ls", "rm", "cat", "head", "stat", "du", "tree", "eval", "shell", "map", "map-to-n", "map-from-n", "import", "export", "jobs", "partition", "config", "health", "secret", "verify", "docs"} {
 		if !bytes.Contains(text, []byte("$ s4 "+verb)) {
 			t.Errorf("no example of %s", verb)
 		}
 	}
+}
+
+// startS3 has an S3 server in the environment, with what the examples import.
+func startS3(t *testing.T) {
+	t.Helper()
+	s := s3test.Start(t, s3test.Fake)
+	for _, kv := range s.Env() {
+		name, value, _ := strings.Cut(kv, "=")
+		t.Setenv(name, value)
+	}
+	s.MakeBucket(t, "inputs")
+	s.MakeBucket(t, "results")
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write([]byte("ann,3\nbob,5\nann,1\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.Put(t, "inputs", "trips/jan.csv.gz", packed.Bytes())
+	s.Put(t, "inputs", "trips/may.csv", []byte("cid,7\nbob,2\nbob,1\n"))
+	s.Put(t, "inputs", "all.csv", []byte("ann,4\nbob,8\ncid,7\n"))
+	s.Put(t, "inputs", "names/a b.csv", []byte("ann,4\n"))
 }
 
 // startServers runs s4-server --nodes 3 until the test ends.

@@ -81,6 +81,8 @@ func (a *app) argument(names []string, i int) completer {
 	switch strings.TrimSuffix(name, "...") {
 	case "KEY", "PREFIX":
 		return a.keys
+	case "S3URL":
+		return nothing // to list a bucket takes longer than one waits for a Tab
 	case "INDIR", "OUTDIR", "DIR":
 		return a.directories
 	case "SRC", "DST":

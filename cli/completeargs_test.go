@@ -27,7 +27,7 @@ func TestArgumentNames(t *testing.T) {
 // TestArgumentsAreKnown looks for arguments that nothing completes by oversight.
 func TestArgumentsAreKnown(t *testing.T) {
 	t.Parallel()
-	known := []string{"KEY", "PREFIX", "INDIR", "OUTDIR", "DIR", "SRC", "DST", "FILE", "ID", "CMD", "VERB"} // VERB is of help, which cobra completes
+	known := []string{"KEY", "PREFIX", "INDIR", "OUTDIR", "DIR", "SRC", "DST", "FILE", "ID", "CMD", "S3URL", "VERB"} // VERB is of help, which cobra completes
 	var look func(*cobra.Command)
 	look = func(cmd *cobra.Command) {
 		for _, name := range argumentNames(cmd.Use) {

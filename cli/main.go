@@ -38,6 +38,8 @@ type app struct {
 	kept       string        // the id of the job that failed, if it can be resumed
 	mayRecurse bool          // the verb has -r, and it is not given
 	pages      *Pages        // in the program that serves them, else nil
+	s3         S3            // in the program that speaks it, else nil
+	lost       bool          // a server was lost while a job ran
 	longJob    time.Duration // from which on a job is told what --on-failure keep had saved
 }
 
@@ -63,6 +65,13 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 func MainUI(ctx context.Context, pages Pages, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := newApp(args, stdin, stdout, stderr)
 	a.pages = &pages
+	return a.main(ctx, args)
+}
+
+// MainS3 is Main for a program that speaks S3.
+func MainS3(ctx context.Context, s3 S3, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := newApp(args, stdin, stdout, stderr)
+	a.s3 = s3
 	return a.main(ctx, args)
 }
 
@@ -151,6 +160,7 @@ shell commands where they lie.`,
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print data, listings and errors only")
 	root.AddCommand(a.cp(), a.mv(), a.sync(), a.cat(), a.head(), a.ls(), a.tree(), a.du(), a.stat(), a.rm(), a.eval(), a.shell(),
 		a.mapVerb(mapHelp), a.mapVerb(mapToNHelp), a.mapVerb(mapFromNHelp),
+		a.importVerb(), a.exportVerb(),
 		a.jobs(), a.config(), a.health(), a.verify(), a.secret(), a.partition(), a.frames(),
 		a.ui(), a.docs(), a.completion(), a.top())
 	wordHelp(root)

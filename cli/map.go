@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -150,7 +151,11 @@ type mapJob struct {
 	indir, outdir, cmd string
 	opts               s4.JobOptions
 	resume             string // the job to go on with, in place of the above
+	as                 string // the verb that the user gave, if it is not that of the job
 }
+
+// name returns the verb that the user gave.
+func (j *mapJob) name() string { return cmp.Or(j.as, string(j.verb)) }
 
 func (j *mapJob) start(ctx context.Context, c *s4.Client) (s4.JobResult, error) {
 	if j.resume != "" {
@@ -161,14 +166,17 @@ func (j *mapJob) start(ctx context.Context, c *s4.Client) (s4.JobResult, error) 
 
 // runMap runs a job and shows its progress.
 func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) error {
-	verb := string(j.verb)
+	verb := j.name()
 	log, err := createJoblog(f.joblog)
 	if err != nil {
 		return err
 	}
 	shown := a.watch(verb, c.Cluster().Servers)
 	defer shown.stop()
-	j.opts.Progress = shown.update
+	j.opts.Progress = func(p s4.JobProgress) {
+		a.lost = a.lost || !p.LostSince.IsZero() || p.Without > 0
+		shown.update(p)
+	}
 	j.opts.Started = func(id string) {
 		log.start()
 		a.startedJob(id, f)

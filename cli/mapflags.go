@@ -43,15 +43,24 @@ type mapFlags struct {
 	choose                   chooser
 }
 
-// register defines the flags of a verb.
-func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
-	fl.BoolVar(&f.resume, "resume", false, "run only the tasks whose output does not exist")
+// registerJob defines the flags of every verb that runs a job.
+func (f *mapFlags) registerJob(fl *pflag.FlagSet, retries int) {
 	fl.BoolVarP(&f.keepGoing, "keep-going", "k", false, "publish what succeeds, whatever fails")
-	fl.IntVar(&f.retries, "retries", 0, "run a task that fails again, up to `N` times")
+	fl.IntVar(&f.retries, "retries", retries, "run a task that fails again, up to `N` times")
 	fl.Var(&f.timeout, "timeout", "fail a task that runs longer than `D`, as in 90s, 5m or 30 (seconds)")
 	f.serverWait = timeoutFlag(s4.DefaultServerWait)
 	fl.Var(&f.serverWait, "server-wait", "wait `D` for a server that is lost meanwhile, 0 to fail at once")
 	fl.StringVar(&f.onFailure, "on-failure", "", "`WHAT` becomes of a job that fails: keep, see s4 jobs resume, or discard (default $S4_ON_FAILURE, else discard)")
+	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
+	fl.BoolVar(&f.explain, "explain", false, "print what would run where, and run nothing")
+	fl.BoolVar(&f.detach, "detach", false, "print the job's id and leave it to the servers, see s4 jobs")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print the job's id when it starts")
+}
+
+// register defines the flags of a map verb.
+func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
+	f.registerJob(fl, 0)
+	fl.BoolVar(&f.resume, "resume", false, "run only the tasks whose output does not exist")
 	fl.Var(&f.okExit, "ok-exit", "exit `codes` that are no failure, as in 0,1 (repeatable)")
 	registerNoVerify(fl, &f.noVerify)
 	if verb == s4.VerbMap {
@@ -63,12 +72,8 @@ func (f *mapFlags) register(fl *pflag.FlagSet, verb s4.Verb) {
 	f.choose.registerFrom(fl, "the keys below INDIR that are meant")
 	f.secrets.register(fl)
 	f.shell.register(fl)
-	fl.StringVar(&f.joblog, "joblog", "", "write a line per task to `FILE`, tab-separated")
-	fl.BoolVar(&f.explain, "explain", false, "print what would run where, and run nothing")
-	fl.BoolVar(&f.detach, "detach", false, "print the job's id and leave it to the servers, see s4 jobs")
 	fl.StringArrayVar(&f.files, "file", nil, "send the file `PATH` along, to $S4_ASSETS and PATH (repeatable)")
 	fl.StringVar(&f.script, "script", "", "take the command from `FILE`, in place of CMD")
-	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print the job's id when it starts")
 	if verb == s4.VerbMapToN {
 		f.compress.register(fl, "what servers send each other")
 	}
@@ -110,6 +115,11 @@ func (f *mapFlags) check(cmd *cobra.Command, args []string) error {
 		}
 		return wrongArgs(text, args)
 	}
+	return f.checkJob()
+}
+
+// checkJob checks the flags of registerJob.
+func (f *mapFlags) checkJob() error {
 	if f.onFailure == "" {
 		f.onFailure = os.Getenv("S4_ON_FAILURE")
 	}

@@ -33,24 +33,26 @@ type Pages struct {
 	Open func(address string) (done func(), err error)
 }
 
-// uiProgram is s4 with Pages. It is installed beside s4.
-const uiProgram = "s4-ui"
+// Programs that are installed beside s4.
+const (
+	uiProgram = "s4-ui" // s4 with Pages
+	s3Program = "s4-s3" // s4 with an S3
+)
 
-// becomeUI turns this process into one of the program that has Pages. It returns only if
-// that fails.
-func (a *app) becomeUI() error {
+// become turns this process into one of another program. It returns only if that fails.
+func (a *app) become(program string) error {
 	dirs := filepath.SplitList(os.Getenv("PATH"))
 	if self, err := os.Executable(); err == nil {
 		dirs = append([]string{filepath.Dir(self)}, dirs...)
 	}
 	for _, dir := range dirs {
-		path := filepath.Join(dir, uiProgram)
+		path := filepath.Join(dir, program)
 		if !filepath.IsAbs(path) || unix.Access(path, unix.X_OK) != nil {
 			continue
 		}
 		return fmt.Errorf("%s: %w", path, unix.Exec(path, append([]string{path}, a.args...), os.Environ()))
 	}
-	return fmt.Errorf("there is no %s beside s4 or on PATH (make install has it)", uiProgram)
+	return fmt.Errorf("there is no %s beside s4 or on PATH (make install has it)", program)
 }
 
 func (a *app) ui() *cobra.Command {
@@ -87,7 +89,7 @@ is suspended again.`,
 				return err
 			}
 			if a.pages == nil {
-				return a.becomeUI()
+				return a.become(uiProgram)
 			}
 			ln, err := net.Listen("tcp", listen)
 			if err != nil {

@@ -326,6 +326,8 @@ func baseEnv(cfg Config, path string) []string {
 		"S4_SECRET_FILE="+absolute(cfg.SecretFile), // also if empty: the server's own may be set
 		fmt.Sprintf("S4_SERVER=%d", cfg.Index),
 		fmt.Sprintf("S4_SERVERS=%d", len(cfg.Cluster.Servers)),
+		fmt.Sprintf("S4_MAX_CPU_JOBS=%d", cfg.MaxCPUJobs),
+		fmt.Sprintf("S4_MAX_IO_JOBS=%d", cfg.MaxIOJobs),
 	)
 }
 

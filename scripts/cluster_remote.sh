@@ -19,7 +19,7 @@
 # SUM_SECRET is "none" for a cluster without a secret.
 # Answers are lines that start with @. DIR holds:
 #
-#   bin/s4, bin/s4-server   the programs
+#   bin/s4, bin/s4-server, bin/s4-s3   the programs
 #   s4.conf                 the cluster file
 #   secret                  the cluster's secret, if it has one
 #   data/                   the server's keys
@@ -89,8 +89,8 @@ last_log() {
 }
 
 plan() {
-	local listed=$1 place=$2 force=$3 sums=("${@:4:4}") flags=("${@:8}")
-	local names=(bin/s4 bin/s4-server s4.conf secret) i want have reason=''
+	local listed=$1 place=$2 force=$3 sums=("${@:4:5}") flags=("${@:9}")
+	local names=(bin/s4 bin/s4-server s4.conf secret bin/s4-s3) i want have reason=''
 	[[ $(uname -s) == Linux ]] || fail "not a Linux host: $(uname -s)"
 	mkdir -p -- "$dir" 2>/dev/null || fail "cannot make directory $dir"
 	[[ -w $dir ]] || fail "cannot write to directory $dir"
@@ -131,7 +131,7 @@ describe() { echo "$((${1% *} + 1)) of ${1#* }"; }
 stamp() { printf 'program: %s\ncluster file: %s\nsecret: %s\nplace: %s\nflags: %s\n' "$@"; }
 
 deploy() {
-	local listed=$1 place=$2 action=$3 sums=("${@:4:4}") flags=("${@:8}") name size log_size status
+	local listed=$1 place=$2 action=$3 sums=("${@:4:5}") flags=("${@:9}") name size log_size status
 	mkdir -p -- "$dir/bin"
 	while read -r name size; do
 		take_file "$name" "$size" || fail "cannot write $dir/$name (disk full?)"
@@ -140,6 +140,7 @@ deploy() {
 		bin/s4-server) check_sum "$name" "${sums[1]}" ;;
 		s4.conf) check_sum "$name" "${sums[2]}" ;;
 		secret) check_sum "$name" "${sums[3]}" ;;
+		bin/s4-s3) check_sum "$name" "${sums[4]}" ;;
 		*) fail "unexpected file $name" ;;
 		esac
 		case $name in
@@ -241,7 +242,7 @@ stop() {
 		find -H "$dir/data" -mindepth 1 -delete || fail "could not remove all of $dir/data"
 		rmdir -- "$dir/data" 2>/dev/null || true
 	fi
-	rm -f -- "$dir/bin/s4" "$dir/bin/s4-server" "$dir/s4.conf" "$dir/secret" "$dir/log" "$dir/place" "$dir"/{bin/s4,bin/s4-server,s4.conf,secret}.new
+	rm -f -- "$dir/bin/s4" "$dir/bin/s4-server" "$dir/bin/s4-s3" "$dir/s4.conf" "$dir/secret" "$dir/log" "$dir/place" "$dir"/{bin/s4,bin/s4-server,bin/s4-s3,s4.conf,secret}.new
 	rmdir -- "$dir/bin" "$dir" 2>/dev/null || true
 	say removed "$dir"
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install.sh: build s4, s4-ui and s4-server from this checkout and install them, with
+# install.sh: build s4, s4-ui, s4-s3 and s4-server from this checkout and install them, with
 # the completions of bash, zsh and fish, and man pages.
 #
 # Usage: scripts/install.sh [--prefix DIR]
@@ -78,9 +78,9 @@ flags=(-trimpath)
 # build would refuse with it.
 git -C "$root" rev-parse HEAD >/dev/null 2>&1 || flags+=(-buildvcs=false)
 
-(cd -- "$root" && CGO_ENABLED=0 go build "${flags[@]}" -o "$tmp/" ./cli/s4 ./cli/s4-ui ./cli/s4-server)
+(cd -- "$root" && CGO_ENABLED=0 go build "${flags[@]}" -o "$tmp/" ./cli/s4 ./cli/s4-ui ./cli/s4-s3 ./cli/s4-server)
 
-for program in s4 s4-ui s4-server; do
+for program in s4 s4-ui s4-s3 s4-server; do
 	mv -f -- "$tmp/$program" "$bin/$program"
 	echo "installed $bin/$program"
 done

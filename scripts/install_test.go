@@ -19,12 +19,12 @@ func TestInstall(t *testing.T) {
 		t.Errorf("a package needs no advice:\n%s", r.out)
 	}
 	run(t, nil, script("install.sh"), "--prefix="+prefix).want(t, 0, "is not on PATH", "for zsh")
-	for _, name := range []string{"s4", "s4-ui", "s4-server"} {
+	for _, name := range []string{"s4", "s4-ui", "s4-s3", "s4-server"} {
 		run(t, nil, filepath.Join(prefix, "bin", name), "--help").want(t, 0)
 	}
 	entries, err := os.ReadDir(filepath.Join(prefix, "bin"))
-	if err != nil || len(entries) != 3 {
-		t.Errorf("want s4, s4-ui and s4-server, got %v, %v", entries, err)
+	if err != nil || len(entries) != 4 {
+		t.Errorf("want s4, s4-ui, s4-s3 and s4-server, got %v, %v", entries, err)
 	}
 	installed(t, filepath.Join(prefix, "share"))
 	manual, err := os.ReadFile("../README.md")

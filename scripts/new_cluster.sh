@@ -14,8 +14,8 @@
 #   --port PORT        server port where HOST gives none (default: 4000)
 #   --dir DIR          a server's directory on its host: programs, data, log, pid;
 #                      %p is the server's port (default: ~/.s4/%p)
-#   --bin DIR          where s4 and s4-server are, here (default: the checkout's
-#                      bin, built if need be)
+#   --bin DIR          where s4 and s4-server are, here, and s4-s3 if the servers are to
+#                      have it (default: the checkout's bin, built if need be)
 #   --conf FILE        the cluster file to write, here (default: $S4_CONF_PATH,
 #                      else ~/.s4.conf)
 #   --secret-file FILE the cluster's secret, here, which is made if absent and copied
@@ -119,6 +119,12 @@ for file in "${files[@]}"; do
 	sums+=("${sum%% *}")
 done
 [[ -n $secret ]] || sums+=(none)
+if [[ -f $bin/s4-s3 && -x $bin/s4-s3 ]]; then
+	sum=$(sha256sum <"$bin/s4-s3")
+	sums+=("${sum%% *}")
+else
+	sums+=(none)
+fi
 
 plan() { remote "$1" plan "${dirs[$1]}" "${listed[$1]}" "$1 $count" "$force" "${sums[@]}" "${server_flags[@]}"; }
 
@@ -128,7 +134,7 @@ deploy() {
 		case $name in
 		s4.conf) payload+=("$name=$work/s4.conf") ;;
 		secret) payload+=("$name=$secret") ;;
-		bin/s4 | bin/s4-server) payload+=("$name=$bin/${name#bin/}") ;;
+		bin/*) payload+=("$name=$bin/${name#bin/}") ;;
 		esac
 	done
 	remote "$i" deploy "${dirs[i]}" "${listed[i]}" "$i $count" "${actions[i]}" "${sums[@]}" "${server_flags[@]}"
