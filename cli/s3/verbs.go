@@ -9,6 +9,7 @@ import (
 	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/nathants/s4"
@@ -162,7 +163,10 @@ func endpointName(endpoint string) string {
 
 // noCredentials says in words why there are no credentials.
 func noCredentials(err error) error {
-	told := &s3Error{code: "NoCredentials", text: "no credentials: " + oneLine(err.Error()), err: err}
+	if errors.As(err, new(*processcreds.ProviderError)) {
+		return problem(err)
+	}
+	told := &s3Error{code: noCredentialsCode, text: "no credentials: " + oneLine(err.Error()), err: err}
 	var op interface{ Service() string }
 	if errors.As(err, &op) && op.Service() == "ec2imds" {
 		told.text = "no credentials (set $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or --profile, or --no-sign-request for public data)"
