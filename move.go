@@ -67,7 +67,11 @@ func (c *Client) moving(ctx context.Context, dst string, opts *CopyOptions, run 
 	close(m.keys)
 	wg.Wait()
 	m.finish()
-	if err == nil && opts.report() == nil {
+	switch {
+	case err != nil || m.first == nil:
+	case ctx.Err() != nil:
+		err = c.opError(ctx, "rm", dst, -1, ctx.Err()) // all is copied, and not all removed
+	case opts.report() == nil:
 		err = m.first
 	}
 	return err

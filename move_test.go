@@ -295,3 +295,28 @@ func TestMoveInterrupted(t *testing.T) {
 		t.Errorf("%d keys are left", len(left))
 	}
 }
+
+// A move that is interrupted when all is copied, and not all is removed, says so, also if
+// each key is reported.
+func TestMoveInterruptedAtLast(t *testing.T) {
+	c := nodetest.Start(t, 1, node.Config{}).Client(t, nil)
+	put(t, c, "s4://b/k", []byte("bytes"))
+	ctx, cancel := context.WithCancel(t.Context())
+	reported := 0
+	err := c.Moving(ctx, "s4://b/to", &s4.CopyOptions{Report: func(r s4.Transfer) {
+		if reported++; !errors.Is(r.Err, s4.ErrCanceled) {
+			t.Errorf("got %v", r.Err)
+		}
+	}}, func(o *s4.CopyOptions) error {
+		err := c.Copy(ctx, "s4://b/k", "s4://b/to", nil)
+		cancel()
+		o.Report(s4.Transfer{Key: "s4://b/k", To: "s4://b/to"})
+		return err
+	})
+	if !errors.Is(err, s4.ErrCanceled) || reported != 1 {
+		t.Errorf("%v, %d reported", err, reported)
+	}
+	if got := strings.Join(keys(t, c, "s4://b"), " "); got != "b/k b/to" {
+		t.Error(got)
+	}
+}
