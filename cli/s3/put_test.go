@@ -124,3 +124,25 @@ func TestPutSkips(t *testing.T) {
 	l.Put(t, "bkt", "k", bytes.Repeat([]byte("x"), 1000))
 	put(same, false)
 }
+
+// TestPutMarker has a key that is called as the marker of an export that writes one: it
+// would be there before all others are.
+func TestPutMarker(t *testing.T) {
+	l := newLab(t, s3test.Fake)
+	for _, marked := range []bool{true, false} {
+		args := []string{"put", "--below=s4://b/in/", "s3://bkt/out/"}
+		if marked {
+			args = append(args, "--marked")
+		}
+		t.Setenv("S4_KEY", "s4://b/in/"+marker)
+		f := sourceOf(t, nil, "0123456789abcdef").f.(*os.File)
+		l.proxy.Forget()
+		var said bytes.Buffer
+		if code := task(t.Context(), args, f, f, &said); code != 0 {
+			t.Fatal(said.String())
+		}
+		if got := len(l.proxy.Calls()); (got > 0) == marked {
+			t.Errorf("marked %v: %d requests", marked, got)
+		}
+	}
+}

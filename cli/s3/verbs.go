@@ -83,9 +83,13 @@ func (service) Export(ctx context.Context, o *cli.S3Export) (*cli.S3Job, error) 
 	if o.NoClobber {
 		args = append(args, "--no-clobber")
 	}
+	if o.Marked {
+		args = append(args, "--marked")
+	}
 	where := scheme + to.bucket + "/" + to.prefix
 	job.Command = "s4-s3 put " + words(append(args, "--below", s4.Scheme+glob.Base+"/", where))
 	job.Marker = "s4-s3 put " + words(append(at.options.Args(), "--success-marker", where))
+	job.Unmark = "s4-s3 put " + words(append(at.options.Args(), "--remove-marker", where))
 	job.Batch, _ = batchOf(int(o.Keys), o.Bytes)
 	job.Abort = func(ctx context.Context, c *s4.Client) (int, error) {
 		if at.now.IsZero() {
