@@ -128,10 +128,11 @@ func (a *app) abortUploads(ctx context.Context, c *s4.Client, p *S3Job, failed e
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
 	defer cancel()
-	switch n, err := p.Abort(ctx, c); {
-	case err != nil:
-		a.note("parts of uploads may be left in S3: %v", err)
-	case n > 0:
+	n, err := p.Abort(ctx, c)
+	if n > 0 {
 		a.note("removed the parts of %s", count(int64(n), "upload"))
+	}
+	if err != nil {
+		a.note("parts of uploads may be left in S3: %v", err)
 	}
 }

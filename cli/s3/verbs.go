@@ -95,9 +95,12 @@ func (service) Export(ctx context.Context, o *cli.S3Export) (*cli.S3Job, error) 
 		if at.now.IsZero() {
 			return 0, nil // this machine has no part in S3
 		}
-		n, err := abortSince(ctx, at.client, to, at.now, func(key string) bool {
+		n, err := abortSince(ctx, at.client, to, at.now, func(key string) (bool, error) {
 			_, err := c.Stat(ctx, s4.Scheme+glob.Base+"/"+strings.TrimPrefix(key, to.prefix))
-			return err == nil
+			if errors.Is(err, s4.ErrNotFound) || errors.Is(err, s4.ErrUsage) {
+				return false, nil // of another program
+			}
+			return err == nil, err
 		})
 		return n, problem(err)
 	}
