@@ -123,7 +123,7 @@ needs it, too.`,
 // abortUploads removes what uploads of an export have left that could not do so
 // themselves: those of tasks that were killed, with the job or with a server.
 func (a *app) abortUploads(ctx context.Context, c *s4.Client, p *S3Job, failed error) {
-	if failed == nil && !a.lost {
+	if failed == nil && !a.lost && !a.retried {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
