@@ -61,6 +61,9 @@ needs it, too.`,
 		if a.s3 == nil {
 			return a.become(s3Program)
 		}
+		if err := f.checkDir(args[0]); err != nil {
+			return err
+		}
 		a.subject = args[0]
 		f.Unseen = true
 		meant := s4.JobOptions{NoGlob: f.choose.noGlob}
