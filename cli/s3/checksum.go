@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -103,6 +104,10 @@ func (g *getter) checksum(ctx context.Context, r *record, f facts) (*checksum, e
 // are count, a number; 0 if they cannot all be alike, so that nobody knows where they end.
 func (g *getter) partSize(ctx context.Context, r *record, count string) (int64, error) {
 	part, err := g.sizeOfPart(ctx, r, 1)
+	switch statusOf(err) {
+	case http.StatusMethodNotAllowed, http.StatusRequestedRangeNotSatisfiable, http.StatusNotImplemented:
+		return 0, nil // of a service that has no such thing
+	}
 	if err != nil {
 		return 0, err
 	}

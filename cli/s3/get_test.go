@@ -247,6 +247,20 @@ func TestInUnlikeParts(t *testing.T) {
 	}
 }
 
+// TestPartsUnknown has a service that stores checksums of parts, and does not know of a
+// HEAD of a part.
+func TestPartsUnknown(t *testing.T) {
+	l := newLab(t, s3test.Versity)
+	content := bytesOf(6 << 20)
+	l.putParts(t, "k", content, []int{5 << 20}, types.ChecksumAlgorithmCrc32, types.ChecksumTypeComposite)
+	r := l.record(t, "k")
+	l.g.rangeSize = 8 << 20 // so that the only HEAD is of a part
+	l.proxy.Set(s3test.Rule{Ops: []s3test.Op{s3test.HeadObject}, Fault: s3test.Refuse(501, "NotImplemented", "no part numbers")})
+	if got, err := l.fetch(t, r); err != nil || !bytes.Equal(got, content) || l.proxy.Struck() == 0 {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
 // putParts uploads an object as other programs do. The last of sizes is that of all other
 // parts.
 func (l *lab) putParts(t *testing.T, key string, content []byte, sizes []int, algorithm types.ChecksumAlgorithm, kind types.ChecksumType) {
