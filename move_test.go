@@ -320,3 +320,21 @@ func TestMoveInterruptedAtLast(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A key that is meant by two sources is reported for each, and removed once.
+func TestMoveTwice(t *testing.T) {
+	c := nodetest.Start(t, 1, node.Config{}).Client(t, nil)
+	put(t, c, "s4://b/k", []byte("bytes"))
+	var got []string
+	err := c.Moving(t.Context(), "s4://b/to/", &s4.CopyOptions{Report: func(r s4.Transfer) {
+		got = append(got, fmt.Sprint(r.Key, " ", r.To, " ", r.Err))
+	}}, func(o *s4.CopyOptions) error {
+		for _, to := range []string{"s4://b/1", "s4://b/2", "s4://b/3"} {
+			o.Report(s4.Transfer{Key: "s4://b/k", To: to})
+		}
+		return nil
+	})
+	if want := "s4://b/k s4://b/1 <nil>, s4://b/k s4://b/2 <nil>, s4://b/k s4://b/3 <nil>"; err != nil || strings.Join(got, ", ") != want {
+		t.Errorf("%v, got %q", err, got)
+	}
+}
