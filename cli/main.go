@@ -40,6 +40,7 @@ type app struct {
 	pages      *Pages        // in the program that serves them, else nil
 	s3         S3            // in the program that speaks it, else nil
 	lost       bool          // a server was lost while a job ran
+	retried    bool          // a task of a job failed and was run again
 	longJob    time.Duration // from which on a job is told what --on-failure keep had saved
 }
 
