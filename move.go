@@ -105,6 +105,8 @@ func (m *mover) copied(t Transfer) {
 	case t.Err != nil || t.Skip:
 	case m.up && t.To == "":
 		t.Err = t.removeFile()
+	case t.To == "" && !isRegular(t.Path): // /dev/null keeps nothing
+		t.Err = notRemoved(t.Key, errors.New(t.Path+" is no regular file"))
 	default:
 		m.mu.Lock()
 		m.waiting[t.Key] = append(m.waiting[t.Key], t)
