@@ -53,11 +53,15 @@ func newConfig(ctx context.Context, o *cli.S3Options) (aws.Config, error) {
 	return config.LoadDefaultConfig(ctx, opts...)
 }
 
-// newClient returns a client of the service that o names, or the environment.
-func newClient(cfg aws.Config, o *cli.S3Options) *sdk.Client {
+// newClient returns a client of the service that o names, or the environment, unless it is
+// for a task: then it is AWS.
+func newClient(cfg aws.Config, o *cli.S3Options, isTask bool) *sdk.Client {
 	return sdk.NewFromConfig(cfg, func(so *sdk.Options) {
-		if o.Endpoint != "" {
+		switch {
+		case o.Endpoint != "":
 			so.BaseEndpoint = aws.String(o.Endpoint)
+		case isTask: // a server's own environment may name another service than was listed
+			so.BaseEndpoint = nil
 		}
 		if so.Region == "" {
 			so.Region = "us-east-1" // what services that are not AWS take

@@ -52,7 +52,7 @@ func newLab(t *testing.T, kind s3test.Kind) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(cfg, o)
+	c := newClient(cfg, o, false)
 	l := &lab{s, proxy, newGetter(c, 3), newPutter(c, 3)}
 	l.g.rangeSize, l.g.chunkSize, l.p.partSize = 1<<20, 300<<10, 5<<20 // the least that S3 takes
 	return l

@@ -50,7 +50,7 @@ func TestListCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := list(t.Context(), newClient(cfg, o), "s3://bkt/p/", func(object) error { return nil }); err == nil {
+	if err := list(t.Context(), newClient(cfg, o, false), "s3://bkt/p/", func(object) error { return nil }); err == nil {
 		t.Error("what is missing is no error")
 	}
 }

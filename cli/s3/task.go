@@ -84,7 +84,7 @@ func (t *taskFlags) client(ctx context.Context) (*sdk.Client, error) {
 			return nil, noCredentials(err)
 		}
 	}
-	return newClient(cfg, &t.S3Options), nil
+	return newClient(cfg, &t.S3Options, true), nil
 }
 
 func (t *taskFlags) get(ctx context.Context, in, out *os.File) error {

@@ -121,7 +121,7 @@ func reach(ctx context.Context, o *cli.S3Options, bucket string) (*place, error)
 	if err != nil {
 		return nil, err
 	}
-	at := &place{client: newClient(cfg, o), options: *o}
+	at := &place{client: newClient(cfg, o, false), options: *o}
 	set := at.client.Options()
 	if set.BaseEndpoint != nil {
 		at.options.Endpoint = *set.BaseEndpoint
