@@ -135,7 +135,7 @@ func TestPutSkips(t *testing.T) {
 func TestPutMarker(t *testing.T) {
 	l := newLab(t, s3test.Fake)
 	for _, marked := range []bool{true, false} {
-		args := []string{"put", "--below=s4://b/in/", "s3://bkt/out/"}
+		args := []string{"put", "--endpoint-url=" + l.proxy.URL, "--below=s4://b/in/", "s3://bkt/out/"}
 		if marked {
 			args = append(args, "--marked")
 		}
