@@ -48,6 +48,9 @@ needs it, too.`,
 			if err := wantArgs(2, 2)(cmd, args); err != nil {
 				return err
 			}
+			if err := checkS3URL(args[1]); err != nil {
+				return err
+			}
 			switch {
 			case marker && f.detach:
 				return errors.New("--success-marker needs this command to stay: leave it or --detach off")

@@ -51,6 +51,9 @@ needs it, too.`,
 			if err := wantArgs(2, 2)(cmd, args); err != nil {
 				return err
 			}
+			if err := checkS3URL(args[0]); err != nil {
+				return err
+			}
 			return f.check()
 		},
 	}

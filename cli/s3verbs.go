@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -137,6 +139,9 @@ func (f *s3Flags) check() error {
 	case f.Parallel < 0 || f.Parallel > math.MaxInt16:
 		return errors.New("--parallel N is from 1 to 32767")
 	}
+	if err := checkEndpoint(f.Endpoint); err != nil {
+		return err
+	}
 	return f.checkJob()
 }
 
@@ -166,6 +171,44 @@ func (a *app) runS3(ctx context.Context, c *s4.Client, j *mapJob, f *s3Flags) er
 		a.advice = "every server needs " + s3Program + " beside s4-server, or on its PATH: make install has it"
 	}
 	return err
+}
+
+// s3Scheme begins the names of objects.
+const s3Scheme = "s3://"
+
+// refuseS3 returns an error in usage if one of the names that a verb for files and keys got
+// is that of an object.
+func refuseS3(names []string) error {
+	for _, name := range names {
+		if strings.HasPrefix(name, s3Scheme) {
+			return usagef("%s is in S3, which is for 's4 import' and 's4 export': keys are s4://bucket/path/name", name)
+		}
+	}
+	return nil
+}
+
+// checkS3URL checks the name of an object or prefix as far as usage goes.
+func checkS3URL(name string) error {
+	bucket, _, _ := strings.Cut(strings.TrimPrefix(name, s3Scheme), "/")
+	if !strings.HasPrefix(name, s3Scheme) || bucket == "" {
+		return fmt.Errorf("%s is no s3://bucket/prefix/", name)
+	}
+	return nil
+}
+
+// checkEndpoint checks what --endpoint-url says.
+func checkEndpoint(endpoint string) error {
+	if endpoint == "" {
+		return nil
+	}
+	host, ok := strings.CutPrefix(endpoint, "http://")
+	if !ok {
+		host, ok = strings.CutPrefix(endpoint, "https://")
+	}
+	if !ok || host == "" {
+		return fmt.Errorf("--endpoint-url %s does not begin with http://HOST or https://HOST", endpoint)
+	}
+	return nil
 }
 
 // exitNoProgram is with which code bash ends if there is no such program.
