@@ -50,7 +50,8 @@ func (service) Import(ctx context.Context, o *cli.S3Import) (*cli.S3Job, error) 
 	if o.Parallel == 0 {
 		at.options.Parallel = parallel
 	}
-	job.Command = "s4-s3 get " + words(at.options.Args())
+	// The tasks do not need the source, but whoever looks at the job does.
+	job.Command = "s4-s3 get " + words(append(at.options.Args(), o.Source))
 	return job, nil
 }
 
