@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -147,11 +148,26 @@ func reach(ctx context.Context, o *cli.S3Options, bucket string) (*place, error)
 		again.Region = region
 		return reach(ctx, &again, bucket)
 	case statusOf(err) == 404:
+		if err := at.whyMissing(ctx, bucket); err != nil {
+			return nil, err
+		}
 		return nil, &s3Error{text: fmt.Sprintf("there is no bucket %s at %s", bucket, endpointName(at.options.Endpoint)), err: err}
 	case statusOf(err) != 403 && statusOf(err) != 400:
 		return nil, err
 	}
 	return at, nil // what may be done there will be seen
+}
+
+// whyMissing asks for more than the status, all that the answer to a HEAD has, of a bucket
+// that is said not to be there, and returns an error if it is another: of versitygw, that
+// nobody has the access key.
+func (at *place) whyMissing(ctx context.Context, bucket string) error {
+	_, err := at.client.ListObjectsV2(ctx, &sdk.ListObjectsV2Input{Bucket: &bucket, MaxKeys: aws.Int32(1)})
+	switch codeOf(err) {
+	case "NoSuchBucket", "NotFound", "":
+		return nil
+	}
+	return err
 }
 
 func endpointName(endpoint string) string {
