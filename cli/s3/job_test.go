@@ -62,7 +62,7 @@ func TestSendCredentials(t *testing.T) {
 			t.Errorf("%q: exit code %d, %s; want %d, %q", args, code, out, want, wantOut)
 		}
 	}
-	run(1, "s4-s3 get: no credentials (set $AWS_ACCESS_KEY_ID", "import", "--retries", "0", "s3://bkt/in/", "s4://b/none/")
+	run(1, "s4-s3 get: this server has no credentials (give it some, or let it use those of the machine where s4 runs: --send-credentials)", "import", "--retries", "0", "s3://bkt/in/", "s4://b/none/")
 	run(0, "1 task", "import", "--send-credentials", "--joblog", filepath.Join(dir, "joblog"), "s3://bkt/in/", "s4://b/in/")
 	run(0, "1 task", "export", "--send-credentials", "--success-marker", "s4://b/in/", "s3://bkt/out/")
 	s.Put(t, "bkt", "gone/a", []byte("alpha"))

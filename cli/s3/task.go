@@ -77,7 +77,7 @@ func (t *taskFlags) client(ctx context.Context) (*sdk.Client, error) {
 	}
 	if !t.NoSign {
 		if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
-			return nil, noCredentials(err)
+			return nil, noCredentials(err, "this server has no credentials (give it some, or let it use those of the machine where s4 runs: --send-credentials)")
 		}
 	}
 	return newClient(cfg, &t.S3Options), nil

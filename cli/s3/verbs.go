@@ -134,7 +134,7 @@ func reach(ctx context.Context, o *cli.S3Options, bucket string) (*place, error)
 				"AWS_SESSION_TOKEN=" + creds.SessionToken}
 			at.options.Profile = "" // it would take the place of what is sent
 		case err != nil && (o.SendCredentials || !o.Unseen):
-			return nil, noCredentials(err)
+			return nil, noCredentials(err, "no credentials (set $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or --profile, or --no-sign-request for public data)")
 		case err != nil:
 			return at, nil
 		}
@@ -177,12 +177,12 @@ func endpointName(endpoint string) string {
 	return endpoint
 }
 
-// noCredentials says in words why there are no credentials.
-func noCredentials(err error) error {
+// noCredentials says in words why there are no credentials: nowhere, if nothing was found.
+func noCredentials(err error, nowhere string) error {
 	told := &s3Error{code: "NoCredentials", text: "no credentials: " + oneLine(err.Error()), err: err}
 	var op interface{ Service() string }
 	if errors.As(err, &op) && op.Service() == "ec2imds" {
-		told.text = "no credentials (set $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or --profile, or --no-sign-request for public data)"
+		told.text = nowhere
 	}
 	return told
 }
