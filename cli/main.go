@@ -39,6 +39,7 @@ type app struct {
 	mayRecurse bool          // the verb has -r, and it is not given
 	pages      *Pages        // in the program that serves them, else nil
 	s3         S3            // in the program that speaks it, else nil
+	sealed     bool          // the cluster has a secret
 	lost       bool          // a server was lost while a job ran
 	longJob    time.Duration // from which on a job is told what --on-failure keep had saved
 }
@@ -177,6 +178,7 @@ func (a *app) client() (*s4.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.sealed = secret.IsSet()
 	return s4.NewClient(cluster, &s4.Options{Compress: s4.Compression(a.compress), Secret: secret}), nil
 }
 

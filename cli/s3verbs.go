@@ -147,6 +147,9 @@ func (f *s3Flags) check() error {
 
 // s3Job makes a job of what the servers are to run.
 func (f *s3Flags) s3Job(ctx context.Context, a *app, as string, p *S3Job) (*mapJob, error) {
+	if f.SendCredentials && !f.inClear && !f.explain && !a.sealed {
+		return nil, usagef("the cluster has no secret to seal the credentials with, and all could read them on the network: make one with 's4 secret', or say --send-credentials-in-clear")
+	}
 	j, err := f.job(ctx, a, mapHelp, []string{"", "", p.Command})
 	if err != nil {
 		return nil, err
