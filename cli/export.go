@@ -79,7 +79,7 @@ needs it, too.`,
 			o.Keys += p.Keys
 			o.Bytes += p.Bytes
 		}
-		plan, err := a.s3.Export(ctx, &o)
+		plan, err := a.askS3(args[1], func() (*S3Job, error) { return a.s3.Export(ctx, &o) })
 		if err != nil {
 			a.subject = args[1]
 			return err

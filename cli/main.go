@@ -42,6 +42,7 @@ type app struct {
 	sealed     bool          // the cluster has a secret
 	lost       bool          // a server was lost while a job ran
 	longJob    time.Duration // from which on a job is told what --on-failure keep had saved
+	slowS3     time.Duration // from which on it is said that S3 is waited for
 }
 
 // failure marks an error of a verb that ran, as opposed to an error in its usage.
@@ -77,7 +78,7 @@ func MainS3(ctx context.Context, s3 S3, args []string, stdin io.Reader, stdout, 
 }
 
 func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer) *app {
-	return &app{args: args, stdin: stdin, stdout: stdout, stderr: stderr, longJob: longJob}
+	return &app{args: args, stdin: stdin, stdout: stdout, stderr: stderr, longJob: longJob, slowS3: slowS3}
 }
 
 func (a *app) main(ctx context.Context, args []string) int {

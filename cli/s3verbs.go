@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -174,6 +176,26 @@ func (a *app) runS3(ctx context.Context, c *s4.Client, j *mapJob, f *s3Flags) er
 		a.advice = "every server needs " + s3Program + " beside s4-server, or on its PATH: make install has it"
 	}
 	return err
+}
+
+// slowS3 is the default of app.slowS3. S3 lists about 10,000 objects meanwhile; a service
+// that does not answer at all is given minutes, see package s3.
+const slowS3 = 10 * time.Second
+
+// askS3 calls f, which asks S3 about name, and says once that it does when it takes long.
+func (a *app) askS3(name string, f func() (*S3Job, error)) (*S3Job, error) {
+	ended := make(chan struct{})
+	var saying sync.WaitGroup
+	saying.Go(func() {
+		select {
+		case <-ended:
+		case <-time.After(a.slowS3):
+			a.note("still waiting for S3 to tell about %s (a long list takes long; does it answer at all? --endpoint-url)", name)
+		}
+	})
+	defer saying.Wait()
+	defer close(ended)
+	return f()
 }
 
 // s3Scheme begins the names of objects.
