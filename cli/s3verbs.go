@@ -178,8 +178,8 @@ func (a *app) runS3(ctx context.Context, c *s4.Client, j *mapJob, f *s3Flags) er
 	return err
 }
 
-// slowS3 is the default of app.slowS3. S3 lists about 10,000 objects meanwhile; a service
-// that does not answer at all is given minutes, see package s3.
+// slowS3 is the default of app.slowS3. A service that does not answer at all is given
+// minutes, see package s3.
 const slowS3 = 10 * time.Second
 
 // askS3 calls f, which asks S3 about name, and says once that it does when it takes long.
