@@ -49,7 +49,7 @@ func (c *Client) moving(ctx context.Context, dst string, opts *CopyOptions, run 
 	if o.DryRun {
 		return run(&o)
 	}
-	m := &mover{c: c, ctx: ctx, up: isRemote(dst), opts: o, keys: make(chan string), waiting: make(map[string]Transfer)}
+	m := &mover{c: c, ctx: ctx, up: isRemote(dst), opts: o, keys: make(chan string), waiting: make(map[string][]Transfer)}
 	o.Report = m.copied
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -67,7 +67,11 @@ func (c *Client) moving(ctx context.Context, dst string, opts *CopyOptions, run 
 	close(m.keys)
 	wg.Wait()
 	m.finish()
-	if err == nil && opts.report() == nil {
+	switch {
+	case err != nil || m.first == nil:
+	case ctx.Err() != nil:
+		err = c.opError(ctx, "rm", dst, -1, ctx.Err()) // all is copied, and not all removed
+	case opts.report() == nil:
 		err = m.first
 	}
 	return err
@@ -90,9 +94,9 @@ type mover struct {
 	keys chan string // to be removed
 
 	mu      sync.Mutex
-	waiting map[string]Transfer // copied, and the key is not removed yet; guarded by mu
-	again   []string            // keys whose server was lost; guarded by mu
-	first   error               // guarded by mu
+	waiting map[string][]Transfer // by keys that are copied and not removed yet, their copies; guarded by mu
+	again   []string              // keys whose server was lost; guarded by mu
+	first   error                 // guarded by mu
 }
 
 // copied takes a transfer that is reported.
@@ -101,9 +105,11 @@ func (m *mover) copied(t Transfer) {
 	case t.Err != nil || t.Skip:
 	case m.up && t.To == "":
 		t.Err = t.removeFile()
+	case t.To == "" && !isRegular(t.Path): // /dev/null keeps nothing
+		t.Err = notRemoved(t.Key, errors.New(t.Path+" is no regular file"))
 	default:
 		m.mu.Lock()
-		m.waiting[t.Key] = t
+		m.waiting[t.Key] = append(m.waiting[t.Key], t)
 		m.mu.Unlock()
 		m.keys <- t.Key
 		return
@@ -129,16 +135,20 @@ func (m *mover) remove(keys iter.Seq2[string, error]) {
 	_, _ = m.c.RemoveEach(m.ctx, keys, &RemoveOptions{Report: func(r Removal) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
+		copies := m.waiting[r.Key]
 		if broke(r.Err) || errors.Is(r.Err, ErrUnavailable) {
 			m.again = append(m.again, r.Key)
-			if t := m.waiting[r.Key]; t.Err == nil {
-				t.Err = notRemoved(t.Key, r.Err)
-				m.waiting[r.Key] = t
+			for i := range copies {
+				if copies[i].Err == nil {
+					copies[i].Err = notRemoved(r.Key, r.Err)
+				}
 			}
 			return
 		}
-		t := m.waiting[r.Key]
-		delete(m.waiting, r.Key)
+		t := copies[0]
+		if m.waiting[r.Key] = copies[1:]; len(copies) == 1 {
+			delete(m.waiting, r.Key)
+		}
 		if t.Err = nil; r.Err != nil && !errors.Is(r.Err, ErrNotFound) { // another client was first
 			t.Err = notRemoved(t.Key, r.Err)
 		}
@@ -172,11 +182,13 @@ func (m *mover) finish() {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, t := range m.waiting {
-		if cause := context.Cause(m.ctx); cause != nil {
-			t.Err = m.c.opError(m.ctx, "rm", t.Key, -1, cause)
+	for _, copies := range m.waiting {
+		for _, t := range copies {
+			if cause := context.Cause(m.ctx); cause != nil {
+				t.Err = m.c.opError(m.ctx, "rm", t.Key, -1, cause)
+			}
+			m.report(t)
 		}
-		m.report(t)
 	}
 }
 

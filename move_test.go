@@ -295,3 +295,46 @@ func TestMoveInterrupted(t *testing.T) {
 		t.Errorf("%d keys are left", len(left))
 	}
 }
+
+// A move that is interrupted when all is copied, and not all is removed, says so, also if
+// each key is reported.
+func TestMoveInterruptedAtLast(t *testing.T) {
+	c := nodetest.Start(t, 1, node.Config{}).Client(t, nil)
+	put(t, c, "s4://b/k", []byte("bytes"))
+	ctx, cancel := context.WithCancel(t.Context())
+	reported := 0
+	err := c.Moving(ctx, "s4://b/to", &s4.CopyOptions{Report: func(r s4.Transfer) {
+		if reported++; !errors.Is(r.Err, s4.ErrCanceled) {
+			t.Errorf("got %v", r.Err)
+		}
+	}}, func(o *s4.CopyOptions) error {
+		err := c.Copy(ctx, "s4://b/k", "s4://b/to", nil)
+		cancel()
+		o.Report(s4.Transfer{Key: "s4://b/k", To: "s4://b/to"})
+		return err
+	})
+	if !errors.Is(err, s4.ErrCanceled) || reported != 1 {
+		t.Errorf("%v, %d reported", err, reported)
+	}
+	if got := strings.Join(keys(t, c, "s4://b"), " "); got != "b/k b/to" {
+		t.Error(got)
+	}
+}
+
+// A key that is meant by two sources is reported for each, and removed once.
+func TestMoveTwice(t *testing.T) {
+	c := nodetest.Start(t, 1, node.Config{}).Client(t, nil)
+	put(t, c, "s4://b/k", []byte("bytes"))
+	var got []string
+	err := c.Moving(t.Context(), "s4://b/to/", &s4.CopyOptions{Report: func(r s4.Transfer) {
+		got = append(got, fmt.Sprint(r.Key, " ", r.To, " ", r.Err))
+	}}, func(o *s4.CopyOptions) error {
+		for _, to := range []string{"s4://b/1", "s4://b/2", "s4://b/3"} {
+			o.Report(s4.Transfer{Key: "s4://b/k", To: to})
+		}
+		return nil
+	})
+	if want := "s4://b/k s4://b/1 <nil>, s4://b/k s4://b/2 <nil>, s4://b/k s4://b/3 <nil>"; err != nil || strings.Join(got, ", ") != want {
+		t.Errorf("%v, got %q", err, got)
+	}
+}

@@ -32,8 +32,8 @@ exported gives the same names and bytes.
 It is a map job that writes no keys: s4 jobs shows it, and --keep-going, --detach and the
 others are as there. What is in S3 when it fails stays there, as S3 has no way to have many
 objects appear at once: --success-marker writes an empty object _SUCCESS when all is
-there, and --resume leaves out what is there with the same size and checksum. Existing
-objects are replaced, unless --no-clobber.
+there, and removes one of before at the beginning; --resume leaves out what is there with
+the same size and checksum. Existing objects are replaced, unless --no-clobber.
 
 Parts of uploads that were cut off are removed. Where that is not possible, because this
 machine cannot reach S3 itself, a lifecycle rule of the bucket should do so.
@@ -64,6 +64,9 @@ needs it, too.`,
 		if a.s3 == nil {
 			return a.become(s3Program)
 		}
+		if err := f.checkDir(args[0]); err != nil {
+			return err
+		}
 		a.subject = args[0]
 		f.Unseen = true
 		meant := s4.JobOptions{NoGlob: f.choose.noGlob}
@@ -74,7 +77,7 @@ needs it, too.`,
 		if err != nil {
 			return err
 		}
-		o.S3Options, o.Indir, o.Dest, o.NoGlob = f.S3Options, args[0], args[1], f.choose.noGlob
+		o.S3Options, o.Indir, o.Dest, o.NoGlob, o.Marked = f.S3Options, args[0], args[1], f.choose.noGlob, marker
 		for _, p := range plans {
 			o.Keys += p.Keys
 			o.Bytes += p.Bytes
@@ -89,6 +92,20 @@ needs it, too.`,
 			return err
 		}
 		j.indir = args[0]
+		mark := func(cmd string) error {
+			m := *j
+			m.cmd, m.indir, m.opts = cmd, "", s4.JobOptions{Retries: f.retries, ServerWait: time.Duration(f.serverWait),
+				Manifest: []s4.ManifestTask{{Name: "_SUCCESS"}}, Secrets: plan.Secrets, SecretsInClear: f.inClear}
+			a.subject = strings.TrimSuffix(args[1], "/") + "/_SUCCESS"
+			_, err := m.start(ctx, c)
+			return err
+		}
+		if marker && !f.explain {
+			if err := mark(plan.Unmark); err != nil {
+				return a.withoutS3(err)
+			}
+			a.subject = args[0]
+		}
 		err = a.runS3(ctx, c, j, &f)
 		if f.explain || f.detach {
 			return err
@@ -97,11 +114,7 @@ needs it, too.`,
 		if err != nil || !marker {
 			return err
 		}
-		j.cmd, j.indir, j.opts = plan.Marker, "", s4.JobOptions{Retries: f.retries, ServerWait: time.Duration(f.serverWait),
-			Manifest: []s4.ManifestTask{{Name: "_SUCCESS"}}, Secrets: plan.Secrets, SecretsInClear: f.inClear}
-		a.subject = strings.TrimSuffix(args[1], "/") + "/_SUCCESS"
-		_, err = j.start(ctx, c)
-		return err
+		return mark(plan.Marker)
 	})
 	fl := cmd.Flags()
 	f.register(fl)
@@ -109,22 +122,23 @@ needs it, too.`,
 	f.choose.registerGlob(fl)
 	fl.BoolVar(&o.Resume, "resume", false, "leave out objects that are there with the same size and checksum")
 	fl.BoolVar(&o.NoClobber, "no-clobber", false, "leave out objects that are there")
-	fl.BoolVar(&marker, "success-marker", false, "write an empty object _SUCCESS when all others are there")
+	fl.BoolVar(&marker, "success-marker", false, "write an empty object _SUCCESS when all others are there, and not before")
 	return cmd
 }
 
 // abortUploads removes what uploads of an export have left that could not do so
 // themselves: those of tasks that were killed, with the job or with a server.
 func (a *app) abortUploads(ctx context.Context, c *s4.Client, p *S3Job, failed error) {
-	if failed == nil && !a.lost {
+	if failed == nil && !a.lost && !a.retried {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
 	defer cancel()
-	switch n, err := p.Abort(ctx, c); {
-	case err != nil:
-		a.note("parts of uploads may be left in S3: %v", err)
-	case n > 0:
+	n, err := p.Abort(ctx, c)
+	if n > 0 {
 		a.note("removed the parts of %s", count(int64(n), "upload"))
+	}
+	if err != nil {
+		a.note("parts of uploads may be left in S3: %v", err)
 	}
 }

@@ -41,6 +41,7 @@ type app struct {
 	s3         S3            // in the program that speaks it, else nil
 	sealed     bool          // the cluster has a secret
 	lost       bool          // a server was lost while a job ran
+	retried    bool          // a task of a job failed and was run again
 	longJob    time.Duration // from which on a job is told what --on-failure keep had saved
 	slowS3     time.Duration // from which on it is said that S3 is waited for
 }

@@ -186,6 +186,7 @@ func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) 
 	}
 	j.opts.AllTasks = log != nil
 	j.opts.Task = func(t s4.JobTask) {
+		a.retried = a.retried || t.State == s4.TaskRetried
 		log.add(t)
 		if f.keepGoing && t.State == s4.TaskFailed {
 			shown.aside(func() { a.report(verb, t.Err) })

@@ -169,8 +169,8 @@ func (f *mapFlags) job(ctx context.Context, a *app, h mapHelpText, args []string
 		j.indir, more = args[0], args[1:dirs-1]
 	}
 	for _, dir := range args[:dirs-1] {
-		if strings.Contains(dir, "[!") && !f.choose.noGlob { // of path.Match a set with "!" in it, so the opposite
-			return nil, usagef("%s: write [^ in place of [!", dir)
+		if err := f.checkDir(dir); err != nil {
+			return nil, err
 		}
 	}
 	if j.outdir, args = args[dirs-1], args[dirs:]; j.outdir == "-" && h.verb == s4.VerbMap {
@@ -223,6 +223,14 @@ func (f *mapFlags) job(ctx context.Context, a *app, h mapHelpText, args []string
 		j.opts.Files = append(j.opts.Files, s4.JobFile{Path: f.script, Exec: true})
 	}
 	return j, nil
+}
+
+// checkDir returns an error in usage for a pattern that would not mean what it seems to.
+func (f *mapFlags) checkDir(dir string) error {
+	if strings.Contains(dir, "[!") && !f.choose.noGlob { // of path.Match a set with "!" in it, so the opposite
+		return usagef("%s: write [^ in place of [!", dir)
+	}
+	return nil
 }
 
 // readKeys reads the keys of --from-file.

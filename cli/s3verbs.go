@@ -97,6 +97,7 @@ type S3Export struct {
 	Keys, Bytes int64  // below Indir
 	Resume      bool
 	NoClobber   bool
+	Marked      bool // there is to be a _SUCCESS at the end, and not before
 }
 
 // S3Job is what a map job for an import or export consists of.
@@ -107,9 +108,11 @@ type S3Job struct {
 	Secrets []string          // as in s4.JobOptions
 	Skipped int               // objects that were left out because of their names
 
-	// Of an export: Marker is the command that writes _SUCCESS, and Abort removes what
-	// uploads have left that were cut off. It returns how many there were.
+	// Of an export: Marker is the command that writes _SUCCESS, Unmark that which removes
+	// one of before, and Abort removes what uploads have left that were cut off. It
+	// returns how many there were.
 	Marker string
+	Unmark string
 	Abort  func(ctx context.Context, c *s4.Client) (int, error)
 }
 
@@ -170,7 +173,11 @@ func (a *app) runS3(ctx context.Context, c *s4.Client, j *mapJob, f *s3Flags) er
 	case f.detach:
 		return a.detach(ctx, c, j, &f.mapFlags)
 	}
-	err := a.runMap(ctx, c, j, &f.mapFlags)
+	return a.withoutS3(a.runMap(ctx, c, j, &f.mapFlags))
+}
+
+// withoutS3 returns err, and has advice if it is that a server does not have the program.
+func (a *app) withoutS3(err error) error {
 	var e *s4.Error
 	if errors.As(err, &e) && e.Exit == exitNoProgram {
 		a.advice = "every server needs " + s3Program + " beside s4-server, or on its PATH: make install has it"

@@ -20,23 +20,40 @@ func abort(ctx context.Context, c *sdk.Client, bucket, key string, id *string) {
 }
 
 // abortSince aborts uploads of objects below a prefix that began at since or later and
-// that mine says are ours, and returns how many there were. A task that is killed cannot do it.
-func abortSince(ctx context.Context, c *sdk.Client, to destination, since time.Time, mine func(key string) bool) (n int, err error) {
-	pages := sdk.NewListMultipartUploadsPaginator(c, &sdk.ListMultipartUploadsInput{Bucket: &to.bucket, Prefix: aws.String(to.prefix)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return n, err
-		}
-		for _, u := range page.Uploads {
-			if u.Initiated == nil || u.Initiated.Before(since) || u.Key == nil || !mine(*u.Key) {
-				continue
-			}
-			if _, err := c.AbortMultipartUpload(ctx, &sdk.AbortMultipartUploadInput{Bucket: &to.bucket, Key: u.Key, UploadId: u.UploadId}); err != nil {
-				return n, err
-			}
-			n++
+// that mine says are ours, and returns how many there were. A task that is killed cannot do
+// it. One that fails does not stop the others: the error is the first.
+func abortSince(ctx context.Context, c *sdk.Client, to destination, since time.Time, mine func(key string) (bool, error)) (n int, err error) {
+	fail := func(why error) {
+		if err == nil {
+			err = why
 		}
 	}
-	return n, nil
+	pages := sdk.NewListMultipartUploadsPaginator(c, &sdk.ListMultipartUploadsInput{Bucket: &to.bucket, Prefix: aws.String(to.prefix)})
+	for pages.HasMorePages() {
+		page, perr := pages.NextPage(ctx)
+		if perr != nil {
+			fail(perr)
+			break
+		}
+		for _, u := range page.Uploads {
+			if u.Initiated == nil || u.Initiated.Before(since) || u.Key == nil {
+				continue
+			}
+			ours, merr := mine(*u.Key)
+			if merr != nil {
+				fail(merr)
+			}
+			if !ours {
+				continue
+			}
+			_, aerr := c.AbortMultipartUpload(ctx, &sdk.AbortMultipartUploadInput{Bucket: &to.bucket, Key: u.Key, UploadId: u.UploadId})
+			switch {
+			case aerr == nil:
+				n++
+			case codeOf(aerr) != "NoSuchUpload": // else it has just ended by itself
+				fail(aerr)
+			}
+		}
+	}
+	return n, err
 }

@@ -220,7 +220,7 @@ func TestInParts(t *testing.T) {
 		{types.ChecksumAlgorithmCrc32c, types.ChecksumTypeComposite},
 	} {
 		key := fmt.Sprintf("%s-%s", c.algorithm, c.kind)
-		l.putParts(t, key, content, 5<<20, c.algorithm, c.kind)
+		l.putParts(t, key, content, []int{5 << 20}, c.algorithm, c.kind)
 		r := l.record(t, key)
 		for how, fetch := range map[string]func(*testing.T, *record) ([]byte, error){"file": l.fetch, "pipe": l.fetchPipe} {
 			l.proxy.Set()
@@ -235,8 +235,35 @@ func TestInParts(t *testing.T) {
 	}
 }
 
-// putParts uploads an object as other programs do.
-func (l *lab) putParts(t *testing.T, key string, content []byte, size int, algorithm types.ChecksumAlgorithm, kind types.ChecksumType) {
+// TestInUnlikeParts has parts of which as many as there are would hold the object if they
+// were as large as the first. Nothing says where each ends, so nothing is compared.
+func TestInUnlikeParts(t *testing.T) {
+	l := newLab(t, s3test.Versity)
+	const mib = 1 << 20
+	content := bytesOf(18*mib + 1) // the last part is as if all were alike, too
+	l.putParts(t, "k", content, []int{6 * mib, 7 * mib, 5 * mib}, types.ChecksumAlgorithmCrc32, types.ChecksumTypeComposite)
+	if got, err := l.fetch(t, l.record(t, "k")); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
+// TestPartsUnknown has a service that stores checksums of parts, and does not know of a
+// HEAD of a part.
+func TestPartsUnknown(t *testing.T) {
+	l := newLab(t, s3test.Versity)
+	content := bytesOf(6 << 20)
+	l.putParts(t, "k", content, []int{5 << 20}, types.ChecksumAlgorithmCrc32, types.ChecksumTypeComposite)
+	r := l.record(t, "k")
+	l.g.rangeSize = 8 << 20 // so that the only HEAD is of a part
+	l.proxy.Set(s3test.Rule{Ops: []s3test.Op{s3test.HeadObject}, Fault: s3test.Refuse(501, "NotImplemented", "no part numbers")})
+	if got, err := l.fetch(t, r); err != nil || !bytes.Equal(got, content) || l.proxy.Struck() == 0 {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
+// putParts uploads an object as other programs do. The last of sizes is that of all other
+// parts.
+func (l *lab) putParts(t *testing.T, key string, content []byte, sizes []int, algorithm types.ChecksumAlgorithm, kind types.ChecksumType) {
 	t.Helper()
 	begun, err := l.g.c.CreateMultipartUpload(t.Context(), &sdk.CreateMultipartUploadInput{Bucket: aws.String("bkt"), Key: &key, ChecksumAlgorithm: algorithm, ChecksumType: kind})
 	if err != nil {
@@ -244,7 +271,7 @@ func (l *lab) putParts(t *testing.T, key string, content []byte, size int, algor
 	}
 	var done types.CompletedMultipartUpload
 	for number := int32(1); len(content) > 0; number++ {
-		part := content[:min(size, len(content))]
+		part := content[:min(sizes[min(int(number), len(sizes))-1], len(content))]
 		content = content[len(part):]
 		out, err := l.g.c.UploadPart(t.Context(), &sdk.UploadPartInput{Bucket: aws.String("bkt"), Key: &key, UploadId: begun.UploadId,
 			PartNumber: &number, Body: bytes.NewReader(part), ChecksumAlgorithm: algorithm})

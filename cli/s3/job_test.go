@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/nathants/s4"
@@ -177,5 +179,40 @@ func TestExportCanceled(t *testing.T) {
 	}
 	if l.proxy.Count(s3test.AbortUpload) == 0 {
 		t.Error("no upload was aborted")
+	}
+}
+
+// TestExportTaskKilled has no part of an upload left of a task that was killed, and done
+// when it was run again.
+func TestExportTaskKilled(t *testing.T) {
+	l := newLab(t, s3test.Versity)
+	c := nodetest.Start(t, 1, node.Config{})
+	t.Setenv("S4_CONF_PATH", c.Cluster.Path)
+	if err := c.Client(t, nil).Put(t.Context(), "s4://b/out/large", bytes.NewReader(bytesOf(partSize+1)), -1); err != nil {
+		t.Fatal(err)
+	}
+	l.proxy.Set(s3test.Rule{Ops: []s3test.Op{s3test.UploadPart}, Times: 1, Fault: s3test.Before(func() { killTasks(t, l.proxy.URL) })})
+	code, out := command(t.Context(), "export", "s4://b/out/", "s3://bkt/out/")
+	if code != 0 || l.proxy.Struck() == 0 {
+		t.Errorf("exit code %d, %s", code, out)
+	}
+	if left := l.Uploads(t, "bkt"); len(left) > 0 {
+		t.Errorf("uploads are left: %v\n%s", left, out)
+	}
+}
+
+// killTasks kills the processes of tasks that have an endpoint.
+func killTasks(t *testing.T, endpoint string) {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	killed := 0
+	for _, path := range lines {
+		line, err := os.ReadFile(path)
+		pid, perr := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err == nil && perr == nil && bytes.Contains(line, []byte("--endpoint-url="+endpoint+"\x00")) && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	if killed == 0 {
+		t.Errorf("no process has the endpoint %s", endpoint)
 	}
 }

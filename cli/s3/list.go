@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -46,6 +47,9 @@ func list(ctx context.Context, c *sdk.Client, source string, yield func(object) 
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
+		}
+		if aws.ToBool(page.IsTruncated) && aws.ToString(page.NextContinuationToken) == "" {
+			return errors.New("S3 has not listed all objects, and does not say how to go on")
 		}
 		for i := range page.Contents {
 			key := aws.ToString(page.Contents[i].Key)

@@ -2,6 +2,9 @@ package s3
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -33,6 +36,22 @@ func TestList(t *testing.T) {
 	}
 	if len(got) != len(names)+1 {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestListCut has a page that says that there are more, and not how to ask for them.
+func TestListCut(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>p/a</Key><Size>1</Size></Contents></ListBucketResult>`)
+	}))
+	defer srv.Close()
+	o := &cli.S3Options{Endpoint: srv.URL, NoSign: true}
+	cfg, err := newConfig(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := list(t.Context(), newClient(cfg, o), "s3://bkt/p/", func(object) error { return nil }); err == nil {
+		t.Error("what is missing is no error")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	"github.com/aws/smithy-go"
 )
 
@@ -23,6 +24,9 @@ func problem(err error) error {
 		return err
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
+	case errors.As(err, new(*processcreds.ProviderError)):
+		// Its text may have the output of the process, and so credentials.
+		return &s3Error{noCredentialsCode, "no credentials: the profile's credential_process fails, or prints something else than its JSON (run it by itself)", err}
 	}
 	var api smithy.APIError
 	code, message := "", ""
@@ -55,6 +59,9 @@ func problem(err error) error {
 	return err
 }
 
+// noCredentialsCode is the code of errors that S3 has no part in.
+const noCredentialsCode = "NoCredentials"
+
 // s3Error is an error in words.
 type s3Error struct {
 	code, text string
@@ -67,7 +74,7 @@ func (e *s3Error) Unwrap() error { return e.err }
 // hopeless reports whether no other object can be read or written either.
 func (e *s3Error) hopeless() bool {
 	switch e.code {
-	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidAccessKeyId", "XAdminUserNotFound", "SignatureDoesNotMatch", "NoSuchBucket", "NoCredentials":
+	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidAccessKeyId", "XAdminUserNotFound", "SignatureDoesNotMatch", "NoSuchBucket", noCredentialsCode:
 		return true
 	}
 	return false

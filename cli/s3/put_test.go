@@ -2,13 +2,18 @@ package s3
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/nathants/s4/cli/s3/s3test"
 )
@@ -123,4 +128,48 @@ func TestPutSkips(t *testing.T) {
 	l.p.resume, l.p.noClobber = true, false
 	l.Put(t, "bkt", "k", bytes.Repeat([]byte("x"), 1000))
 	put(same, false)
+}
+
+// TestPutMarker has a key that is called as the marker of an export that writes one: it
+// would be there before all others are.
+func TestPutMarker(t *testing.T) {
+	l := newLab(t, s3test.Fake)
+	for _, marked := range []bool{true, false} {
+		args := []string{"put", "--below=s4://b/in/", "s3://bkt/out/"}
+		if marked {
+			args = append(args, "--marked")
+		}
+		t.Setenv("S4_KEY", "s4://b/in/"+marker)
+		f := sourceOf(t, nil, "0123456789abcdef").f.(*os.File)
+		l.proxy.Forget()
+		var said bytes.Buffer
+		if code := task(t.Context(), args, f, f, &said); code != 0 {
+			t.Fatal(said.String())
+		}
+		if got := len(l.proxy.Calls()); (got > 0) == marked {
+			t.Errorf("marked %v: %d requests", marked, got)
+		}
+	}
+}
+
+// TestAbortSince has one upload of which nobody knows whose it is, as its server is lost,
+// and one that cannot be aborted: the others are, and the error says that some are left.
+func TestAbortSince(t *testing.T) {
+	l := newLab(t, s3test.Versity)
+	for _, key := range []string{"p/a", "p/b", "p/c", "p/other", "q"} {
+		if _, err := l.p.c.CreateMultipartUpload(t.Context(), &sdk.CreateMultipartUploadInput{Bucket: aws.String("bkt"), Key: &key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lost := errors.New("lost")
+	l.proxy.Set(s3test.Rule{Ops: []s3test.Op{s3test.AbortUpload}, Key: "p/b", Fault: s3test.AccessDenied()})
+	n, err := abortSince(t.Context(), l.p.c, destination{"bkt", "p/"}, time.Time{}, func(key string) (bool, error) {
+		if key == "p/a" {
+			return false, lost
+		}
+		return key != "p/other", nil
+	})
+	if n != 1 || err != lost || len(l.Uploads(t, "bkt")) != 4 {
+		t.Errorf("aborted %d, %v; left %v", n, err, l.Uploads(t, "bkt"))
+	}
 }

@@ -31,7 +31,9 @@ func task(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	fl.StringVar(&t.below, "below", "", "")
 	fl.BoolVar(&t.resume, "resume", false, "")
 	fl.BoolVar(&t.noClobber, "no-clobber", false, "")
+	fl.BoolVar(&t.marked, "marked", false, "")
 	fl.BoolVar(&t.marker, "success-marker", false, "")
+	fl.BoolVar(&t.unmark, "remove-marker", false, "")
 	err := fl.Parse(args[1:])
 	if err == nil {
 		in, inOK := stdin.(*os.File)
@@ -57,8 +59,10 @@ func task(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 // taskFlags are the flags of a task.
 type taskFlags struct {
 	cli.S3Options
-	below                     string // the directory of keys whose names objects have
-	resume, noClobber, marker bool
+	below             string // the directory of keys whose names objects have
+	resume, noClobber bool
+	marked            bool // the marker is written when all is there, and not as a key
+	marker, unmark    bool // write or remove the marker, and nothing else
 }
 
 // about adds the name of an object to an error.
@@ -149,10 +153,18 @@ func (t *taskFlags) put(ctx context.Context, where string, in *os.File, stderr i
 			return fmt.Errorf("%s is not below %s", key, t.below)
 		}
 		s, err := newSource(f)
-		if err == nil {
+		switch {
+		case err != nil:
+		case t.marked && rel == marker && s.size > 0:
+			err = fmt.Errorf("--success-marker would replace it: the key %s is not empty (leave it out: --exclude %s)", key, marker)
+		case t.marked && rel == marker:
+		default:
 			_, err = p.put(ctx, s, to.bucket, to.prefix+rel)
 		}
 		return about(scheme+to.bucket+"/"+to.prefix+rel, err)
+	}
+	if t.unmark {
+		return about(where+marker, removeMarker(ctx, c, to))
 	}
 	if t.marker {
 		return about(where+marker, p.whole(ctx, &source{f: strings.NewReader("")}, to.bucket, to.prefix+marker))
@@ -173,6 +185,19 @@ func (t *taskFlags) put(ctx context.Context, where string, in *os.File, stderr i
 // marker is the name of the empty object that says that all others are there, as Hadoop
 // has it.
 const marker = "_SUCCESS"
+
+// removeMarker removes the marker of an export before this one.
+func removeMarker(ctx context.Context, c *sdk.Client, to destination) error {
+	key := to.prefix + marker
+	_, err := c.HeadObject(ctx, &sdk.HeadObjectInput{Bucket: &to.bucket, Key: &key})
+	if err == nil {
+		_, err = c.DeleteObject(ctx, &sdk.DeleteObjectInput{Bucket: &to.bucket, Key: &key})
+	}
+	if isMissing(err) {
+		return nil
+	}
+	return err
+}
 
 // transfersForEach returns how many transfers one of a server's tasks may have under way, so
 // that all together have no more than the server allows.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/nathants/s4"
@@ -84,17 +85,24 @@ func (service) Export(ctx context.Context, o *cli.S3Export) (*cli.S3Job, error) 
 	if o.NoClobber {
 		args = append(args, "--no-clobber")
 	}
+	if o.Marked {
+		args = append(args, "--marked")
+	}
 	where := scheme + to.bucket + "/" + to.prefix
 	job.Command = "s4-s3 put " + words(append(args, "--below", s4.Scheme+glob.Base+"/", where))
 	job.Marker = "s4-s3 put " + words(append(at.options.Args(), "--success-marker", where))
+	job.Unmark = "s4-s3 put " + words(append(at.options.Args(), "--remove-marker", where))
 	job.Batch, _ = batchOf(int(o.Keys), o.Bytes)
 	job.Abort = func(ctx context.Context, c *s4.Client) (int, error) {
 		if at.now.IsZero() {
 			return 0, nil // this machine has no part in S3
 		}
-		n, err := abortSince(ctx, at.client, to, at.now, func(key string) bool {
+		n, err := abortSince(ctx, at.client, to, at.now, func(key string) (bool, error) {
 			_, err := c.Stat(ctx, s4.Scheme+glob.Base+"/"+strings.TrimPrefix(key, to.prefix))
-			return err == nil
+			if errors.Is(err, s4.ErrNotFound) || errors.Is(err, s4.ErrUsage) {
+				return false, nil // of another program
+			}
+			return err == nil, err
 		})
 		return n, problem(err)
 	}
@@ -179,7 +187,10 @@ func endpointName(endpoint string) string {
 
 // noCredentials says in words why there are no credentials: nowhere, if nothing was found.
 func noCredentials(err error, nowhere string) error {
-	told := &s3Error{code: "NoCredentials", text: "no credentials: " + oneLine(err.Error()), err: err}
+	if errors.As(err, new(*processcreds.ProviderError)) {
+		return problem(err)
+	}
+	told := &s3Error{code: noCredentialsCode, text: "no credentials: " + oneLine(err.Error()), err: err}
 	var op interface{ Service() string }
 	if errors.As(err, &op) && op.Service() == "ec2imds" {
 		told.text = nowhere
