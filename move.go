@@ -20,8 +20,11 @@ import (
 //
 // A local file that has changed since it was read stays, which is an error. Of a symbolic
 // link, the link is removed. Local directories stay. A source that another client removes
-// and writes anew meanwhile may be lost. opts may have no Split and no SkipExisting, which
-// does not compare what is there with its source.
+// and writes anew meanwhile may be lost, and so may one that another client moves in the
+// opposite direction meanwhile: each can take the other's source for its copy.
+//
+// opts may have no Split and no SkipExisting, which does not compare what is there with
+// its source.
 func (c *Client) Move(ctx context.Context, src, dst string, opts *CopyOptions) error {
 	return c.moving(ctx, dst, opts, func(opts *CopyOptions) error {
 		if src == "-" || dst == "-" {

@@ -23,7 +23,8 @@ type TaskInput struct {
 // JobTaskInput finds the input of the task of a job that key names, as JobTask.Key does:
 // of a merge its output. It looks at the keys that are there now, and so numbers the tasks
 // that the job would have now. The error is ErrNotFound if key names no task, or nothing of its
-// input is there any more.
+// input is there any more, and ErrBadRequest if nobody knows what the task has read: of a
+// manifest, and of a merge with JobOptions.Keys.
 func (c *Client) JobTaskInput(ctx context.Context, job JobStatus, key string) (TaskInput, error) {
 	name, err := names.ParseKey(key)
 	if err != nil {
@@ -68,6 +69,9 @@ type taskKey struct{ base, rel string }
 func (c *Client) jobInputs(ctx context.Context, job JobStatus, server int) (list []taskKey, err error) {
 	if job.Manifest {
 		return nil, wire.Errorf(wire.CodeBadRequest, "the job's tasks have read no keys, but records of a manifest, which are gone")
+	}
+	if job.Listed && Verb(job.Verb) == VerbMapFromN {
+		return nil, wire.Errorf(wire.CodeBadRequest, "the job merged the keys of a list, which is not kept")
 	}
 	for _, dir := range append([]string{job.Indir}, job.Options.MoreIndirs...) {
 		glob := names.Glob{Base: strings.TrimPrefix(dir, Scheme)}

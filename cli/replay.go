@@ -31,7 +31,8 @@ type replay struct {
 	in         s4.TaskInput
 	command    string
 	files      []s4.JobFile
-	secretFile string // as the user gave it
+	load       s4.ServerLoad // of the task's server
+	secretFile string        // as the user gave it
 	dir        string
 	program    bool // one of files is one
 }
@@ -72,8 +73,9 @@ func (r *replay) remove() error {
 	return errors.Join(err, os.RemoveAll(r.dir))
 }
 
-// fetch fills the directory.
+// fetch fills the directory, and asks the task's server for what its variables tell of it.
 func (r *replay) fetch(ctx context.Context) error {
+	r.load = r.client.Health(ctx)[r.in.Server].Load
 	var paths []string
 	for _, key := range r.in.Keys {
 		path := r.local(key)
@@ -178,7 +180,9 @@ func (r *replay) environ() []string {
 		"S4_SECRET_FILE="+absolute(secret),
 		fmt.Sprintf("S4_SERVER=%d", r.in.Server),
 		fmt.Sprintf("S4_SERVERS=%d", len(cluster.Servers)),
-		"S4_INDIR="+r.job.Indir, "S4_OUTDIR="+r.job.Outdir,
+		fmt.Sprintf("S4_MAX_CPU_JOBS=%d", max(1, r.load.Slots)),
+		fmt.Sprintf("S4_MAX_IO_JOBS=%d", max(1, r.load.MaxTransfers)),
+		"S4_INDIR="+strings.Join(append([]string{r.job.Indir}, r.job.Options.MoreIndirs...), " "), "S4_OUTDIR="+r.job.Outdir,
 		"S4_JOB="+r.job.ID, "TMPDIR="+r.path("tmp"), "S4_ASSETS="+assets)
 	if r.batch() {
 		return append(env, fmt.Sprintf("S4_TASK=%d", r.in.Number), "S4_BATCH="+r.path("batch"))

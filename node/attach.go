@@ -205,12 +205,12 @@ func (j *job) attach(js *jobSession, m *wire.Attach) error {
 		return wire.Errorf(wire.CodeExists, "job %016x was resumed by another client, at term %d", m.Job, j.link.term)
 	case !j.msg.Durable():
 		return wire.Errorf(wire.CodeExists, "job %016x has a client, and ends with its connection", m.Job)
+	case m.Term <= j.link.term, j.link.client != nil && j.link.driver != m.Driver:
+		return wire.Errorf(wire.CodeExists, "job %016x has another client, at term %d", m.Job, j.link.term)
 	case j.wantsInputs():
 		// The rest of its tasks was lost on the way. Another JOB can bring all.
 		j.moveLocked(jobDiscarded, discarded(*errInputsLost))
 		return errInputsLost
-	case m.Term <= j.link.term, j.link.client != nil && j.link.driver != m.Driver:
-		return wire.Errorf(wire.CodeExists, "job %016x has another client, at term %d", m.Job, j.link.term)
 	}
 	if !isDriven(j.state) {
 		return j.revive(js, m)

@@ -315,6 +315,44 @@ func TestProtocolInputs(t *testing.T) {
 	p.wantFiles()
 }
 
+// An ATTACH that is not of the client that is sending a job's tasks is refused as at any
+// time, and the job goes on. That of the client itself says that the rest was lost.
+func TestProtocolAttachAmidInputs(t *testing.T) {
+	p := startProto(t, 0)
+	c, other := p.open(wire.ChannelControl), p.open(wire.ChannelControl)
+	defer c.Close()
+	defer other.Close()
+	const driver = 7
+	c.send(1, 0, &wire.Job{ID: 42, Verb: wire.VerbMap, Options: wire.JobManifest, Outdir: "out", Command: "cat", Wait: uint64(time.Minute), Driver: driver})
+	c.send(1, 0, &wire.Inputs{List: []wire.Input{{Name: "a"}}})
+	nodetest.Eventually(t, "the job is known", func() bool {
+		_, err := os.Stat(filepath.Join(p.dir, "_s4/jobs", jobText(42), "records"))
+		return err == nil
+	})
+	attach := &wire.Attach{Job: 42, Term: 2, Driver: driver + 1, Wait: uint64(time.Minute)}
+	other.send(1, 0, attach)
+	other.wantError(1, wire.CodeExists)
+	attach.Driver, attach.Term = driver, 1
+	other.send(2, 0, attach)
+	other.wantError(2, wire.CodeExists)
+	c.send(1, 0, &wire.Inputs{Last: true, List: []wire.Input{{Name: "b"}}})
+	if r := c.want(1, wire.TypeReady).(*wire.Ready); r.Tasks != 2 {
+		t.Errorf("%+v", r)
+	}
+	c.send(1, 0, new(wire.Discard))
+	c.want(1, wire.TypeOK)
+
+	c.send(1, 0, &wire.Job{ID: 43, Verb: wire.VerbMap, Options: wire.JobManifest, Outdir: "out", Command: "cat", Wait: uint64(time.Minute), Driver: driver})
+	nodetest.Eventually(t, "the job is known", func() bool {
+		_, err := os.Stat(filepath.Join(p.dir, "_s4/jobs", jobText(43), "records"))
+		return err == nil
+	})
+	attach.Job, attach.Term = 43, 2
+	other.send(3, 0, attach)
+	other.wantError(3, wire.CodeUnavailable)
+	p.wantFiles()
+}
+
 // A record that was damaged on the disk fails its task, which is not run.
 func TestManifestDamagedRecord(t *testing.T) {
 	for _, batch := range []uint32{0, 9} {

@@ -146,6 +146,8 @@ func (n *Node) taskOf(ctx context.Context, id uint64, key string) (*job, int, er
 	switch {
 	case info.Job.Options&wire.JobManifest != 0:
 		return nil, 0, wire.Errorf(wire.CodeBadRequest, "the job's tasks have read no keys, but records of a manifest, which are gone")
+	case info.Job.Options&wire.JobKeys != 0 && info.Job.Verb == wire.VerbMapFromN:
+		return nil, 0, wire.Errorf(wire.CodeBadRequest, "the job merged the keys of a list, which is not kept")
 	case info.Job.Options&wire.JobSecrets != 0:
 		return nil, 0, wire.Errorf(wire.CodeBadRequest, "the job's command needs secret variables, which are not kept")
 	}
