@@ -90,6 +90,9 @@ where the network is what is slow, the data shrinks and a core is free. With
 			if choose.from == "" && len(args) < 2 {
 				return wrongArgs("SRC... DST", args)
 			}
+			if err := refuseS3(args); err != nil {
+				return err
+			}
 			srcs, dst := args[:len(args)-1], args[len(args)-1]
 			opts := s4.CopyOptions{Recursive: recursive, Stdin: a.stdin, Stdout: a.stdout,
 				Glob: choose.globs(), Filter: &choose.filter, DryRun: choose.dryRun,

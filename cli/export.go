@@ -48,6 +48,9 @@ needs it, too.`,
 			if err := wantArgs(2, 2)(cmd, args); err != nil {
 				return err
 			}
+			if err := checkS3URL(args[1]); err != nil {
+				return err
+			}
 			switch {
 			case marker && f.detach:
 				return errors.New("--success-marker needs this command to stay: leave it or --detach off")
@@ -79,7 +82,7 @@ needs it, too.`,
 			o.Keys += p.Keys
 			o.Bytes += p.Bytes
 		}
-		plan, err := a.s3.Export(ctx, &o)
+		plan, err := a.askS3(args[1], func() (*S3Job, error) { return a.s3.Export(ctx, &o) })
 		if err != nil {
 			a.subject = args[1]
 			return err

@@ -51,6 +51,9 @@ needs it, too.`,
 			if err := wantArgs(2, 2)(cmd, args); err != nil {
 				return err
 			}
+			if err := checkS3URL(args[0]); err != nil {
+				return err
+			}
 			return f.check()
 		},
 	}
@@ -60,7 +63,7 @@ needs it, too.`,
 		}
 		a.subject = args[0]
 		o.S3Options, o.Source, o.Outdir, o.Filter, o.SplitLines = f.S3Options, args[0], args[1], &f.filter, int64(split)
-		plan, err := a.s3.Import(ctx, &o)
+		plan, err := a.askS3(args[0], func() (*S3Job, error) { return a.s3.Import(ctx, &o) })
 		if err != nil {
 			return err
 		}

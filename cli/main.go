@@ -39,9 +39,11 @@ type app struct {
 	mayRecurse bool          // the verb has -r, and it is not given
 	pages      *Pages        // in the program that serves them, else nil
 	s3         S3            // in the program that speaks it, else nil
+	sealed     bool          // the cluster has a secret
 	lost       bool          // a server was lost while a job ran
 	retried    bool          // a task of a job failed and was run again
 	longJob    time.Duration // from which on a job is told what --on-failure keep had saved
+	slowS3     time.Duration // from which on it is said that S3 is waited for
 }
 
 // failure marks an error of a verb that ran, as opposed to an error in its usage.
@@ -77,7 +79,7 @@ func MainS3(ctx context.Context, s3 S3, args []string, stdin io.Reader, stdout, 
 }
 
 func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer) *app {
-	return &app{args: args, stdin: stdin, stdout: stdout, stderr: stderr, longJob: longJob}
+	return &app{args: args, stdin: stdin, stdout: stdout, stderr: stderr, longJob: longJob, slowS3: slowS3}
 }
 
 func (a *app) main(ctx context.Context, args []string) int {
@@ -178,6 +180,7 @@ func (a *app) client() (*s4.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.sealed = secret.IsSet()
 	return s4.NewClient(cluster, &s4.Options{Compress: s4.Compression(a.compress), Secret: secret}), nil
 }
 

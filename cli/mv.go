@@ -46,6 +46,9 @@ itself, and a directory not into itself.`,
 			if choose.from == "" && len(args) < 2 {
 				return wrongArgs("SRC... DST", args)
 			}
+			if err := refuseS3(args); err != nil {
+				return err
+			}
 			srcs, dst := args[:len(args)-1], args[len(args)-1]
 			many := choose.from != "" || len(srcs) > 1
 			pattern := len(srcs) == 1 && strings.HasPrefix(srcs[0], s4.Scheme) && choose.glob(srcs[0])

@@ -3,8 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -140,11 +144,17 @@ func (f *s3Flags) check() error {
 	case f.Parallel < 0 || f.Parallel > math.MaxInt16:
 		return errors.New("--parallel N is from 1 to 32767")
 	}
+	if err := checkEndpoint(f.Endpoint); err != nil {
+		return err
+	}
 	return f.checkJob()
 }
 
 // s3Job makes a job of what the servers are to run.
 func (f *s3Flags) s3Job(ctx context.Context, a *app, as string, p *S3Job) (*mapJob, error) {
+	if f.SendCredentials && !f.inClear && !f.explain && !a.sealed {
+		return nil, usagef("the cluster has no secret to seal the credentials with, and all could read them on the network: make one with 's4 secret', or say --send-credentials-in-clear")
+	}
 	j, err := f.job(ctx, a, mapHelp, []string{"", "", p.Command})
 	if err != nil {
 		return nil, err
@@ -173,6 +183,64 @@ func (a *app) withoutS3(err error) error {
 		a.advice = "every server needs " + s3Program + " beside s4-server, or on its PATH: make install has it"
 	}
 	return err
+}
+
+// slowS3 is the default of app.slowS3. A service that does not answer at all is given
+// minutes, see package s3.
+const slowS3 = 10 * time.Second
+
+// askS3 calls f, which asks S3 about name, and says once that it does when it takes long.
+func (a *app) askS3(name string, f func() (*S3Job, error)) (*S3Job, error) {
+	ended := make(chan struct{})
+	var saying sync.WaitGroup
+	saying.Go(func() {
+		select {
+		case <-ended:
+		case <-time.After(a.slowS3):
+			a.note("still waiting for S3 to tell about %s (a long list takes long; does it answer at all? --endpoint-url)", name)
+		}
+	})
+	defer saying.Wait()
+	defer close(ended)
+	return f()
+}
+
+// s3Scheme begins the names of objects.
+const s3Scheme = "s3://"
+
+// refuseS3 returns an error in usage if one of the names that a verb for files and keys got
+// is that of an object.
+func refuseS3(names []string) error {
+	for _, name := range names {
+		if strings.HasPrefix(name, s3Scheme) {
+			return usagef("%s is in S3, which is for 's4 import' and 's4 export': keys are s4://bucket/path/name", name)
+		}
+	}
+	return nil
+}
+
+// checkS3URL checks the name of an object or prefix as far as usage goes.
+func checkS3URL(name string) error {
+	bucket, _, _ := strings.Cut(strings.TrimPrefix(name, s3Scheme), "/")
+	if !strings.HasPrefix(name, s3Scheme) || bucket == "" {
+		return fmt.Errorf("%s is no s3://bucket/prefix/", name)
+	}
+	return nil
+}
+
+// checkEndpoint checks what --endpoint-url says.
+func checkEndpoint(endpoint string) error {
+	if endpoint == "" {
+		return nil
+	}
+	host, ok := strings.CutPrefix(endpoint, "http://")
+	if !ok {
+		host, ok = strings.CutPrefix(endpoint, "https://")
+	}
+	if !ok || host == "" {
+		return fmt.Errorf("--endpoint-url %s does not begin with http://HOST or https://HOST", endpoint)
+	}
+	return nil
 }
 
 // exitNoProgram is with which code bash ends if there is no such program.

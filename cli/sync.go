@@ -50,6 +50,9 @@ neither copied nor removed. With --from-file, a list has the paths below SRC to 
 			if opts.Retries < 0 {
 				return usagef("--retries must not be negative")
 			}
+			if err := refuseS3(args); err != nil {
+				return err
+			}
 			opts.Filter, opts.DryRun = &choose.filter, choose.dryRun
 			list, err := a.syncList(ctx, &choose, opts.Delete)
 			if err != nil {

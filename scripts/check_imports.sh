@@ -36,7 +36,7 @@ allowed() {
 	s4/cli/s3/s3test) echo s4/cli/s3/s3test/sigv4 s4/cli/s3/s3test/versity github.com/rclone/gofakes3 github.com/rclone/gofakes3/s3mem os/exec ;;
 	s4/cli/s3/s3test/versity) echo golang.org/x/sys/unix os/exec ;;
 	s4/cli/s4) echo s4/cli ;;
-	s4/cli/s3) echo s4 s4/cli s4/names github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/aws/middleware github.com/aws/aws-sdk-go-v2/aws/signer/v4 github.com/aws/aws-sdk-go-v2/aws/transport/http github.com/aws/aws-sdk-go-v2/config github.com/aws/aws-sdk-go-v2/credentials/processcreds github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/s3/types github.com/aws/smithy-go github.com/aws/smithy-go/transport/http github.com/klauspost/compress/gzip github.com/klauspost/compress/zstd github.com/minio/crc64nvme github.com/pierrec/lz4/v4 github.com/spf13/pflag golang.org/x/sys/unix ;;
+	s4/cli/s3) echo s4 s4/cli s4/names github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/aws/middleware github.com/aws/aws-sdk-go-v2/aws/signer/v4 github.com/aws/aws-sdk-go-v2/aws/transport/http github.com/aws/aws-sdk-go-v2/config github.com/aws/aws-sdk-go-v2/credentials/processcreds github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/s3/types github.com/aws/smithy-go github.com/aws/smithy-go/logging github.com/aws/smithy-go/transport/http github.com/klauspost/compress/gzip github.com/klauspost/compress/zstd github.com/minio/crc64nvme github.com/pierrec/lz4/v4 github.com/spf13/pflag golang.org/x/sys/unix ;;
 	s4/cli/s4-s3) echo s4/cli/s3 ;;
 	s4/cli/s4-ui) echo s4 s4/cli s4/cli/ui ;;
 	s4/cli/s4-server) echo s4/cli/server ;;

@@ -2,6 +2,8 @@ package s3
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,6 +15,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 	smithy "github.com/aws/smithy-go/transport/http"
 
 	"github.com/nathants/s4/cli"
@@ -37,6 +40,7 @@ func newConfig(ctx context.Context, o *cli.S3Options) (aws.Config, error) {
 	opts := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(httpClient()),
 		config.WithRetryMaxAttempts(attempts),
+		config.WithLogger(logging.Nop{}), // standard error has one line, for what failed
 		// What is fetched is compared here, range by range, with what S3 has stored.
 		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
@@ -50,7 +54,12 @@ func newConfig(ctx context.Context, o *cli.S3Options) (aws.Config, error) {
 	if o.NoSign {
 		opts = append(opts, config.WithCredentialsProvider(aws.AnonymousCredentials{}))
 	}
-	return config.LoadDefaultConfig(ctx, opts...)
+	cfg, err := config.LoadDefaultConfig(ctx, opts...)
+	var missing config.SharedConfigProfileNotExistError
+	if errors.As(err, &missing) {
+		err = &s3Error{text: fmt.Sprintf("there is no profile %s in the AWS configuration (--profile, $AWS_PROFILE)", missing.Profile), err: err}
+	}
+	return cfg, err
 }
 
 // newClient returns a client of the service that o names, or the environment, unless it is

@@ -64,7 +64,7 @@ func TestSendCredentials(t *testing.T) {
 			t.Errorf("%q: exit code %d, %s; want %d, %q", args, code, out, want, wantOut)
 		}
 	}
-	run(1, "s4-s3 get: no credentials (set $AWS_ACCESS_KEY_ID", "import", "--retries", "0", "s3://bkt/in/", "s4://b/none/")
+	run(1, "s4-s3 get: this server has no credentials (give it some, or let it use those of the machine where s4 runs: --send-credentials)", "import", "--retries", "0", "s3://bkt/in/", "s4://b/none/")
 	run(0, "1 task", "import", "--send-credentials", "--joblog", filepath.Join(dir, "joblog"), "s3://bkt/in/", "s4://b/in/")
 	run(0, "1 task", "export", "--send-credentials", "--success-marker", "s4://b/in/", "s3://bkt/out/")
 	s.Put(t, "bkt", "gone/a", []byte("alpha"))
@@ -84,7 +84,7 @@ func TestSendCredentials(t *testing.T) {
 
 	t.Setenv("S4_CONF_PATH", open.Cluster.Path)
 	t.Setenv("S4_SECRET_FILE", "")
-	run(2, "the cluster has no secret", "import", "--send-credentials", "s3://bkt/in/", "s4://b/in/")
+	run(2, "or say --send-credentials-in-clear", "import", "--send-credentials", "s3://bkt/in/", "s4://b/in/")
 	run(0, "1 task", "import", "--send-credentials-in-clear", "s3://bkt/in/", "s4://b/in/")
 
 	secrets := []string{s.AccessKey, s.SecretKey}

@@ -74,7 +74,7 @@ func (e *s3Error) Unwrap() error { return e.err }
 // hopeless reports whether no other object can be read or written either.
 func (e *s3Error) hopeless() bool {
 	switch e.code {
-	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", noCredentialsCode:
+	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidAccessKeyId", "XAdminUserNotFound", "SignatureDoesNotMatch", "NoSuchBucket", noCredentialsCode:
 		return true
 	}
 	return false
@@ -86,7 +86,7 @@ func inWords(code string, status int) string {
 	switch code {
 	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired":
 		return "the credentials have expired (get new ones, and run it again)"
-	case "InvalidAccessKeyId", "InvalidToken":
+	case "InvalidAccessKeyId", "InvalidToken", "XAdminUserNotFound": // the last is of versitygw
 		return "S3 does not know the credentials (see $AWS_ACCESS_KEY_ID, $AWS_SESSION_TOKEN, --profile and --endpoint-url)"
 	case "SignatureDoesNotMatch":
 		return "the secret key is wrong (see $AWS_SECRET_ACCESS_KEY, --profile)"

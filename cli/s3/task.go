@@ -19,7 +19,7 @@ import (
 
 // task runs one of the commands that the jobs of import and export have:
 //
-//	s4-s3 get [flags]                       a record on standard input, bytes to standard output
+//	s4-s3 get [flags] s3://bucket/prefix/   a record on standard input, bytes to standard output
 //	s4-s3 put [flags] s3://bucket/prefix/   $S4_KEY on standard input
 //
 // With $S4_BATCH they do all that it lists. They are not for people, and have no help.
@@ -81,7 +81,7 @@ func (t *taskFlags) client(ctx context.Context) (*sdk.Client, error) {
 	}
 	if !t.NoSign {
 		if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
-			return nil, noCredentials(err)
+			return nil, noCredentials(err, "this server has no credentials (give it some, or let it use those of the machine where s4 runs: --send-credentials)")
 		}
 	}
 	return newClient(cfg, &t.S3Options, true), nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -51,7 +52,8 @@ func (service) Import(ctx context.Context, o *cli.S3Import) (*cli.S3Job, error) 
 	if o.Parallel == 0 {
 		at.options.Parallel = parallel
 	}
-	job.Command = "s4-s3 get " + words(at.options.Args())
+	// The tasks do not need the source, but whoever looks at the job does.
+	job.Command = "s4-s3 get " + words(append(at.options.Args(), o.Source))
 	return job, nil
 }
 
@@ -140,7 +142,7 @@ func reach(ctx context.Context, o *cli.S3Options, bucket string) (*place, error)
 				"AWS_SESSION_TOKEN=" + creds.SessionToken}
 			at.options.Profile = "" // it would take the place of what is sent
 		case err != nil && (o.SendCredentials || !o.Unseen):
-			return nil, noCredentials(err)
+			return nil, noCredentials(err, "no credentials (set $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or --profile, or --no-sign-request for public data)")
 		case err != nil:
 			return at, nil
 		}
@@ -154,11 +156,26 @@ func reach(ctx context.Context, o *cli.S3Options, bucket string) (*place, error)
 		again.Region = region
 		return reach(ctx, &again, bucket)
 	case statusOf(err) == 404:
+		if err := at.whyMissing(ctx, bucket); err != nil {
+			return nil, err
+		}
 		return nil, &s3Error{text: fmt.Sprintf("there is no bucket %s at %s", bucket, endpointName(at.options.Endpoint)), err: err}
 	case statusOf(err) != 403 && statusOf(err) != 400:
 		return nil, err
 	}
 	return at, nil // what may be done there will be seen
+}
+
+// whyMissing asks for more than the status, all that the answer to a HEAD has, of a bucket
+// that is said not to be there, and returns an error if it is another: of versitygw, that
+// nobody has the access key.
+func (at *place) whyMissing(ctx context.Context, bucket string) error {
+	_, err := at.client.ListObjectsV2(ctx, &sdk.ListObjectsV2Input{Bucket: &bucket, MaxKeys: aws.Int32(1)})
+	switch codeOf(err) {
+	case "NoSuchBucket", "NotFound", "":
+		return nil
+	}
+	return err
 }
 
 func endpointName(endpoint string) string {
@@ -168,15 +185,15 @@ func endpointName(endpoint string) string {
 	return endpoint
 }
 
-// noCredentials says in words why there are no credentials.
-func noCredentials(err error) error {
+// noCredentials says in words why there are no credentials: nowhere, if nothing was found.
+func noCredentials(err error, nowhere string) error {
 	if errors.As(err, new(*processcreds.ProviderError)) {
 		return problem(err)
 	}
 	told := &s3Error{code: noCredentialsCode, text: "no credentials: " + oneLine(err.Error()), err: err}
 	var op interface{ Service() string }
 	if errors.As(err, &op) && op.Service() == "ec2imds" {
-		told.text = "no credentials (set $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or --profile, or --no-sign-request for public data)"
+		told.text = nowhere
 	}
 	return told
 }
