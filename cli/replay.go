@@ -178,7 +178,7 @@ func (r *replay) environ() []string {
 		"S4_SECRET_FILE="+absolute(secret),
 		fmt.Sprintf("S4_SERVER=%d", r.in.Server),
 		fmt.Sprintf("S4_SERVERS=%d", len(cluster.Servers)),
-		"S4_INDIR="+r.job.Indir, "S4_OUTDIR="+r.job.Outdir,
+		"S4_INDIR="+strings.Join(append([]string{r.job.Indir}, r.job.Options.MoreIndirs...), " "), "S4_OUTDIR="+r.job.Outdir,
 		"S4_JOB="+r.job.ID, "TMPDIR="+r.path("tmp"), "S4_ASSETS="+assets)
 	if r.batch() {
 		return append(env, fmt.Sprintf("S4_TASK=%d", r.in.Number), "S4_BATCH="+r.path("batch"))
