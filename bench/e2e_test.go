@@ -14,12 +14,12 @@ import (
 	"github.com/nathants/s4/node/nodetest"
 )
 
-// buildPrograms builds the three programs into one directory and returns the
+// buildPrograms builds the programs into one directory and returns the
 // path of s4-bench.
 func buildPrograms(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", "github.com/nathants/s4/cli/s4", "github.com/nathants/s4/cli/s4-server", "github.com/nathants/s4/bench/s4-bench").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", "github.com/nathants/s4/cli/s4", "github.com/nathants/s4/cli/s4-s3", "github.com/nathants/s4/cli/s4-server", "github.com/nathants/s4/bench/s4-bench").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}

@@ -44,8 +44,8 @@ func elsewhere(verb string) string {
 	switch verb {
 	case "mb", "rb", "mkdir", "rmdir":
 		return "a bucket or a directory exists while it has a key"
-	case "mv", "move", "moveto":
-		return "use cp, and rm"
+	case "move", "moveto", "rename":
+		return "use mv"
 	case "copy", "copyto", "put":
 		return "use cp"
 	case "get":

@@ -202,6 +202,9 @@ func (a *app) runMap(ctx context.Context, c *s4.Client, j *mapJob, f *mapFlags) 
 		if serr := a.jobSummary(res, took); err == nil {
 			err = serr
 		}
+		if j.verb == s4.VerbMapToN && res.Keys == 0 && res.Tasks > res.Failed {
+			a.note("no task has printed the name of a file: CMD is to print those of the files it has written, as with '; ls' at its end")
+		}
 	}
 	return a.closeJoblog(log, verb, err)
 }

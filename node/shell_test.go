@@ -178,16 +178,11 @@ func TestShellSilence(t *testing.T) {
 	silent.data(1, "sleep "+mark+"\n")
 	idle.send(1, 0, &wire.Shell{})
 	idle.want(1, wire.TypeOK)
-	ping := wire.Empty{T: wire.TypePing}
-	nodetest.Eventually(t, "the command runs", func() bool {
-		idle.send(0, 0, ping)
-		silent.send(0, 0, ping)
-		return len(nodetest.Processes(mark)) > 0
-	})
-	nodetest.Eventually(t, "the silent client's shell is killed", func() bool {
-		idle.send(0, 0, ping)
-		return len(nodetest.Processes(mark)) == 0
-	})
+	stopIdle, stopSilent := pings(idle), pings(silent)
+	nodetest.Eventually(t, "the command runs", func() bool { return len(nodetest.Processes(mark)) > 0 })
+	stopSilent()
+	nodetest.Eventually(t, "the silent client's shell is killed", func() bool { return len(nodetest.Processes(mark)) == 0 })
+	stopIdle()
 	for { // what was on the screen, and then why
 		h, body, err := silent.next()
 		if err != nil {
@@ -330,3 +325,26 @@ func TestShellProtocol(t *testing.T) {
 
 // sha1Line is what sha1sum prints of its standard input.
 func sha1Line(b []byte) string { return fmt.Sprintf("%x  -\n", sha1.Sum(b)) }
+
+// pings has a client ping all the time, until the function that it returns is called.
+func pings(c *protoConn) (stop func()) {
+	end, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		frame := wire.AppendFrame(nil, 0, 0, wire.Empty{T: wire.TypePing})
+		for {
+			select {
+			case <-end:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+			if _, err := c.Write(frame); err != nil {
+				c.t.Errorf("ping: %v", err)
+				return
+			}
+		}
+	}()
+	stop = sync.OnceFunc(func() { close(end); <-done })
+	c.t.Cleanup(stop)
+	return stop
+}

@@ -82,7 +82,7 @@ func TestSendCredentials(t *testing.T) {
 
 	t.Setenv("S4_CONF_PATH", open.Cluster.Path)
 	t.Setenv("S4_SECRET_FILE", "")
-	run(1, "the cluster has no secret", "import", "--send-credentials", "s3://bkt/in/", "s4://b/in/")
+	run(2, "the cluster has no secret", "import", "--send-credentials", "s3://bkt/in/", "s4://b/in/")
 	run(0, "1 task", "import", "--send-credentials-in-clear", "s3://bkt/in/", "s4://b/in/")
 
 	secrets := []string{s.AccessKey, s.SecretKey}
