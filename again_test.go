@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,8 +29,8 @@ func writeFiles(t *testing.T, n, size int) string {
 	return dir
 }
 
-// copies counts the outcomes of a copy, and calls at for each.
-func copies(t *testing.T, at func(copied int)) (report func(s4.Transfer), copied, same *int) {
+// copies counts the outcomes of a copy.
+func copies(t *testing.T) (report func(s4.Transfer), copied, same *int) {
 	copied, same = new(int), new(int)
 	return func(r s4.Transfer) {
 		switch {
@@ -39,9 +40,6 @@ func copies(t *testing.T, at func(copied int)) (report func(s4.Transfer), copied
 			*same++
 		default:
 			*copied++
-			if at != nil {
-				at(*copied)
-			}
 		}
 	}, copied, same
 }
@@ -61,19 +59,26 @@ func sameFiles(t *testing.T, a, b string, n int) {
 // A server that is restarted in the middle of a copy of many costs nothing but time, in
 // either direction.
 func TestCopyServerRestarts(t *testing.T) {
-	const n, size = 300, 50_000
+	const n, size = 300, 50_000 // and many tries: a proxy accepts connections while its server is down
 	o := nodetest.StartProxied(t, 2, node.Config{})
 	dir, out := writeFiles(t, n, size), t.TempDir()
 	for _, dirs := range [][2]string{{dir, "s4://b/d"}, {"s4://b/d", out}} {
 		c := o.Client(t, nil)
-		report, copied, _ := copies(t, func(copied int) {
-			if copied == 10 {
+		count, copied, _ := copies(t)
+		from1 := 0
+		report := func(r s4.Transfer) {
+			count(r)
+			if c.Cluster().Place(strings.TrimPrefix(r.Key, s4.Scheme)) == 1 { // it was reached once
+				from1++
+			}
+			if from1 == 5 {
+				from1++
 				o.Proxies[1].CutAll()
 				o.StopNode(1)
 				o.StartNode(t, 1)
 			}
-		})
-		err := c.Copy(t.Context(), dirs[0], dirs[1], &s4.CopyOptions{Recursive: true, Retries: 3, Report: report})
+		}
+		err := c.Copy(t.Context(), dirs[0], dirs[1], &s4.CopyOptions{Recursive: true, Retries: 100, Report: report})
 		if err != nil || *copied != n {
 			t.Errorf("%s: %d copied, %v", dirs[0], *copied, err)
 		}
@@ -145,7 +150,7 @@ func TestCopySkipExisting(t *testing.T) {
 	dir, out := writeFiles(t, n, 1000), t.TempDir()
 	for _, dirs := range [][2]string{{dir, "s4://b/d"}, {"s4://b/d", out}} {
 		ctx, cancel := context.WithCancel(t.Context())
-		report, interrupted, _ := copies(t, nil)
+		report, interrupted, _ := copies(t)
 		_ = c.Copy(ctx, dirs[0], dirs[1], &s4.CopyOptions{Recursive: true, Report: func(r s4.Transfer) {
 			if r.Err == nil {
 				report(r)
@@ -154,7 +159,7 @@ func TestCopySkipExisting(t *testing.T) {
 		}})
 		cancel()
 		var copied, same *int
-		report, copied, same = copies(t, nil)
+		report, copied, same = copies(t)
 		opts := &s4.CopyOptions{Recursive: true, SkipExisting: true, Report: report}
 		if err := c.Copy(t.Context(), dirs[0], dirs[1], opts); err != nil || *copied+*same != n || *same < *interrupted {
 			t.Errorf("%s: %d copied, %d there, %d before, %v", dirs[0], *copied, *same, *interrupted, err)

@@ -98,6 +98,8 @@ func (e *Error) Reason() string {
 		hint = "the bytes changed on their way: try again"
 	case e.Kind == ErrNoSpace && e.Server == "":
 		hint = "make room on this machine"
+	case e.Kind == ErrConflict && strings.HasPrefix(e.Op, "map"): // of what was made, or is to be
+		hint = "leave one of them out, or choose another OUTDIR"
 	case errors.Is(e.Err, syscall.EMFILE): // of this process: what a server says has no Err
 		hint = "raise 'ulimit -n'"
 	case e.Kind == ErrExists && e.Op == "jobs":

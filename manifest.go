@@ -39,6 +39,8 @@ func newManifest(cluster *Cluster, outdir string, tasks []ManifestTask) (*manife
 		order[i] = int32(i)
 		t := &tasks[i]
 		switch err := names.CheckKey(below(outdir, t.Name)); {
+		case t.Name == "":
+			return nil, wire.Errorf(wire.CodeBadKey, "task %d has no name", i+1)
 		case err != nil:
 			return nil, wire.Errorf(wire.CodeBadKey, "task %s: %s", t.Name, toError("", err).Text)
 		case len(t.Record) > wire.MaxRecord:

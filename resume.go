@@ -44,7 +44,7 @@ func (c *Client) ResumeJob(ctx context.Context, id string, opts *JobOptions) (Jo
 	if err == nil && (secrets != nil) != (m.Options&wire.JobSecrets != 0) {
 		err = wire.Errorf(wire.CodeBadRequest, "the job has no secret variables")
 		if secrets == nil {
-			err = wire.Errorf(wire.CodeBadRequest, "the job needs its secret variables again, as servers keep them in memory only")
+			err = wire.Errorf(wire.CodeBadRequest, "the job needs its secret variables again, as servers keep them in memory only (--secret-env NAME)")
 		}
 	}
 	if err != nil {

@@ -28,7 +28,7 @@ func TestSyncRepeated(t *testing.T) {
 			t.Errorf("%s, interrupted: %v", dirs[0], err)
 		}
 		for _, want := range []bool{false, true} {
-			report, copied, same := copies(t, nil)
+			report, copied, same := copies(t)
 			opts := &s4.SyncOptions{Checksum: want, DeleteChanged: true, Delete: true, Report: func(s s4.SyncStep) { report(s.Transfer) }}
 			err := c.Sync(t.Context(), dirs[0], dirs[1], opts)
 			if err != nil || *copied+*same != n || want && *copied > 0 {
@@ -125,7 +125,7 @@ func TestSyncManyChanged(t *testing.T) {
 	if err := c.Sync(t.Context(), dir, "s4://b/d", opts); !errors.Is(err, s4.ErrDiffers) {
 		t.Errorf("without DeleteChanged: %v", err)
 	}
-	report, copied, same := copies(t, nil)
+	report, copied, same := copies(t)
 	opts = &s4.SyncOptions{Checksum: true, DeleteChanged: true, Report: func(s s4.SyncStep) { report(s.Transfer) }}
 	if err := c.Sync(t.Context(), dir, "s4://b/d", opts); err != nil || *copied != n/2 || *same != n/2 {
 		t.Errorf("%d copied, %d the same, %v", *copied, *same, err)

@@ -54,7 +54,7 @@ func elsewhere(verb string) string {
 		return "use ls, which has -r, -1, wildcards and --include"
 	case "size":
 		return "use du"
-	case "delete", "purge":
+	case "delete", "deletefile", "del", "purge":
 		return "use rm"
 	case "version":
 		return "use --version"
