@@ -29,6 +29,9 @@ func (c *Client) Explain(ctx context.Context, verb Verb, indir, outdir, cmd stri
 	if err != nil {
 		return nil, err
 	}
+	if err := c.findIndirs(ctx, m); err != nil {
+		return nil, err
+	}
 	list, err := c.jobManifest(m, &plain)
 	if err != nil {
 		return nil, usage(string(verb), cmp.Or(indir, outdir), err)

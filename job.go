@@ -63,8 +63,8 @@ type JobOptions struct {
 
 	// MoreIndirs are further directories of input, of which the same holds as of indir.
 	// Two keys of one relative path cannot be written to one outdir, and no key may be below
-	// two of them: either is ErrConflict, before any task runs. MapFromN groups the keys of
-	// all.
+	// two of them: either is ErrConflict, before any task runs. One without a key is
+	// ErrNotFound. MapFromN groups the keys of all.
 	MoreIndirs []string
 
 	// Filter says which keys are meant, by their paths below indir, or what of that is
@@ -319,6 +319,9 @@ func (c *Client) run(ctx context.Context, verb Verb, indir, outdir, cmd string, 
 	}
 	m, err := jobMessage(verb, indir, outdir, cmd, opts)
 	if err != nil {
+		return JobResult{}, err
+	}
+	if err := c.findIndirs(ctx, m); err != nil {
 		return JobResult{}, err
 	}
 	indir = cmp.Or(indir, outdir) // for errors

@@ -1,6 +1,7 @@
 package s4
 
 import (
+	"context"
 	"strings"
 
 	"github.com/nathants/s4/names"
@@ -70,6 +71,36 @@ func chooseInput(m *wire.Job, opts *JobOptions) error {
 		return wire.Errorf(wire.CodeBadRequest, "a list of keys is for an INDIR without a pattern")
 	case len(opts.Keys) == 0:
 		return wire.Errorf(wire.CodeNotFound, "there is no key in the list")
+	}
+	return nil
+}
+
+// findIndirs returns an error if one of several directories of input has no key: the job
+// would run without it. The servers only know of keys that they have.
+func (c *Client) findIndirs(ctx context.Context, m *wire.Job) error {
+	if len(m.More) == 0 {
+		return nil
+	}
+	for _, dir := range append([]string{m.Indir}, m.More...) {
+		g := names.Glob{Base: dir}
+		if m.Options&wire.JobNoGlob == 0 {
+			var err error
+			if g, err = names.ParseGlob(dir); err != nil {
+				return usage(m.Verb.String(), Scheme+dir, err)
+			}
+		}
+		found, base := false, Scheme+g.Base+"/"
+		for e, err := range c.List(ctx, base, true) {
+			if err != nil {
+				return c.opError(ctx, m.Verb.String(), Scheme+dir, -1, err)
+			}
+			if found = g.Match(strings.TrimPrefix(Scheme+e.Name, base)); found {
+				break
+			}
+		}
+		if !found {
+			return c.notDir(ctx, Verb(m.Verb.String()), Scheme+dir, &Error{Kind: ErrNotFound, Key: Scheme + dir, Text: "no key matches"})
+		}
 	}
 	return nil
 }
