@@ -20,6 +20,14 @@ type copying struct {
 	opts     s4.CopyOptions
 }
 
+// start calls do, which copies. A dry run writes to standard output.
+func (a *copying) start(ctx context.Context, do func() error) error {
+	if a.opts.DryRun {
+		return unlessStuck(ctx, do)
+	}
+	return do()
+}
+
 // copy copies one source, which may be a pattern, and tells of it.
 func (a *copying) copy(ctx context.Context, src, dst string, pattern bool) error {
 	up := strings.HasPrefix(dst, s4.Scheme)

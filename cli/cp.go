@@ -124,16 +124,12 @@ where the network is what is slow, the data shrinks and a core is free. With
 				return err
 			}
 			cp := &copying{app: a, c: c, verb: "cp", progress: progress, opts: opts}
-			run := func() error {
+			return cp.start(ctx, func() error {
 				if !many {
 					return cp.copy(ctx, srcs[0], dst, pattern)
 				}
 				return cp.copyAll(ctx, names, dst, choose.from != "-")
-			}
-			if choose.dryRun {
-				return unlessStuck(ctx, run)
-			}
-			return run()
+			})
 		}),
 	}
 	f := cmd.Flags()

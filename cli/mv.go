@@ -66,16 +66,12 @@ itself, and a directory not into itself.`,
 			}
 			mv := &copying{app: a, c: c, verb: "mv", progress: progress, opts: s4.CopyOptions{Recursive: recursive,
 				Glob: choose.globs(), Filter: &choose.filter, DryRun: choose.dryRun, Retries: retries}}
-			run := func() error {
+			return mv.start(ctx, func() error {
 				if !many {
 					return mv.copy(ctx, srcs[0], dst, pattern)
 				}
 				return mv.copyAll(ctx, names, dst, choose.from != "-")
-			}
-			if choose.dryRun {
-				return unlessStuck(ctx, run)
-			}
-			return run()
+			})
 		}),
 	}
 	f := cmd.Flags()
